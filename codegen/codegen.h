@@ -1,0 +1,43 @@
+// Machine code for kernels, through LLVM's C API. The only room that names LLVM.
+//
+// codegen_add asks for a kernel's code and names it; kernels whose code would be the same
+// share one function (the name is a digest of all that shapes the code). codegen_finish
+// compiles what was asked for. Shapes are constants in the code; pointers and the number of
+// rows are arguments (kernel.h: kernel_fn).
+#ifndef DDG_CODEGEN_H
+#define DDG_CODEGEN_H
+
+#include "ir/kernel.h"
+
+struct codegen;
+
+// The machine this runs on, its strings in arena.
+bool codegen_host_target(struct arena *arena, struct target *out, struct diags *d);
+
+struct codegen *codegen_new(const struct target *t, struct diags *d); // NULL: said in d
+void codegen_free(struct codegen *cg); // ends the life of the code it made
+
+// How the kernel wants operand `node` (a constant it reads through its anchor) packed: the
+// packed size, then the bytes themselves from the node's dense row-major data. Called for
+// places with LAYOUT_WEIGHT.
+size_t codegen_packed_bytes(const struct target *t, const struct kfunc *kf,
+                            const struct kernel *k, nid node);
+void codegen_pack(const struct target *t, const struct kfunc *kf, const struct kernel *k,
+                  nid node, void *out);
+// True when the kernel reads this operand packed; false: as its own dense data (PLANAR).
+bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
+                          const struct kernel *k, nid node);
+
+// The symbol of the kernel's code. Fails (with the reason in d) on what cannot be emitted.
+const char *codegen_add(struct codegen *cg, const struct kfunc *kf, const struct kernel *k,
+                        struct diags *d);
+// Compiles everything added since the last call, on `threads` threads.
+bool codegen_finish(struct codegen *cg, size_t threads, struct diags *d);
+kernel_fn codegen_address(struct codegen *cg, const char *symbol, struct diags *d);
+
+// The text of everything added so far, for `ddg dump`: LLVM IR or assembly. In arena.
+enum codegen_text { CODEGEN_LLVM, CODEGEN_ASM };
+const char *codegen_text(struct codegen *cg, enum codegen_text what, struct arena *arena,
+                         struct diags *d);
+
+#endif

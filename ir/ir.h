@@ -1,0 +1,183 @@
+// The IR: one node form for pipeline ops (on sets of rows) and tensor ops (on arrays).
+//
+// A function is an array of nodes in which operands come before their users; a node is
+// named by its index (nid), so side tables are plain arrays. Nodes are pure and hash-consed
+// by the builder (build.h): equal nodes are the same node, and common subexpressions never
+// arise. A pass reads one function and builds another. What an op is called, takes and means
+// stands in one table, ops.def; everything here and in print.c, parse.c, verify.c, eval.c
+// and the language reference follows from it.
+#ifndef DDG_IR_H
+#define DDG_IR_H
+
+#include "runtime/base/diag.h"
+#include "ir/type.h"
+
+typedef uint32_t nid;
+#define NID_NONE UINT32_MAX
+
+enum op {
+#define OP(id, ...) OP_##id,
+#include "ir/ops.def"
+#undef OP
+    OP_COUNT
+};
+
+// ---- attribute values ------------------------------------------------------------------
+enum value_kind { VAL_NONE, VAL_INT, VAL_FLOAT, VAL_BOOL, VAL_STRING, VAL_INTS, VAL_FLOATS };
+
+struct value {
+    enum value_kind kind;
+    int64_t i; // VAL_INT, VAL_BOOL
+    double f;  // VAL_FLOAT
+    const char *s;
+    const int64_t *is;
+    const double *fs;
+    size_t n; // elements of is or fs
+};
+
+static inline struct value val_int(int64_t i) {
+    return (struct value){.kind = VAL_INT, .i = i};
+}
+static inline struct value val_float(double f) {
+    return (struct value){.kind = VAL_FLOAT, .f = f};
+}
+static inline struct value val_bool(bool b) {
+    return (struct value){.kind = VAL_BOOL, .i = b};
+}
+static inline struct value val_string(const char *s) {
+    return (struct value){.kind = VAL_STRING, .s = s};
+}
+static inline struct value val_ints(const int64_t *v, size_t n) {
+    return (struct value){.kind = VAL_INTS, .is = v, .n = n};
+}
+static inline struct value val_floats(const double *v, size_t n) {
+    return (struct value){.kind = VAL_FLOATS, .fs = v, .n = n};
+}
+bool value_eq(const struct value *a, const struct value *b);
+
+// ---- the op table ------------------------------------------------------------------------
+enum family { FAMILY_PIPELINE, FAMILY_TENSOR };
+
+// Whether a result row depends on its own input row, on the rows of its class, or on all.
+enum locality { LOCAL_ROW, LOCAL_CLASS, LOCAL_WHOLE };
+
+enum op_flags {
+    OPF_ELEMENTWISE = 1, // out[i] = f(in0[i], in1[i]), operands broadcast
+    OPF_ANCHOR = 2,      // needs a kernel of its own kind; elementwise users join it
+    OPF_REDUCE = 4,      // sums or maximises over axes
+    OPF_MOVE = 8,        // only moves elements about
+    OPF_RUNTIME = 16,    // a function of the runtime, not emitted (runtime/builtin.h)
+    OPF_SEEDED = 32,     // draws random numbers; needs the rows' keys
+    OPF_COSTLY = 64,     // runs a model: worth keeping rather than computing again
+    OPF_MARK = 128,      // gone after the pass that expands it
+    OPF_VARIADIC = 256,  // the last operand may be repeated
+};
+
+struct operand_spec {
+    const char *name;
+    uint32_t kinds; // bit set over enum kind; 0 ends the list
+    bool optional;
+};
+
+struct attr_spec {
+    const char *name; // NULL ends the list
+    enum value_kind kind;
+    const char *fallback; // the default as program text; NULL: must be given
+    const char *choices;  // VAL_STRING: "prob|logit|loss"; NULL: any
+    double min, max;      // of each number; both 0: any
+    const char *doc;      // unit and meaning
+    bool path;            // VAL_STRING: a path, relative to the program's file
+    // With fallback "none" the value may be absent: its kind is then VAL_NONE.
+};
+
+#define OP_MAX_OPERANDS 4
+#define OP_MAX_ATTRS    12
+
+struct node;
+struct func;
+struct builder;
+
+// Works out a node's type from its operands and attributes, or says in words why it cannot
+// (the message names what was expected and what came). ins[i] is NULL for an absent operand.
+struct rule_ctx {
+    struct arena *arena;
+    const struct type *const *ins;
+    size_t nin;
+    const struct value *attrs;
+    uint32_t fresh_rowset; // for ops that make a new set of rows
+    const char *error;     // set on failure, in the arena
+    int error_operand;     // which operand is at fault, or -1
+    int error_attr;        // which attribute is at fault, or -1
+};
+typedef bool (*type_rule)(struct rule_ctx *c, struct type *out);
+
+struct op_info {
+    const char *name;
+    enum family family;
+    struct operand_spec operands[OP_MAX_OPERANDS + 1];
+    struct attr_spec attrs[OP_MAX_ATTRS + 1];
+    type_rule rule; // NULL: the builder's caller gives the type
+    enum locality locality;
+    uint32_t flags;
+    int version; // raised when the op's result changes; enters store keys
+    const char *summary, *doc;
+};
+
+const struct op_info *op_info(enum op op);
+// Finds an op by name in a family; OP_COUNT when there is none.
+enum op op_find(enum family family, const char *name, size_t n);
+int op_attr(enum op op, const char *name, size_t n); // -1: none
+size_t op_operand_count(enum op op);
+size_t op_attr_count(enum op op);
+
+// ---- nodes and functions -----------------------------------------------------------------
+struct node {
+    enum op op;
+    struct type type;
+    uint32_t nin;
+    const nid *in; // NID_NONE: absent optional operand
+    const struct value *attrs; // by position in the op's table row
+    struct span span;
+    const char *name; // the user's or the model's name for it; not part of its identity
+    // OP_CONST and OP_PARAM: dense elements of type; NULL in functions read back from a dump
+    // that elided them. Identity is the digest. OP_ONNX: the loaded model.
+    const void *data;
+    struct digest digest;
+    const struct model *model;
+};
+
+struct func {
+    struct arena *arena;
+    const char *name;
+    VEC(struct node) nodes;
+    VEC(nid) outs;
+    VEC(const char *) out_names; // parallel to outs
+};
+
+// A network: logits from normalised pixels, one row at a time.
+struct model {
+    const struct func *func; // OP_INPUT "x" f32[C,H,W] -> one output, f32[K]
+    const char *path;        // as the program gave it, for messages
+    double *mean, *std;      // one a channel; pixels are (x / 255 - mean) / std
+    size_t channels, height, width, classes;
+    struct digest digest;    // graph, weights, mean and std; never the path
+};
+
+static inline const struct node *node_at(const struct func *f, nid n) {
+    return &f->nodes.at[n];
+}
+static inline const struct type *type_at(const struct func *f, nid n) {
+    return &f->nodes.at[n].type;
+}
+const struct value *node_attr(const struct node *n, const char *name); // CHECKs it exists
+int64_t attr_int(const struct node *n, const char *name);
+double attr_float(const struct node *n, const char *name);
+const char *attr_str(const struct node *n, const char *name);
+const int64_t *attr_ints(const struct node *n, const char *name, size_t *count);
+
+// How many nodes and outputs use each node; array of f->nodes.n in arena.
+uint32_t *func_uses(const struct func *f, struct arena *arena);
+// Which nodes the outputs reach.
+bool *func_reached(const struct func *f, struct arena *arena);
+
+#endif

@@ -1,0 +1,80 @@
+// A tensor function made ready for code generation: which nodes are stored, how, where, and
+// which kernel computes each. The fuse, layout and memory passes fill it; codegen reads it.
+//
+// A kernel stores one node (its root), or several of one shape, for n rows. Everything
+// between the root and the stored nodes it reads is computed in registers. At most one node
+// in between is an anchor (conv, matmul, ...), whose own loop nest drives the kernel; then
+// all nodes on the way from it to the root are elementwise with the anchor's shape.
+#ifndef DDG_KERNEL_H
+#define DDG_KERNEL_H
+
+#include "ir/ir.h"
+
+// What code is generated for. Nothing outside passes/ and codegen/ depends on it.
+struct target {
+    const char *triple, *cpu, *features;
+    size_t lanes;     // f32 lanes of a vector register
+    size_t registers; // vector registers
+    bool fma;
+    size_t l1, l2;    // bytes of data cache a core
+};
+
+enum layout_kind {
+    LAYOUT_PLANAR,  // row-major, no border; rows are dense
+    LAYOUT_BLOCKED, // rank 3 f32 [C,H,W] as [C/lanes][H+2*border][W+2*border][lanes]; the border
+                    // and the lanes past C hold zero
+    LAYOUT_WEIGHT,  // a constant packed as the one kernel that reads it wants it
+};
+
+struct layout {
+    enum layout_kind kind;
+    size_t border;
+    size_t bytes; // a row (or the whole, for values that are not rows), a multiple of 64
+                  // unless PLANAR input or output
+};
+
+enum place_kind {
+    PLACE_NONE,  // not stored: computed inside the kernels that use it
+    PLACE_CONST, // in the constants
+    PLACE_ARENA, // in the worker's arena: offset is a row's bytes times the batch
+    PLACE_IN,    // the function's offset-th input
+    PLACE_OUT,   // the function's offset-th output
+};
+
+struct place {
+    enum place_kind kind;
+    size_t offset; // bytes; ARENA: of the whole batch's block
+    struct layout layout;
+};
+
+#define KERNEL_MAX_BUFFERS 24
+
+struct kernel {
+    nid outs[4]; // stored nodes; outs[0] is the root
+    size_t nouts;
+    nid anchor;  // NID_NONE: plain loops
+    nid ins[KERNEL_MAX_BUFFERS]; // stored nodes it reads, constants included
+    size_t nins;
+    // The anchor's first operand when it is computed inside the kernel (masking, cropping,
+    // normalising): made for one row at a time in the scratch buffer, in scratch_layout.
+    nid prologue; // NID_NONE
+    struct layout scratch_layout;
+    bool runtime; // the root is an OPF_RUNTIME op: no code
+};
+
+struct kfunc {
+    const struct func *f;
+    size_t batch; // most rows one call computes
+    struct place *places; // by nid
+    VEC(struct kernel) kernels; // in order
+    size_t arena_bytes;
+};
+
+// The code of a kernel:
+//     void kernel(char *const *buffers, size_t n);
+// buffers: outs in order, then ins in order, then the scratch buffer when there is a
+// prologue. Each points at row 0; row r of a row value lies layout.bytes * r further. Values
+// that are not rows lie at the pointer for every row.
+typedef void (*kernel_fn)(char *const *buffers, size_t n);
+
+#endif

@@ -1,0 +1,289 @@
+// Arenas, checked sizes, text, digests and files. See base.h.
+#include "runtime/base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+_Noreturn void bug_at(const char *file, int line, const char *fmt, ...) {
+    va_list ap;
+    fprintf(stderr, "ddg: bug at %s:%d: ", file, line);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    abort();
+}
+
+bool size_mul(size_t a, size_t b, size_t *out) {
+    size_t r;
+    if (__builtin_mul_overflow(a, b, &r)) return false;
+    *out = r;
+    return true;
+}
+
+bool size_add(size_t a, size_t b, size_t *out) {
+    size_t r;
+    if (__builtin_add_overflow(a, b, &r)) return false;
+    *out = r;
+    return true;
+}
+
+bool size_product(const size_t *v, size_t n, size_t *out) {
+    size_t r = 1;
+    for (size_t i = 0; i < n; i++)
+        if (!size_mul(r, v[i], &r)) return false;
+    *out = r;
+    return true;
+}
+
+size_t size_align(size_t v, size_t align) {
+    CHECK(v <= SIZE_MAX - align);
+    return (v + align - 1) & ~(align - 1);
+}
+
+// ---- arenas ------------------------------------------------------------------------------
+#define ARENA_ALIGN ((size_t)64)
+#define ARENA_BLOCK ((size_t)256 << 10)
+
+struct block {
+    struct block *next;
+    size_t used, size; // of the bytes behind the (aligned) header
+};
+
+struct deferred {
+    struct deferred *next;
+    void (*fn)(void *);
+    void *arg;
+};
+
+struct arena {
+    struct block *blocks;
+    struct deferred *deferred;
+    jmp_buf *oom;
+};
+
+struct arena *arena_new(void) { return calloc(1, sizeof(struct arena)); }
+
+void arena_free(struct arena *a) {
+    if (!a) return;
+    for (struct deferred *d = a->deferred; d; d = d->next) d->fn(d->arg);
+    for (struct block *b = a->blocks, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    free(a);
+}
+
+void arena_guard(struct arena *a, jmp_buf *oom) { a->oom = oom; }
+
+static _Noreturn void out_of_memory(struct arena *a) {
+    if (a->oom) longjmp(*a->oom, 1);
+    fputs("ddg: error: out of memory\n", stderr);
+    exit(1);
+}
+
+static char *block_data(struct block *b) {
+    return (char *)b + size_align(sizeof *b, ARENA_ALIGN);
+}
+
+static struct block *block_add(struct arena *a, size_t bytes) {
+    size_t head = size_align(sizeof(struct block), ARENA_ALIGN), total;
+    size_t size = size_max(bytes, ARENA_BLOCK - head);
+    if (!size_add(size, head, &total) || total > SIZE_MAX - ARENA_ALIGN) out_of_memory(a);
+    struct block *b = aligned_alloc(ARENA_ALIGN, size_align(total, ARENA_ALIGN));
+    if (!b) out_of_memory(a);
+    b->used = 0;
+    b->size = size;
+    // A block made for one large value goes behind the one still being filled.
+    if (a->blocks && size > ARENA_BLOCK - head) {
+        b->next = a->blocks->next;
+        a->blocks->next = b;
+    } else {
+        b->next = a->blocks;
+        a->blocks = b;
+    }
+    return b;
+}
+
+void *arena_alloc(struct arena *a, size_t n, size_t size) {
+    size_t bytes;
+    if (!size_mul(n, size, &bytes) || bytes > SIZE_MAX / 2) out_of_memory(a);
+    // Small values need no cache line of their own.
+    size_t align = bytes >= ARENA_ALIGN ? ARENA_ALIGN : 16;
+    struct block *b = a->blocks;
+    size_t at = b ? size_align(b->used, align) : 0;
+    if (!b || at > b->size || b->size - at < bytes) {
+        b = block_add(a, bytes);
+        at = 0;
+    }
+    b->used = at + bytes;
+    return bytes ? memset(block_data(b) + at, 0, bytes) : block_data(b) + at;
+}
+
+void arena_defer(struct arena *a, void (*fn)(void *), void *arg) {
+    struct deferred *d = NEW(a, struct deferred);
+    *d = (struct deferred){a->deferred, fn, arg};
+    a->deferred = d;
+}
+
+void *arena_dup(struct arena *a, const void *src, size_t n, size_t size) {
+    void *p = arena_alloc(a, n, size);
+    if (n) memcpy(p, src, n * size);
+    return p;
+}
+
+char *arena_strndup(struct arena *a, const char *s, size_t n) {
+    char *p = arena_alloc(a, n + 1, 1);
+    memcpy(p, s, n);
+    return p;
+}
+
+char *arena_strdup(struct arena *a, const char *s) { return arena_strndup(a, s, strlen(s)); }
+
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) {
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    CHECK(n >= 0);
+    char *p = arena_alloc(a, (size_t)n + 1, 1);
+    vsnprintf(p, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return p;
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    char *p = arena_vprintf(a, fmt, ap);
+    va_end(ap);
+    return p;
+}
+
+void *vec_grow(struct arena *a, const void *old, size_t n, size_t *cap, size_t size) {
+    size_t grown = *cap ? *cap * 2 : 8;
+    char *p = arena_alloc(a, grown, size);
+    if (n) memcpy(p, old, n * size);
+    *cap = grown;
+    return p;
+}
+
+// ---- text --------------------------------------------------------------------------------
+void text_add_n(struct text *t, const char *s, size_t n) {
+    if (t->cap - t->n <= n) {
+        size_t cap = size_max(t->cap * 2, t->n + n + 64);
+        char *p = arena_alloc(t->arena, cap, 1);
+        if (t->n) memcpy(p, t->at, t->n);
+        t->at = p;
+        t->cap = cap;
+    }
+    if (n) memcpy(t->at + t->n, s, n);
+    t->n += n;
+    t->at[t->n] = 0;
+}
+
+void text_add(struct text *t, const char *fmt, ...) {
+    char small[256];
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(small, sizeof small, fmt, ap);
+    CHECK(n >= 0);
+    if ((size_t)n < sizeof small) {
+        text_add_n(t, small, (size_t)n);
+    } else {
+        char *p = arena_vprintf(t->arena, fmt, again);
+        text_add_n(t, p, (size_t)n);
+    }
+    va_end(again);
+    va_end(ap);
+}
+
+// ---- near misses -------------------------------------------------------------------------
+#define NEAR_MAX 48 // longer names are not compared
+
+static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb) {
+    size_t row[NEAR_MAX + 1], before[NEAR_MAX + 1], two[NEAR_MAX + 1];
+    for (size_t j = 0; j <= nb; j++) before[j] = two[j] = j;
+    for (size_t i = 1; i <= na; i++) {
+        row[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            size_t change = before[j - 1] + (a[i - 1] != b[j - 1]);
+            row[j] = size_min(change, size_min(before[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = size_min(row[j], two[j - 2] + 1); // swapped letters
+        }
+        memcpy(two, before, sizeof two);
+        memcpy(before, row, sizeof row);
+    }
+    return before[nb];
+}
+
+const char *near_miss(const char *name, const char *(*get)(const void *, size_t),
+                      const void *ctx) {
+    const char *best = NULL, *s;
+    size_t n = strlen(name), least = n < 4 ? 2 : n / 3 + 1; // below this is near
+    if (n > NEAR_MAX) return NULL;
+    for (size_t i = 0; (s = get(ctx, i)); i++) {
+        size_t m = strlen(s);
+        if (m > NEAR_MAX || m >= n + least || n >= m + least) continue;
+        size_t d = edit_distance(name, n, s, m);
+        if (d < least) {
+            least = d;
+            best = s;
+        }
+    }
+    return best;
+}
+
+// ---- digests -----------------------------------------------------------------------------
+struct digest digest_of(const void *data, size_t n) {
+    XXH128_hash_t h = XXH3_128bits(data, n);
+    return (struct digest){h.low64, h.high64};
+}
+
+struct digest digest_join(struct digest a, struct digest b) {
+    struct digest both[2] = {a, b};
+    return digest_of(both, sizeof both);
+}
+
+void digest_hex(struct digest d, char out[DIGEST_HEX]) {
+    snprintf(out, DIGEST_HEX, "%016llx%016llx", (unsigned long long)d.hi,
+             (unsigned long long)d.lo);
+}
+
+// ---- files -------------------------------------------------------------------------------
+char *path_beside(struct arena *a, const char *from, const char *path) {
+    const char *slash = strrchr(from, '/');
+    if (path[0] == '/' || !slash) return arena_strdup(a, path);
+    return arena_printf(a, "%.*s/%s", (int)(slash - from), from, path);
+}
+
+char *file_read(struct arena *a, const char *path, size_t max, size_t *n) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return NULL;
+    struct stat st;
+    char *data = NULL;
+    int err = 0;
+    if (fstat(fd, &st) != 0) err = errno;
+    else if (S_ISDIR(st.st_mode)) err = EISDIR;
+    else if (!S_ISREG(st.st_mode)) err = EINVAL;
+    else if (st.st_size < 0 || (uintmax_t)st.st_size > max) err = EFBIG;
+    if (!err) {
+        size_t size = (size_t)st.st_size, got = 0;
+        data = arena_alloc(a, size + 1, 1);
+        while (got < size) {
+            ssize_t k = read(fd, data + got, size - got);
+            if (k < 0 && errno == EINTR) continue;
+            if (k < 0) err = errno;
+            if (k <= 0) break;
+            got += (size_t)k;
+        }
+        *n = got;
+    }
+    close(fd);
+    errno = err;
+    return err ? NULL : data;
+}
