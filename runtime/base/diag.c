@@ -1,0 +1,328 @@
+// The error printer. A source line is walked glyph by glyph: each has some bytes and some
+// cells on the screen, so that a caret stands under what it means whatever the line
+// holds.
+#include "runtime/base/diag.h"
+
+#include <unistd.h>
+
+#define TAB        8
+#define VIEW_CELLS 160 // a longer line is shown as the part around its span
+#define VIEW_LEAD  60  // cells shown before the span then
+
+// ---- gathering
+// -------------------------------------------------------------------------
+void diags_init(struct diags *d, struct arena *arena) {
+    *d = (struct diags){.arena = arena};
+}
+
+// Past the limit nothing more is kept: a note there belongs to an error nobody sees.
+static bool full(const struct diags *d) {
+    return d->errors > DIAGS_MAX_ERRORS;
+}
+
+static void add(struct diags *d, enum severity severity, struct span at, const char *fmt,
+                va_list ap) {
+    if (severity == DIAG_ERROR) d->errors++;
+    if (full(d)) return;
+    const char *message = arena_vprintf(d->arena, fmt, ap);
+    VEC_PUSH(d->arena, &d->list, (struct diag){severity, at, message, NULL});
+}
+
+bool diag_error(struct diags *d, struct span at, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    add(d, DIAG_ERROR, at, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool diag_note(struct diags *d, struct span at, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    add(d, DIAG_NOTE, at, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool diag_warning(struct diags *d, struct span at, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    add(d, DIAG_WARNING, at, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool diag_help(struct diags *d, const char *fmt, ...) {
+    if (!fmt || full(d) || d->list.n == 0) return false;
+    va_list ap;
+    va_start(ap, fmt);
+    d->list.at[d->list.n - 1].help = arena_vprintf(d->arena, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+// ---- glyphs
+// ----------------------------------------------------------------------------
+#define REPLACEMENT 0xFFFDu // stands for a byte that is no character
+
+struct range {
+    uint32_t first, last;
+};
+
+// Marks that join the character before them, and characters without a picture.
+static const struct range zero_wide[] = {
+    {0x0300, 0x036F}, {0x0483, 0x0489},   {0x0591, 0x05BD},   {0x0610, 0x061A},
+    {0x064B, 0x065F}, {0x06D6, 0x06DC},   {0x0900, 0x0902},   {0x0E31, 0x0E31},
+    {0x0E34, 0x0E3A}, {0x0E47, 0x0E4E},   {0x1AB0, 0x1AFF},   {0x1DC0, 0x1DFF},
+    {0x200B, 0x200F}, {0x202A, 0x202E},   {0x2060, 0x2069},   {0x20D0, 0x20FF},
+    {0x302A, 0x302D}, {0x3099, 0x309A},   {0xFE00, 0xFE0F},   {0xFE20, 0xFE2F},
+    {0xFEFF, 0xFEFF}, {0x1F3FB, 0x1F3FF}, {0xE0100, 0xE01EF},
+};
+
+// East Asian wide and full-width characters, and pictures.
+static const struct range two_wide[] = {
+    {0x1100, 0x115F},   {0x2E80, 0x303E},   {0x3041, 0x33FF},   {0x3400, 0x4DBF},
+    {0x4E00, 0x9FFF},   {0xA000, 0xA4CF},   {0xA960, 0xA97F},   {0xAC00, 0xD7A3},
+    {0xF900, 0xFAFF},   {0xFE30, 0xFE6F},   {0xFF01, 0xFF60},   {0xFFE0, 0xFFE6},
+    {0x1F300, 0x1F64F}, {0x1F680, 0x1F6FF}, {0x1F900, 0x1F9FF}, {0x20000, 0x3FFFD},
+};
+
+static bool in_ranges(const struct range *r, size_t n, uint32_t c) {
+    for (size_t i = 0; i < n; i++)
+        if (c >= r[i].first && c <= r[i].last) return true;
+    return false;
+}
+
+// Bytes of the well-formed UTF-8 sequence at s, 0 when there is none.
+static size_t utf8_length(const unsigned char *s, size_t n, uint32_t *code) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t len = s[0] < 0x80   ? 1
+                 : s[0] < 0xC0 ? 0
+                 : s[0] < 0xE0 ? 2
+                 : s[0] < 0xF0 ? 3
+                               : 4;
+    if (len == 0 || len > n || s[0] > 0xF4) return 0;
+    uint32_t c = len == 1 ? s[0] : s[0] & (0xFFu >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if ((s[i] & 0xC0) != 0x80) return 0;
+        c = c << 6 | (s[i] & 0x3Fu);
+    }
+    if (c < least[len] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) return 0;
+    *code = c;
+    return len;
+}
+
+struct glyph {
+    size_t bytes, cells;
+    uint32_t code; // REPLACEMENT for what must not reach a terminal
+};
+
+// The glyph at s (n > 0 bytes left) when it starts in this column, from 0.
+static struct glyph glyph_at(const char *s, size_t n, size_t column) {
+    uint32_t c;
+    size_t len = utf8_length((const unsigned char *)s, n, &c);
+    if (len == 0) return (struct glyph){1, 1, REPLACEMENT};
+    if (c == '\t') return (struct glyph){1, TAB - column % TAB, c};
+    if (c < 0x20 || (c >= 0x7F && c < 0xA0)) return (struct glyph){len, 1, REPLACEMENT};
+    size_t cells = 1;
+    if (c >= 0x300) {
+        if (in_ranges(zero_wide, COUNT(zero_wide), c)) cells = 0;
+        else if (in_ranges(two_wide, COUNT(two_wide), c)) cells = 2;
+    }
+    return (struct glyph){len, cells, c};
+}
+
+static size_t cells_of(const char *s, size_t n) {
+    size_t column = 0;
+    for (size_t i = 0; i < n;) {
+        struct glyph g = glyph_at(s + i, n - i, column);
+        column += g.cells;
+        i += g.bytes;
+    }
+    return column;
+}
+
+// ---- places
+// ----------------------------------------------------------------------------
+struct line { // of a source, without its end
+    const char *text;
+    size_t n, number;
+};
+
+static struct line line_at(const struct source *s, size_t at) {
+    size_t start = 0, number = 1, end;
+    at = size_min(at, s->n);
+    for (size_t i = 0; i < at; i++) {
+        if (s->text[i] != '\n') continue;
+        start = i + 1;
+        number++;
+    }
+    const char *stop = memchr(s->text + at, '\n', s->n - at);
+    end = stop ? (size_t)(stop - s->text) : s->n;
+    if (end > start && s->text[end - 1] == '\r') end--;
+    return (struct line){s->text + start, end - start, number};
+}
+
+// Cells of the line before the byte `at` of its source.
+static size_t cells_before(const struct source *s, const struct line *l, size_t at) {
+    size_t offset = size_min(at, s->n) - (size_t)(l->text - s->text);
+    return cells_of(l->text, size_min(offset, l->n));
+}
+
+void source_locate(const struct source *s, size_t at, size_t *line, size_t *column) {
+    struct line l = line_at(s, at);
+    *line = l.number;
+    *column = cells_before(s, &l, at) + 1;
+}
+
+// ---- printing
+// --------------------------------------------------------------------------
+struct printer {
+    FILE *to;
+    bool color;
+};
+
+static void paint(const struct printer *p, const char *code) {
+    if (p->color) fprintf(p->to, "\033[%sm", code);
+}
+
+#define BOLD  "1"
+#define BLUE  "1;34"
+#define PLAIN "0"
+
+static const char *severity_name(enum severity s) {
+    return s == DIAG_ERROR ? "error" : s == DIAG_WARNING ? "warning" : "note";
+}
+
+static const char *severity_color(enum severity s) {
+    return s == DIAG_ERROR ? "1;31" : s == DIAG_WARNING ? "1;35" : "1;36";
+}
+
+static void print_glyph(FILE *to, const char *s, struct glyph g) {
+    if (g.code == '\t') fprintf(to, "%*s", (int)g.cells, "");
+    else if (g.code == REPLACEMENT) fputs("\xEF\xBF\xBD", to);
+    else fwrite(s, 1, g.bytes, to);
+}
+
+// What stands in the cells [lo, hi) of a line.
+static void print_cells(FILE *to, const struct line *l, size_t lo, size_t hi) {
+    size_t column = 0;
+    for (size_t i = 0; i < l->n && column < hi;) {
+        struct glyph g = glyph_at(l->text + i, l->n - i, column);
+        if (column >= lo) print_glyph(to, l->text + i, g);
+        column += g.cells;
+        i += g.bytes;
+    }
+}
+
+// A message or a path: as it is, but for what would steer a terminal.
+static void print_text(FILE *to, const char *s) {
+    for (size_t n = strlen(s); n;) {
+        struct glyph g = glyph_at(s, n, 0);
+        if (*s == '\n') fputc('\n', to);
+        else print_glyph(to, s, g);
+        s += g.bytes;
+        n -= g.bytes;
+    }
+}
+
+static void print_gutter(const struct printer *p, size_t number, int digits) {
+    paint(p, BLUE);
+    if (number) fprintf(p->to, "  %*zu |", digits, number);
+    else fprintf(p->to, "  %*s |", digits, "");
+    paint(p, PLAIN);
+}
+
+// The cells [lo, hi) of a line that are shown, for a span that starts in cell `start`.
+static void choose_view(size_t width, size_t start, size_t *lo, size_t *hi) {
+    *lo = 0;
+    *hi = size_max(width, 1);
+    if (width <= VIEW_CELLS) return;
+    *lo = start > VIEW_LEAD ? start - VIEW_LEAD : 0;
+    *hi = *lo + VIEW_CELLS;
+}
+
+static void print_underline(const struct printer *p, enum severity severity,
+                            size_t indent, size_t n) {
+    fprintf(p->to, " %*s", (int)indent, "");
+    paint(p, severity_color(severity));
+    fputc('^', p->to);
+    for (size_t i = 1; i < n; i++) fputc('~', p->to);
+    paint(p, PLAIN);
+    fputc('\n', p->to);
+}
+
+// The line a span starts in and the marks under it. A span that runs on is marked to the
+// line's end; an empty one still gets its caret.
+static void print_excerpt(const struct printer *p, const struct diag *d,
+                          const struct line *l, int digits) {
+    const struct source *s = d->span.file;
+    size_t start = cells_before(s, l, d->span.start);
+    size_t end = cells_before(s, l, size_max(d->span.start, d->span.end));
+    size_t width = cells_of(l->text, l->n), lo, hi;
+    choose_view(width, start, &lo, &hi);
+    print_gutter(p, l->number, digits);
+    if (l->n) fputc(' ', p->to);
+    if (lo) fputs("...", p->to);
+    print_cells(p->to, l, lo, hi);
+    fputs(hi < width ? "...\n" : "\n", p->to);
+    print_gutter(p, 0, digits);
+    size_t indent = start - lo + (lo ? 3 : 0), stop = size_min(end, hi);
+    print_underline(p, d->severity, indent, stop > start ? stop - start : 1);
+}
+
+static int decimal_digits(size_t v) {
+    int n = 1;
+    for (; v >= 10; v /= 10) n++;
+    return n;
+}
+
+static void print_head(const struct printer *p, const struct diag *d,
+                       const struct line *l) {
+    paint(p, BOLD);
+    if (l) {
+        print_text(p->to, d->span.file->path);
+        size_t column = cells_before(d->span.file, l, d->span.start) + 1;
+        fprintf(p->to, ":%zu:%zu: ", l->number, column);
+    } else {
+        fputs("ddg: ", p->to);
+    }
+    paint(p, severity_color(d->severity));
+    fprintf(p->to, "%s: ", severity_name(d->severity));
+    paint(p, PLAIN);
+    paint(p, BOLD);
+    print_text(p->to, d->message);
+    paint(p, PLAIN);
+    fputc('\n', p->to);
+}
+
+static void print_one(const struct printer *p, const struct diag *d) {
+    struct line l = {0};
+    int digits = -1; // without a line the help starts where a line number would
+    if (d->span.file) {
+        l = line_at(d->span.file, d->span.start);
+        digits = decimal_digits(l.number);
+    }
+    print_head(p, d, d->span.file ? &l : NULL);
+    if (d->span.file) print_excerpt(p, d, &l, digits);
+    if (!d->help) return;
+    fprintf(p->to, "%*s", digits + 3, "");
+    paint(p, BLUE);
+    fputs("= help: ", p->to);
+    paint(p, PLAIN);
+    print_text(p->to, d->help);
+    fputc('\n', p->to);
+}
+
+void diags_print(const struct diags *d, FILE *to, bool color) {
+    struct printer p = {to, color};
+    for (size_t i = 0; i < d->list.n; i++) print_one(&p, &d->list.at[i]);
+    if (!full(d)) return;
+    size_t more = d->errors - DIAGS_MAX_ERRORS;
+    fprintf(to, "ddg: %zu more error%s not shown\n", more, more == 1 ? "" : "s");
+}
+
+bool diag_color(FILE *to) {
+    const char *no = getenv("NO_COLOR");
+    return (!no || !*no) && isatty(fileno(to));
+}
