@@ -9,6 +9,7 @@
 #define DDG_KERNEL_H
 
 #include "ir/ir.h"
+#include "runtime/plan.h"
 
 // What code is generated for. Nothing outside passes/ and codegen/ depends on it.
 struct target {
@@ -70,11 +71,11 @@ struct kfunc {
     size_t arena_bytes;
 };
 
-// The code of a kernel:
-//     void kernel(char *const *buffers, size_t n);
-// buffers: outs in order, then ins in order, then the scratch buffer when there is a
-// prologue. Each points at row 0; row r of a row value lies layout.bytes * r further. Values
-// that are not rows lie at the pointer for every row.
-typedef void (*kernel_fn)(char *const *buffers, size_t n);
+// How the code of a kernel is called: kernel_fn in runtime/plan.h.
+
+// The zero border that an anchor wants around its first operand [C,H,W].
+size_t kernel_border(const struct func *f, nid anchor);
+// Multiply-adds count two; what one row of the node costs, itself only.
+double kernel_flops(const struct func *f, nid node);
 
 #endif

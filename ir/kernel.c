@@ -1,0 +1,89 @@
+// Facts about kernels that passes and codegen share. See kernel.h.
+#include "ir/kernel.h"
+
+#include "ir/build.h"
+
+static size_t at_least_zero(int64_t v) { return v > 0 ? (size_t)v : 0; }
+
+// conv reads x at out * stride - pad + tap * dilation.
+static size_t border_conv(const struct func *f, const struct node *n) {
+    struct conv_attrs c = conv_attrs_of(n);
+    const struct type *x = type_at(f, n->in[0]);
+    const size_t *out = n->type.dim + 1;
+    const size_t *k = type_at(f, n->in[1])->dim + 2;
+    size_t most = 0;
+    for (int a = 0; a < 2; a++) {
+        int64_t low = c.pads[a];
+        int64_t high = ((int64_t)out[a] - 1) * c.strides[a] - c.pads[a] +
+                       ((int64_t)k[a] - 1) * c.dilations[a] - ((int64_t)x->dim[1 + a] - 1);
+        most = size_max(most, size_max(at_least_zero(low), at_least_zero(high)));
+    }
+    return most;
+}
+
+// conv_dx reads d at (in + pad - tap * dilation) / stride where that divides.
+static size_t border_conv_dx(const struct func *f, const struct node *n) {
+    struct conv_attrs c = conv_attrs_of(n);
+    const struct type *d = type_at(f, n->in[0]);
+    const size_t *k = type_at(f, n->in[1])->dim + 2;
+    size_t most = 0;
+    for (int a = 0; a < 2; a++) {
+        int64_t low = (((int64_t)k[a] - 1) * c.dilations[a] - c.pads[a]) / c.strides[a];
+        int64_t high = ((int64_t)n->type.dim[1 + a] - 1 + c.pads[a]) / c.strides[a] -
+                       ((int64_t)d->dim[1 + a] - 1);
+        most = size_max(most, size_max(at_least_zero(low), at_least_zero(high)));
+    }
+    return most;
+}
+
+// The weight gradients read x as conv does.
+static size_t border_conv_dw(const struct func *f, const struct node *n) {
+    struct conv_attrs c = conv_attrs_of(n);
+    const struct type *x = type_at(f, n->in[0]), *d = type_at(f, n->in[1]);
+    int64_t k[2] = {attr_int(n, "kh"), attr_int(n, "kw")};
+    size_t most = 0;
+    for (int a = 0; a < 2; a++) {
+        int64_t high = ((int64_t)d->dim[1 + a] - 1) * c.strides[a] - c.pads[a] +
+                       (k[a] - 1) * c.dilations[a] - ((int64_t)x->dim[1 + a] - 1);
+        most = size_max(most, size_max(at_least_zero(c.pads[a]), at_least_zero(high)));
+    }
+    return most;
+}
+
+size_t kernel_border(const struct func *f, nid anchor) {
+    const struct node *n = node_at(f, anchor);
+    switch (n->op) {
+    case OP_CONV: return border_conv(f, n);
+    case OP_CONV_DX: return border_conv_dx(f, n);
+    case OP_CONV_DW:
+    case OP_CONV_DW_SQNORM: return border_conv_dw(f, n);
+    default: return 0;
+    }
+}
+
+// Each of the three faces of a convolution multiplies every weight with every output pixel.
+static double conv_flops(const struct type *d, double weights) {
+    return 2.0 * weights * (double)d->dim[1] * (double)d->dim[2];
+}
+
+double kernel_flops(const struct func *f, nid node) {
+    const struct node *n = node_at(f, node);
+    double out = (double)type_count(&n->type);
+    switch (n->op) {
+    case OP_CONV: return conv_flops(&n->type, (double)type_count(type_at(f, n->in[1])));
+    case OP_CONV_DX:
+        return conv_flops(type_at(f, n->in[0]), (double)type_count(type_at(f, n->in[1])));
+    case OP_CONV_DW:
+    case OP_CONV_DW_SQNORM: {
+        const struct type *x = type_at(f, n->in[0]), *d = type_at(f, n->in[1]);
+        double per = (double)(x->dim[0] / (size_t)attr_int(n, "groups"));
+        double taps = (double)(attr_int(n, "kh") * attr_int(n, "kw"));
+        return conv_flops(d, (double)d->dim[0] * per * taps);
+    }
+    case OP_MATMUL: {
+        size_t inner = type_at(f, n->in[0])->dim[attr_int(n, "tx") ? 0 : 1];
+        return 2.0 * out * (double)inner;
+    }
+    default: return op_info(n->op)->flags & (OPF_ELEMENTWISE | OPF_REDUCE) ? out : 0;
+    }
+}

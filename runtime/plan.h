@@ -1,0 +1,154 @@
+// A plan: everything a run needs to know, and nothing about where it came from.
+//
+// A pipeline's values live on sets of rows. Each rowset is read from disk or made from
+// another one (its parent): `expand` makes count rows of each, `select` picks rows by score,
+// `group` takes factor consecutive rows together. A stage streams the rows of one rowset
+// through kernels, chunk by chunk, and keeps small columns of results (scores, boxes, maps);
+// pixels are never kept but made again from a leaf of the chain.
+//
+//     row r of the stage's rowset --multiplicity m--> rows r*m .. r*m+m-1 of a slot
+//
+// A slot holds one value for the rows of a chunk. Multiplicity says how many of its rows
+// belong to one row of the stage's rowset: 128 coalition values of one image, four crops of
+// one stitched image. A step calls a function for every row of its multiplicity; an input of
+// lower multiplicity is shared by the rows of a call, one of higher is read as a group.
+#ifndef DDG_PLAN_H
+#define DDG_PLAN_H
+
+#include "runtime/base/diag.h"
+
+// The code of a kernel:
+//     void kernel(char *const *buffers, size_t n);
+// buffers: outputs in order, then inputs in order, then the scratch buffer when there is one.
+// Each points at row 0; row r of a row value lies its bytes a row further. Values that are
+// not rows lie at the pointer for every row.
+typedef void (*kernel_fn)(char *const *buffers, size_t n);
+
+// ---- functions -----------------------------------------------------------------------
+enum plan_space { SPACE_CONST, SPACE_ARENA, SPACE_IN, SPACE_OUT };
+
+struct plan_buffer {
+    enum plan_space space;
+    size_t offset; // bytes; for IN and OUT: which one
+};
+
+enum builtin { BUILTIN_NONE, BUILTIN_NORMAL, BUILTIN_RANDOM_BOX, BUILTIN_RESIZE };
+
+#define PLAN_MAX_PARAMS 8
+
+struct plan_call {
+    const char *symbol;    // of the kernel; NULL for a builtin
+    kernel_fn fn;          // filled in when the code is loaded
+    enum builtin builtin;
+    double params[PLAN_MAX_PARAMS]; // of a builtin, see runtime/builtin.h
+    bool once;             // computes a value shared by all rows of the call
+    size_t nbuffers;
+    struct plan_buffer *buffers;
+};
+
+struct plan_func {
+    const char *name;
+    size_t batch;       // most rows of one call
+    size_t arena_bytes; // a worker's scratch memory for one call
+    size_t ncalls;
+    struct plan_call *calls;
+    double flops; // floating-point operations of one row, as counted on the tensor function
+};
+
+// ---- rowsets ---------------------------------------------------------------------------
+enum rowset_kind { ROWSET_READER, ROWSET_EXPAND, ROWSET_SELECT, ROWSET_GROUP };
+
+struct plan_rowset {
+    enum rowset_kind kind;
+    const char *name;   // the user's name for the value that made it, for messages
+    struct span span;
+    uint32_t parent;    // index of a rowset before this one
+    size_t factor;      // EXPAND: rows of each; GROUP: rows taken together
+    // READER
+    const char *path;
+    size_t size, limit;
+    bool skip;          // leave out what cannot be decoded
+    // SELECT
+    uint32_t column;    // scores of the parent
+    size_t k;
+    bool per_class, smallest;
+    // What models that run on these rows need: 0, or the number of classes of the data.
+    size_t classes;
+    struct span classes_span;
+};
+
+// ---- stages ----------------------------------------------------------------------------
+struct plan_column { // kept for every row of a rowset
+    const char *name;
+    uint32_t rowset;
+    size_t row_bytes;
+};
+
+enum leaf_kind {
+    LEAF_PIXELS, // u8 [3,size,size] of the reader's row
+    LEAF_KEY,    // u64[2], the row's identity
+    LEAF_CLASS,  // i32
+    LEAF_SUBROW, // i32: which of the slot's rows of one row of the rowset this is
+    LEAF_NTH,    // i32: which of its parent's rows this row of an expanded rowset is
+    LEAF_COLUMN, // a kept column
+};
+
+struct plan_slot {
+    size_t row_bytes;
+    size_t mult;
+    bool leaf;
+    enum leaf_kind kind; // of a leaf
+    uint32_t rowset;     // whose rows a leaf belongs to: the stage's rowset or an ancestor
+    uint32_t column;     // LEAF_COLUMN
+};
+
+struct plan_step {
+    uint32_t func;
+    size_t mult;
+    size_t nin, nout;
+    uint32_t *in, *out; // slots
+};
+
+enum sink_role { SINK_COLUMN, SINK_PIXELS, SINK_LABELS, SINK_BOXES, SINK_MAPS, SINK_VALUES };
+
+struct plan_sink { // where a slot's rows go
+    enum sink_role role;
+    uint32_t slot;
+    uint32_t column; // SINK_COLUMN
+    uint32_t save;   // all others
+};
+
+struct plan_stage {
+    const char *name; // for progress: the values it computes
+    uint32_t rowset;
+    size_t nslots, nsteps, nsinks;
+    struct plan_slot *slots;
+    struct plan_step *steps;
+    struct plan_sink *sinks;
+};
+
+struct plan_save {
+    const char *to;
+    struct span span;
+    uint32_t rowset;
+    bool images;
+    size_t dim[6], rank; // of one row of SINK_VALUES; of the images, C,H,W
+    size_t labels;       // K; 0: none
+    size_t map_h, map_w; // of SINK_MAPS; 0: none
+    size_t nfields;      // of the manifest
+    const struct result_field *fields;
+};
+
+struct plan {
+    char *consts; // aligned to 64
+    size_t const_bytes;
+    size_t nfuncs, nrowsets, ncolumns, nstages, nsaves;
+    struct plan_func *funcs;
+    struct plan_rowset *rowsets;
+    struct plan_column *columns;
+    struct plan_stage *stages; // in order; rowsets are made when the first stage needs them
+    struct plan_save *saves;
+    const char *version;
+};
+
+#endif
