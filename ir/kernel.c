@@ -87,3 +87,27 @@ double kernel_flops(const struct func *f, nid node) {
     default: return op_info(n->op)->flags & (OPF_ELEMENTWISE | OPF_REDUCE) ? out : 0;
     }
 }
+
+enum builtin kernel_builtin(const struct func *f, nid node, double params[PLAN_MAX_PARAMS]) {
+    const struct node *n = node_at(f, node);
+    size_t k = 0;
+    if (n->op == OP_NORMAL) {
+        params[k++] = (double)type_count(&n->type);
+        params[k++] = (double)attr_int(n, "seed");
+        return BUILTIN_NORMAL;
+    }
+    if (n->op == OP_RANDOM_BOX) {
+        params[k++] = (double)attr_int(n, "h");
+        params[k++] = (double)attr_int(n, "w");
+        for (size_t i = 0; i < 2; i++) params[k++] = node_attr(n, "scale")->fs[i];
+        for (size_t i = 0; i < 2; i++) params[k++] = node_attr(n, "ratio")->fs[i];
+        params[k++] = (double)attr_int(n, "seed");
+        return BUILTIN_RANDOM_BOX;
+    }
+    CHECK(n->op == OP_RESIZE);
+    const struct type *x = type_at(f, n->in[0]);
+    for (size_t i = 0; i < 3; i++) params[k++] = (double)x->dim[i];
+    params[k++] = (double)n->type.dim[1];
+    params[k++] = (double)n->type.dim[2];
+    return BUILTIN_RESIZE;
+}

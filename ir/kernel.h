@@ -77,5 +77,8 @@ struct kfunc {
 size_t kernel_border(const struct func *f, nid anchor);
 // Multiply-adds count two; what one row of the node costs, itself only.
 double kernel_flops(const struct func *f, nid node);
+// Which function of the runtime computes an OPF_RUNTIME node, and its parameters in the
+// order runtime/builtin.h gives them.
+enum builtin kernel_builtin(const struct func *f, nid node, double params[PLAN_MAX_PARAMS]);
 
 #endif

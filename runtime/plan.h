@@ -30,6 +30,7 @@ enum plan_space { SPACE_CONST, SPACE_ARENA, SPACE_IN, SPACE_OUT };
 struct plan_buffer {
     enum plan_space space;
     size_t offset; // bytes; for IN and OUT: which one
+    size_t stride; // bytes from one row to the next; 0: shared by all rows
 };
 
 enum builtin { BUILTIN_NONE, BUILTIN_NORMAL, BUILTIN_RANDOM_BOX, BUILTIN_RESIZE };

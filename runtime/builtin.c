@@ -1,0 +1,77 @@
+// The functions behind OPF_RUNTIME ops, a row at a time. See builtin.h.
+#include "runtime/builtin.h"
+
+#include "runtime/image.h"
+#include "runtime/random.h"
+
+#include <math.h>
+
+static struct digest load_key(const char *p) {
+    struct digest d;
+    memcpy(&d, p, sizeof d);
+    return d;
+}
+
+static void normal_row(const double *params, float *out, const char *key) {
+    struct random r = random_stream("normal", (uint64_t)params[1], load_key(key));
+    random_normal(&r, out, (size_t)params[0]);
+}
+
+// torchvision.transforms.RandomResizedCrop.get_params, with our random numbers. Python's
+// round is to even, as nearbyint in the default mode.
+static void random_box(struct random *r, double h, double w, const double *scale,
+                       const double *ratio, int32_t box[4]) {
+    for (int attempt = 0; attempt < 10; attempt++) {
+        double area = h * w * random_between(r, scale[0], scale[1]);
+        double aspect = exp(random_between(r, log(ratio[0]), log(ratio[1])));
+        double bw = nearbyint(sqrt(area * aspect)), bh = nearbyint(sqrt(area / aspect));
+        if (bw < 1 || bw > w || bh < 1 || bh > h) continue;
+        box[0] = (int32_t)random_below(r, (uint32_t)(h - bh + 1));
+        box[1] = (int32_t)random_below(r, (uint32_t)(w - bw + 1));
+        box[2] = (int32_t)bh;
+        box[3] = (int32_t)bw;
+        return;
+    }
+    double bh = h, bw = w;
+    if (w / h < ratio[0]) bh = fmax(1, nearbyint(w / ratio[0]));
+    else if (w / h > ratio[1]) bw = fmax(1, nearbyint(h * ratio[1]));
+    box[0] = (int32_t)(h - bh) / 2;
+    box[1] = (int32_t)(w - bw) / 2;
+    box[2] = (int32_t)bh;
+    box[3] = (int32_t)bw;
+}
+
+static void random_box_row(const double *p, char *out, const char *key, const char *index) {
+    int32_t nth, box[4];
+    memcpy(&nth, index, sizeof nth);
+    struct digest content = digest_join(load_key(key), (struct digest){(uint64_t)nth, 0});
+    struct random r = random_stream("crop", (uint64_t)p[6], content);
+    random_box(&r, p[0], p[1], p + 2, p + 4, box);
+    memcpy(out, box, sizeof box);
+}
+
+static bool resize_row(const double *p, char *out, const char *in, const char *box) {
+    size_t h = (size_t)p[1], w = (size_t)p[2];
+    int32_t b[4] = {0, 0, (int32_t)h, (int32_t)w};
+    if (box) memcpy(b, box, sizeof b);
+    return image_resize((const uint8_t *)in, (size_t)p[0], h, w, (size_t)b[0], (size_t)b[1],
+                        (size_t)b[2], (size_t)b[3], (uint8_t *)out, (size_t)p[3],
+                        (size_t)p[4]);
+}
+
+bool builtin_run(enum builtin which, const double *params, char *const *buffers,
+                 const size_t *strides, size_t nbuffers, size_t n) {
+    for (size_t r = 0; r < n; r++) {
+        char *at[PLAN_MAX_PARAMS] = {0};
+        for (size_t i = 0; i < nbuffers; i++) at[i] = buffers[i] + r * strides[i];
+        switch (which) {
+        case BUILTIN_NORMAL: normal_row(params, (float *)(void *)at[0], at[1]); break;
+        case BUILTIN_RANDOM_BOX: random_box_row(params, at[0], at[1], at[2]); break;
+        case BUILTIN_RESIZE:
+            if (!resize_row(params, at[0], at[1], at[2])) return false;
+            break;
+        case BUILTIN_NONE: BUG("not a builtin");
+        }
+    }
+    return true;
+}

@@ -1,0 +1,18 @@
+// What plans call that is not emitted code: random numbers and Pillow's resize.
+//
+//   builtin      parameters                        buffers
+//   NORMAL       count, seed                       f32[count], u64[2] key
+//   RANDOM_BOX   h, w, scale[2], ratio[2], seed    i32[4], u64[2] key, i32 index
+//   RESIZE       c, in h, in w, out h, out w       u8[c,h,w], u8[c,h,w], i32[4] box or none
+//
+// Outputs come first. Rows of buffer i lie strides[i] bytes apart.
+#ifndef DDG_BUILTIN_H
+#define DDG_BUILTIN_H
+
+#include "runtime/plan.h"
+
+// False: out of memory.
+bool builtin_run(enum builtin which, const double *params, char *const *buffers,
+                 const size_t *strides, size_t nbuffers, size_t n);
+
+#endif
