@@ -71,12 +71,12 @@ struct range {
 
 // Marks that join the character before them, and characters without a picture.
 static const struct range zero_wide[] = {
-    {0x0300, 0x036F}, {0x0483, 0x0489},   {0x0591, 0x05BD},   {0x0610, 0x061A},
-    {0x064B, 0x065F}, {0x06D6, 0x06DC},   {0x0900, 0x0902},   {0x0E31, 0x0E31},
-    {0x0E34, 0x0E3A}, {0x0E47, 0x0E4E},   {0x1AB0, 0x1AFF},   {0x1DC0, 0x1DFF},
-    {0x200B, 0x200F}, {0x202A, 0x202E},   {0x2060, 0x2069},   {0x20D0, 0x20FF},
-    {0x302A, 0x302D}, {0x3099, 0x309A},   {0xFE00, 0xFE0F},   {0xFE20, 0xFE2F},
-    {0xFEFF, 0xFEFF}, {0x1F3FB, 0x1F3FF}, {0xE0100, 0xE01EF},
+    {0x0300, 0x036F},   {0x0483, 0x0489}, {0x0591, 0x05BD}, {0x0610, 0x061A},
+    {0x064B, 0x065F},   {0x06D6, 0x06DC}, {0x0900, 0x0902}, {0x0E31, 0x0E31},
+    {0x0E34, 0x0E3A},   {0x0E47, 0x0E4E}, {0x1AB0, 0x1AFF}, {0x1DC0, 0x1DFF},
+    {0x200B, 0x200F},   {0x2060, 0x2064}, {0x20D0, 0x20FF}, {0x302A, 0x302D},
+    {0x3099, 0x309A},   {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F}, {0xFEFF, 0xFEFF},
+    {0xE0100, 0xE01EF},
 };
 
 // East Asian wide and full-width characters, and pictures.
@@ -112,9 +112,16 @@ static size_t utf8_length(const unsigned char *s, size_t n, uint32_t *code) {
     return len;
 }
 
+// Controls, and the marks that turn the direction of what follows, must not reach a
+// terminal: the line shown would not be the line that was read.
+static bool steers(uint32_t c) {
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x202A && c <= 0x202E) ||
+           (c >= 0x2066 && c <= 0x2069);
+}
+
 struct glyph {
     size_t bytes, cells;
-    uint32_t code; // REPLACEMENT for what must not reach a terminal
+    uint32_t code; // REPLACEMENT: print that instead of the bytes
 };
 
 // The glyph at s (n > 0 bytes left) when it starts in this column, from 0.
@@ -123,7 +130,7 @@ static struct glyph glyph_at(const char *s, size_t n, size_t column) {
     size_t len = utf8_length((const unsigned char *)s, n, &c);
     if (len == 0) return (struct glyph){1, 1, REPLACEMENT};
     if (c == '\t') return (struct glyph){1, TAB - column % TAB, c};
-    if (c < 0x20 || (c >= 0x7F && c < 0xA0)) return (struct glyph){len, 1, REPLACEMENT};
+    if (steers(c)) return (struct glyph){len, 1, REPLACEMENT};
     size_t cells = 1;
     if (c >= 0x300) {
         if (in_ranges(zero_wide, COUNT(zero_wide), c)) cells = 0;
@@ -207,8 +214,9 @@ static void print_glyph(FILE *to, const char *s, struct glyph g) {
 // What stands in the cells [lo, hi) of a line.
 static void print_cells(FILE *to, const struct line *l, size_t lo, size_t hi) {
     size_t column = 0;
-    for (size_t i = 0; i < l->n && column < hi;) {
+    for (size_t i = 0; i < l->n;) {
         struct glyph g = glyph_at(l->text + i, l->n - i, column);
+        if (column >= hi && g.cells) break; // a mark still joins the last cell
         if (column >= lo) print_glyph(to, l->text + i, g);
         column += g.cells;
         i += g.bytes;
