@@ -161,6 +161,11 @@ struct model {
     double *mean, *std;      // one a channel; pixels are (x / 255 - mean) / std
     size_t channels, height, width, classes;
     struct digest digest;    // graph, weights, mean and std; never the path
+    // The same network for images of another size, or NULL with the reason in d (a network
+    // that flattens its features takes one size only). The result lives in arena.
+    const struct func *(*at_size)(const struct model *m, struct arena *arena, size_t h,
+                                  size_t w, struct diags *d, struct span at);
+    const void *source; // what at_size reads; its owner's business
 };
 
 static inline const struct node *node_at(const struct func *f, nid n) {
