@@ -1,0 +1,75 @@
+// Nodes and functions: reading attributes, comparing values, who uses whom.
+#include "ir/ir.h"
+
+bool value_eq(const struct value *a, const struct value *b) {
+    if (a->kind != b->kind) return false;
+    switch (a->kind) {
+    case VAL_NONE: return true;
+    case VAL_INT:
+    case VAL_BOOL: return a->i == b->i;
+    // Bits, not numbers: 0 and -0 are different values, and a NaN is itself.
+    case VAL_FLOAT: return memcmp(&a->f, &b->f, sizeof a->f) == 0;
+    case VAL_STRING: return strcmp(a->s, b->s) == 0;
+    case VAL_INTS:
+        return a->n == b->n && (!a->n || memcmp(a->is, b->is, a->n * sizeof *a->is) == 0);
+    case VAL_FLOATS:
+        return a->n == b->n && (!a->n || memcmp(a->fs, b->fs, a->n * sizeof *a->fs) == 0);
+    }
+    BUG("value of unknown kind %d", (int)a->kind);
+}
+
+const struct value *node_attr(const struct node *n, const char *name) {
+    int i = op_attr(n->op, name, strlen(name));
+    if (i < 0) BUG("%s has no attribute %s", op_info(n->op)->name, name);
+    return &n->attrs[i];
+}
+
+static const struct value *attr_of_kind(const struct node *n, const char *name,
+                                        enum value_kind kind) {
+    const struct value *v = node_attr(n, name);
+    if (v->kind != kind)
+        BUG("%s's attribute %s is of kind %d", op_info(n->op)->name, name, (int)v->kind);
+    return v;
+}
+
+int64_t attr_int(const struct node *n, const char *name) {
+    const struct value *v = node_attr(n, name);
+    return v->kind == VAL_BOOL ? v->i : attr_of_kind(n, name, VAL_INT)->i;
+}
+
+double attr_float(const struct node *n, const char *name) {
+    return attr_of_kind(n, name, VAL_FLOAT)->f;
+}
+
+const char *attr_str(const struct node *n, const char *name) {
+    return attr_of_kind(n, name, VAL_STRING)->s;
+}
+
+const int64_t *attr_ints(const struct node *n, const char *name, size_t *count) {
+    const struct value *v = attr_of_kind(n, name, VAL_INTS);
+    if (count) *count = v->n;
+    return v->is;
+}
+
+uint32_t *func_uses(const struct func *f, struct arena *arena) {
+    uint32_t *uses = NEW_N(arena, uint32_t, f->nodes.n);
+    for (size_t i = 0; i < f->nodes.n; i++) {
+        const struct node *n = &f->nodes.at[i];
+        for (uint32_t k = 0; k < n->nin; k++)
+            if (n->in[k] != NID_NONE) uses[n->in[k]]++;
+    }
+    for (size_t i = 0; i < f->outs.n; i++) uses[f->outs.at[i]]++;
+    return uses;
+}
+
+bool *func_reached(const struct func *f, struct arena *arena) {
+    bool *reached = NEW_N(arena, bool, f->nodes.n);
+    for (size_t i = 0; i < f->outs.n; i++) reached[f->outs.at[i]] = true;
+    // Operands come first, so one walk from the end sees every user before its operands.
+    for (size_t i = f->nodes.n; i-- > 0;) {
+        const struct node *n = &f->nodes.at[i];
+        for (uint32_t k = 0; reached[i] && k < n->nin; k++)
+            if (n->in[k] != NID_NONE) reached[n->in[k]] = true;
+    }
+    return reached;
+}

@@ -1,0 +1,121 @@
+// Types: element sizes, names, counts and the text of a type. See type.h.
+#include "ir/type.h"
+
+static const struct {
+    const char *name;
+    size_t size;
+} ELEMS[ELEM_COUNT] = {
+    [ELEM_F32] = {"f32", 4}, [ELEM_I32] = {"i32", 4}, [ELEM_I64] = {"i64", 8},
+    [ELEM_U8] = {"u8", 1},   [ELEM_U64] = {"u64", 8},
+};
+
+static const char *const KINDS[KIND_COUNT] = {
+    [KIND_NONE] = "none",   [KIND_TENSOR] = "tensor", [KIND_IMAGES] = "images",
+    [KIND_MAPS] = "maps",   [KIND_SCORES] = "scores", [KIND_LABELS] = "labels",
+    [KIND_BOXES] = "boxes", [KIND_MODEL] = "model",
+};
+
+size_t elem_size(enum elem e) {
+    CHECK(e < ELEM_COUNT);
+    return ELEMS[e].size;
+}
+
+const char *elem_name(enum elem e) {
+    CHECK(e < ELEM_COUNT);
+    return ELEMS[e].name;
+}
+
+bool elem_from_name(const char *name, size_t n, enum elem *out) {
+    for (size_t i = 0; i < ELEM_COUNT; i++) {
+        if (strlen(ELEMS[i].name) != n || memcmp(ELEMS[i].name, name, n) != 0) continue;
+        *out = (enum elem)i;
+        return true;
+    }
+    return false;
+}
+
+const char *kind_name(enum kind k) {
+    CHECK(k < KIND_COUNT);
+    return KINDS[k];
+}
+
+struct type type_tensor(enum elem e, bool rows, uint32_t rank, const size_t *dim) {
+    CHECK(rank <= TYPE_MAX_RANK);
+    struct type t = {.kind = KIND_TENSOR, .elem = e, .rows = rows, .rank = rank};
+    for (uint32_t i = 0; i < rank; i++) t.dim[i] = dim[i];
+    return t;
+}
+
+struct type type_scalar(enum elem e, bool rows) {
+    return type_tensor(e, rows, 0, NULL);
+}
+
+size_t type_count(const struct type *t) {
+    size_t n;
+    CHECK(size_product(t->dim, t->rank, &n));
+    return n;
+}
+
+size_t type_bytes(const struct type *t) {
+    size_t n;
+    CHECK(size_mul(type_count(t), elem_size(t->elem), &n));
+    return n;
+}
+
+bool type_count_ok(const struct type *t) {
+    if (t->rank > TYPE_MAX_RANK) return false;
+    size_t n = 1;
+    // A dimension of 0 must not hide others whose product overflows.
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (!size_mul(n, size_max(t->dim[i], 1), &n) || n > TYPE_MAX_COUNT) return false;
+    return true;
+}
+
+bool type_same_shape(const struct type *a, const struct type *b) {
+    if (a->rank != b->rank) return false;
+    for (uint32_t i = 0; i < a->rank; i++)
+        if (a->dim[i] != b->dim[i]) return false;
+    return true;
+}
+
+bool type_eq(const struct type *a, const struct type *b) {
+    return a->kind == b->kind && a->elem == b->elem && a->rows == b->rows &&
+           a->classes == b->classes && type_same_shape(a, b);
+}
+
+static void print_dims(const struct type *t, struct text *out) {
+    for (uint32_t i = 0; i < t->rank; i++) text_add(out, i ? ",%zu" : "%zu", t->dim[i]);
+}
+
+void type_print(const struct type *t, struct text *out) {
+    switch (t->kind) {
+    case KIND_TENSOR:
+        text_add(out, "%s%s[", t->rows ? "rows " : "", elem_name(t->elem));
+        print_dims(t, out);
+        text_add(out, "]");
+        return;
+    case KIND_IMAGES:
+    case KIND_MAPS:
+    case KIND_LABELS:
+        text_add(out, "%s[", kind_name(t->kind));
+        print_dims(t, out);
+        text_add(out, "]");
+        return;
+    case KIND_MODEL:
+        text_add(out, "model[");
+        print_dims(t, out);
+        text_add(out, " -> %zu]", t->classes);
+        return;
+    case KIND_NONE:
+    case KIND_SCORES:
+    case KIND_BOXES: text_add(out, "%s", kind_name(t->kind)); return;
+    case KIND_COUNT: break;
+    }
+    BUG("type of unknown kind %d", (int)t->kind);
+}
+
+const char *type_str(struct arena *a, const struct type *t) {
+    struct text out = {.arena = a};
+    type_print(t, &out);
+    return out.at;
+}
