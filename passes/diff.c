@@ -1,0 +1,354 @@
+// Differentiation: every `grad` mark becomes ordinary ops, reverse mode, source to source.
+//
+// The rules below say, for each op, what the gradient of its result (g) adds to the gradient
+// of each operand. Rows make this simple: an op describes one row, so the gradient of a
+// row's scalar is one a row, for a weight that all rows share just as for a row's pixels.
+// What comes out can be differentiated again.
+#include "passes/rewrite.h"
+
+struct diff {
+    struct arena *arena;
+    struct builder *b; // makes the new function
+    struct diags *d;
+    nid *adjoint; // by new nid: gradient so far, or NID_NONE
+    size_t cap;
+    bool *wanted; // by new nid: some requested x reaches it
+};
+
+static const struct type *dtype(const struct diff *x, nid n) { return type_at(x->b->f, n); }
+
+// ---- helpers for the rules -----------------------------------------------------------------
+// Sums g over what broadcasting an operand of type t repeated.
+static nid unbroadcast(struct diff *x, nid g, const struct type *t) {
+    const struct type *gt = dtype(x, g);
+    if (type_same_shape(gt, t)) return g;
+    if (t->rank == 0) return b_sum_all(x->b, g);
+    int64_t axes[TYPE_MAX_RANK];
+    size_t n = 0;
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (t->dim[i] == 1 && gt->dim[i] != 1) axes[n++] = i;
+    return b_sum(x->b, g, axes, n, true);
+}
+
+static void add_to(struct diff *x, nid operand, nid g) {
+    if (!x->wanted[operand]) return;
+    g = unbroadcast(x, g, dtype(x, operand));
+    nid old = x->adjoint[operand];
+    x->adjoint[operand] = old == NID_NONE ? g : b_binary(x->b, OP_ADD, old, g);
+}
+
+static nid mul(struct diff *x, nid p, nid q) { return b_binary(x->b, OP_MUL, p, q); }
+
+static nid one_minus(struct diff *x, nid p) {
+    return b_binary(x->b, OP_SUB, b_f32(x->b, 1), p);
+}
+
+static nid spread(struct diff *x, nid g, const struct type *to) {
+    return b_broadcast(x->b, g, to->dim, to->rank);
+}
+
+// The attributes of n that conv, conv_dx and conv_dw share.
+static nid conv_like(struct diff *x, enum op op, nid p, nid q, const struct node *n,
+                     const size_t *size) {
+    struct conv_attrs c = conv_attrs_of(n);
+    if (op == OP_CONV) return b_conv(x->b, p, q, &c);
+    if (op == OP_CONV_DX) return b_conv_dx(x->b, p, q, &c, size[0], size[1]);
+    return b_conv_dw(x->b, p, q, &c, size[0], size[1]);
+}
+
+// ---- rules: y is the node, g its gradient, n->in its operands ------------------------------
+static void vjp_neg(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], b_unary(x->b, OP_NEG, g));
+}
+static void vjp_exp(struct diff *x, const struct node *n, nid y, nid g) {
+    add_to(x, n->in[0], mul(x, g, y));
+}
+static void vjp_log(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], b_binary(x->b, OP_DIV, g, n->in[0]));
+}
+static void vjp_sqrt(struct diff *x, const struct node *n, nid y, nid g) {
+    nid half = mul(x, g, b_f32(x->b, 0.5f));
+    add_to(x, n->in[0], b_binary(x->b, OP_DIV, half, y));
+}
+static void vjp_relu(struct diff *x, const struct node *n, nid y, nid g) {
+    add_to(x, n->in[0], mul(x, g, b_unary(x->b, OP_STEP, y)));
+}
+static void vjp_tanh(struct diff *x, const struct node *n, nid y, nid g) {
+    add_to(x, n->in[0], mul(x, g, one_minus(x, mul(x, y, y))));
+}
+static void vjp_sigmoid(struct diff *x, const struct node *n, nid y, nid g) {
+    add_to(x, n->in[0], mul(x, g, mul(x, y, one_minus(x, y))));
+}
+static void vjp_add(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], g);
+    add_to(x, n->in[1], g);
+}
+static void vjp_sub(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], g);
+    if (x->wanted[n->in[1]]) add_to(x, n->in[1], b_unary(x->b, OP_NEG, g));
+}
+static void vjp_mul(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    if (x->wanted[n->in[0]]) add_to(x, n->in[0], mul(x, g, n->in[1]));
+    if (x->wanted[n->in[1]]) add_to(x, n->in[1], mul(x, g, n->in[0]));
+}
+static void vjp_div(struct diff *x, const struct node *n, nid y, nid g) {
+    nid q = b_binary(x->b, OP_DIV, g, n->in[1]);
+    add_to(x, n->in[0], q);
+    if (x->wanted[n->in[1]]) add_to(x, n->in[1], b_unary(x->b, OP_NEG, mul(x, q, y)));
+}
+// The gradient goes to the operand that won; to both where they are equal, half each.
+static void vjp_max(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    nid p = n->in[0], q = n->in[1];
+    if (n->op == OP_MIN) p = n->in[1], q = n->in[0];
+    nid over = b_unary(x->b, OP_STEP, b_binary(x->b, OP_SUB, p, q));
+    nid tie = mul(x, b_binary(x->b, OP_EQ, p, q), b_f32(x->b, 0.5f));
+    nid share = b_binary(x->b, OP_ADD, over, tie);
+    add_to(x, p, mul(x, g, share));
+    if (x->wanted[q]) add_to(x, q, mul(x, g, one_minus(x, share)));
+}
+static void vjp_none(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)x, (void)n, (void)y, (void)g; // flat almost everywhere, or not of numbers
+}
+static void vjp_reshape(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    const struct type *t = dtype(x, n->in[0]);
+    add_to(x, n->in[0], b_reshape(x->b, g, t->dim, t->rank));
+}
+static void vjp_broadcast(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], g); // add_to sums over what was repeated
+}
+static void vjp_transpose(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    size_t rank;
+    const int64_t *perm = attr_ints(n, "perm", &rank);
+    int64_t back[TYPE_MAX_RANK];
+    for (size_t i = 0; i < rank; i++) back[perm[i]] = (int64_t)i;
+    add_to(x, n->in[0], b_transpose(x->b, g, back, rank));
+}
+// Puts g back among zeros. A negative step is turned around first.
+static void vjp_slice(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    const struct type *t = dtype(x, n->in[0]), *gt = dtype(x, g);
+    size_t rank;
+    const int64_t *starts = attr_ints(n, "starts", &rank);
+    const int64_t *steps = attr_ints(n, "steps", &rank);
+    int64_t from[TYPE_MAX_RANK], by[TYPE_MAX_RANK], size[TYPE_MAX_RANK];
+    int64_t before[TYPE_MAX_RANK], after[TYPE_MAX_RANK], gaps[TYPE_MAX_RANK];
+    bool turned = false;
+    for (size_t i = 0; i < rank; i++) {
+        bool back = steps[i] < 0;
+        int64_t many = (int64_t)gt->dim[i] - 1, step = back ? -steps[i] : steps[i];
+        from[i] = back ? many : 0, by[i] = back ? -1 : 1, size[i] = many + 1;
+        before[i] = back ? starts[i] - many * step : starts[i];
+        after[i] = (int64_t)t->dim[i] - 1 - before[i] - many * step;
+        gaps[i] = step - 1;
+        turned |= back;
+    }
+    if (turned) g = b_slice(x->b, g, from, by, size, rank);
+    add_to(x, n->in[0], b_pad(x->b, g, before, after, gaps, rank, 0));
+}
+static void vjp_pad(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    const struct type *t = dtype(x, n->in[0]);
+    size_t rank;
+    const int64_t *before = attr_ints(n, "before", &rank);
+    const int64_t *after = attr_ints(n, "after", &rank);
+    const int64_t *gaps = attr_ints(n, "interior", &rank);
+    int64_t low[TYPE_MAX_RANK], high[TYPE_MAX_RANK], none[TYPE_MAX_RANK] = {0};
+    int64_t start[TYPE_MAX_RANK] = {0}, step[TYPE_MAX_RANK], size[TYPE_MAX_RANK];
+    for (size_t i = 0; i < rank; i++) {
+        low[i] = -before[i], high[i] = -after[i]; // a cut border comes back as zeros
+        step[i] = gaps[i] + 1, size[i] = (int64_t)t->dim[i];
+    }
+    g = b_pad(x->b, g, low, high, none, rank, 0);
+    add_to(x, n->in[0], b_slice(x->b, g, start, step, size, rank));
+}
+static void vjp_concat(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    int64_t axis = attr_int(n, "axis"), starts[TYPE_MAX_RANK] = {0};
+    for (uint32_t k = 0; k < n->nin; k++) {
+        const struct type *t = dtype(x, n->in[k]);
+        int64_t steps[TYPE_MAX_RANK], sizes[TYPE_MAX_RANK];
+        for (uint32_t i = 0; i < t->rank; i++) steps[i] = 1, sizes[i] = (int64_t)t->dim[i];
+        add_to(x, n->in[k], b_slice(x->b, g, starts, steps, sizes, t->rank));
+        starts[axis] += sizes[axis];
+    }
+}
+// A constant index is a constant 0/1 matrix: slices of g are added where they came from.
+static void vjp_gather(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    const struct type *t = dtype(x, n->in[0]), *gt = dtype(x, g);
+    int64_t axis = attr_int(n, "axis");
+    size_t count;
+    const int64_t *index = attr_ints(n, "index", &count);
+    for (size_t k = 0; k < count; k++) {
+        int64_t starts[TYPE_MAX_RANK] = {0}, steps[TYPE_MAX_RANK], sizes[TYPE_MAX_RANK];
+        int64_t before[TYPE_MAX_RANK] = {0}, after[TYPE_MAX_RANK] = {0};
+        int64_t none[TYPE_MAX_RANK] = {0};
+        for (uint32_t i = 0; i < gt->rank; i++) steps[i] = 1, sizes[i] = (int64_t)gt->dim[i];
+        starts[axis] = (int64_t)k, sizes[axis] = 1;
+        before[axis] = index[k], after[axis] = (int64_t)t->dim[axis] - 1 - index[k];
+        nid one = b_slice(x->b, g, starts, steps, sizes, gt->rank);
+        add_to(x, n->in[0], b_pad(x->b, one, before, after, none, gt->rank, 0));
+    }
+}
+static nid keep_axes(struct diff *x, const struct node *n, nid v) {
+    const struct type *t = dtype(x, n->in[0]);
+    size_t dim[TYPE_MAX_RANK], count;
+    const int64_t *axes = attr_ints(n, "axes", &count);
+    memcpy(dim, t->dim, sizeof dim);
+    for (size_t i = 0; i < count; i++) dim[axes[i]] = 1;
+    return b_reshape(x->b, v, dim, t->rank);
+}
+static void vjp_sum(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], spread(x, keep_axes(x, n, g), dtype(x, n->in[0])));
+}
+// Shared evenly by the elements that are the largest.
+static void vjp_amax(struct diff *x, const struct node *n, nid y, nid g) {
+    size_t count;
+    const int64_t *axes = attr_ints(n, "axes", &count);
+    nid top = b_binary(x->b, OP_EQ, n->in[0], keep_axes(x, n, y));
+    nid share = b_binary(x->b, OP_DIV, keep_axes(x, n, g),
+                         b_sum(x->b, top, axes, count, true));
+    add_to(x, n->in[0], mul(x, top, share));
+}
+// y = p q, each transposed or not: p' = g q^T, q' = p^T g.
+static void vjp_matmul(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    bool tx = attr_int(n, "tx"), ty = attr_int(n, "ty");
+    nid p = n->in[0], q = n->in[1];
+    if (x->wanted[p])
+        add_to(x, p, tx ? b_matmul(x->b, q, g, ty, true) : b_matmul(x->b, g, q, false, !ty));
+    if (x->wanted[q])
+        add_to(x, q, ty ? b_matmul(x->b, g, p, true, tx) : b_matmul(x->b, p, g, !tx, false));
+}
+static void vjp_conv(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    nid p = n->in[0], w = n->in[1];
+    if (x->wanted[p]) add_to(x, p, conv_like(x, OP_CONV_DX, g, w, n, dtype(x, p)->dim + 1));
+    if (x->wanted[w]) add_to(x, w, conv_like(x, OP_CONV_DW, p, g, n, dtype(x, w)->dim + 2));
+}
+static void vjp_conv_dx(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    nid d = n->in[0], w = n->in[1];
+    if (x->wanted[d]) add_to(x, d, conv_like(x, OP_CONV, g, w, n, NULL));
+    if (x->wanted[w]) add_to(x, w, conv_like(x, OP_CONV_DW, g, d, n, dtype(x, w)->dim + 2));
+}
+static void vjp_conv_dw(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    nid p = n->in[0], d = n->in[1];
+    if (x->wanted[p]) add_to(x, p, conv_like(x, OP_CONV_DX, d, g, n, dtype(x, p)->dim + 1));
+    if (x->wanted[d]) add_to(x, d, conv_like(x, OP_CONV, p, g, n, NULL));
+}
+static void vjp_maxpool(struct diff *x, const struct node *n, nid y, nid g) {
+    nid in[3] = {n->in[0], y, g};
+    add_to(x, n->in[0], build_node(x->b, OP_MAXPOOL_DX, in, 3, n->attrs, NULL));
+}
+static void vjp_avgpool(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    const struct type *t = dtype(x, n->in[0]);
+    struct value attrs[6];
+    memcpy(attrs, n->attrs, 4 * sizeof attrs[0]);
+    attrs[4] = val_int((int64_t)t->dim[1]), attrs[5] = val_int((int64_t)t->dim[2]);
+    add_to(x, n->in[0], build_node(x->b, OP_AVGPOOL_DX, &g, 1, attrs, NULL));
+}
+static void vjp_avgpool_dx(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], build_node(x->b, OP_AVGPOOL, &g, 1, n->attrs, NULL));
+}
+
+typedef void (*vjp_rule)(struct diff *, const struct node *, nid y, nid g);
+
+// NULL: the op has no gradient here.
+static const vjp_rule rules[OP_COUNT] = {
+    [OP_NEG] = vjp_neg,         [OP_EXP] = vjp_exp,
+    [OP_LOG] = vjp_log,         [OP_SQRT] = vjp_sqrt,
+    [OP_RELU] = vjp_relu,       [OP_STEP] = vjp_none,
+    [OP_TANH] = vjp_tanh,       [OP_SIGMOID] = vjp_sigmoid,
+    [OP_ADD] = vjp_add,         [OP_SUB] = vjp_sub,
+    [OP_MUL] = vjp_mul,         [OP_DIV] = vjp_div,
+    [OP_MAX] = vjp_max,         [OP_MIN] = vjp_max,
+    [OP_EQ] = vjp_none,         [OP_ARGMAX] = vjp_none,
+    [OP_RESHAPE] = vjp_reshape, [OP_BROADCAST] = vjp_broadcast,
+    [OP_SLICE] = vjp_slice,     [OP_TRANSPOSE] = vjp_transpose,
+    [OP_PAD] = vjp_pad,         [OP_CONCAT] = vjp_concat,
+    [OP_GATHER] = vjp_gather,   [OP_SUM] = vjp_sum,
+    [OP_AMAX] = vjp_amax,       [OP_MATMUL] = vjp_matmul,
+    [OP_CONV] = vjp_conv,       [OP_CONV_DX] = vjp_conv_dx,
+    [OP_CONV_DW] = vjp_conv_dw, [OP_MAXPOOL] = vjp_maxpool,
+    [OP_AVGPOOL] = vjp_avgpool, [OP_AVGPOOL_DX] = vjp_avgpool_dx,
+};
+
+// ---- the sweep -------------------------------------------------------------------------------
+// Which nodes up to y some x in `of` reaches.
+static void find_wanted(struct diff *x, nid y, const nid *of, size_t n) {
+    x->cap = (size_t)y + 1;
+    x->wanted = NEW_N(x->arena, bool, x->cap);
+    for (size_t i = 0; i < n; i++)
+        if (of[i] <= y) x->wanted[of[i]] = true;
+    for (nid v = 0; v <= y; v++) {
+        const struct node *node = node_at(x->b->f, v);
+        for (uint32_t i = 0; i < node->nin; i++)
+            if (node->in[i] != NID_NONE && x->wanted[node->in[i]]) x->wanted[v] = true;
+    }
+}
+
+// Fills adjoint for y and what is before it.
+static bool sweep(struct diff *x, nid y) {
+    x->adjoint = NEW_N(x->arena, nid, x->cap);
+    for (size_t i = 0; i < x->cap; i++) x->adjoint[i] = NID_NONE;
+    x->adjoint[y] = b_f32(x->b, 1);
+    for (nid v = y + 1; v-- > 0;) {
+        if (!x->wanted[v] || x->adjoint[v] == NID_NONE) continue;
+        struct node n = *node_at(x->b->f, v); // the array moves as nodes are added
+        if (!n.nin) continue;
+        if (n.op == OP_CAST) continue; // from integers: no gradient
+        if (!rules[n.op])
+            return diag_error(x->d, n.span, "the gradient of `%s` is not known%s%s",
+                              op_info(n.op)->name, n.name ? ", of node " : "",
+                              n.name ? n.name : "");
+        x->b->span = n.span;
+        rules[n.op](x, &n, v, x->adjoint[v]);
+    }
+    return true;
+}
+
+// All grad marks with this y share one sweep, made at the first of them.
+static nid expand(struct rewrite *r, nid first, const nid *in) {
+    const struct func *f = r->old;
+    nid y = node_at(f, first)->in[0];
+    VEC(nid) marks = {0}, of = {0};
+    for (nid v = first; v < f->nodes.n; v++) {
+        const struct node *n = node_at(f, v);
+        if (n->op != OP_GRAD || n->in[0] != y || r->map[n->in[1]] == NID_NONE) continue;
+        VEC_PUSH(r->arena, &marks, v);
+        VEC_PUSH(r->arena, &of, r->map[n->in[1]]);
+    }
+    struct diff x = {.arena = r->arena, .b = &r->b, .d = r->d};
+    find_wanted(&x, in[0], of.at, of.n);
+    if (!sweep(&x, in[0])) r->failed = true;
+    for (size_t i = 0; i < marks.n; i++) {
+        struct type t = *dtype(&x, of.at[i]);
+        bool reached = of.at[i] < x.cap && x.adjoint[of.at[i]] != NID_NONE;
+        nid g = reached ? x.adjoint[of.at[i]] : b_f32(&r->b, 0);
+        r->map[marks.at[i]] = b_broadcast(&r->b, g, t.dim, t.rank);
+    }
+    return r->map[first];
+}
+
+static nid diff_rule(struct rewrite *r, nid v, const nid *in) {
+    return node_at(r->old, v)->op == OP_GRAD ? expand(r, v, in) : NID_NONE;
+}
+
+// Needs nothing; leaves no grad mark.
+bool pass_diff(struct module *m, struct module_func *mf, struct diags *d) {
+    return rewrite_func(m, mf, d, diff_rule, NULL);
+}

@@ -1,0 +1,338 @@
+// Lowering: from the pipeline graph to rowsets, stages and tensor functions. Read lower.h
+// first; this file finds out what is wanted of each rowset, last rowset first.
+#include "passes/lower.h"
+
+static const struct node *graph_node(const struct lower *l, nid v) {
+    return node_at(l->graph, v);
+}
+
+// ---- rowsets -------------------------------------------------------------------------------
+uint32_t rowset_at(const struct lower *l, nid v) {
+    return l->rowset_of[graph_node(l, v)->type.rowset];
+}
+
+static struct plan_rowset rowset_make(struct lower *l, const struct node *n) {
+    struct plan_rowset r = {.span = n->span};
+    r.name = n->name ? n->name : op_info(n->op)->name;
+    const struct value *limit;
+    switch (n->op) {
+    case OP_IMAGES:
+        limit = node_attr(n, "limit");
+        r.kind = ROWSET_READER;
+        r.path = attr_str(n, "path");
+        r.size = (size_t)attr_int(n, "size");
+        r.limit = limit->kind == VAL_NONE ? SIZE_MAX : (size_t)limit->i;
+        r.skip = !strcmp(attr_str(n, "on_error"), "skip");
+        return r;
+    case OP_RANDOM_CROP:
+        r.kind = ROWSET_EXPAND;
+        r.factor = (size_t)attr_int(n, "count");
+        break;
+    case OP_STITCH:
+        r.kind = ROWSET_GROUP;
+        r.factor = (size_t)(attr_int(n, "factor") * attr_int(n, "factor"));
+        break;
+    case OP_TOPK:
+        r.kind = ROWSET_SELECT;
+        r.k = (size_t)attr_int(n, "k");
+        r.per_class = !strcmp(attr_str(n, "per"), "class");
+        r.smallest = !strcmp(attr_str(n, "order"), "smallest");
+        break;
+    default: BUG("%s makes no rowset", op_info(n->op)->name);
+    }
+    r.parent = rowset_at(l, n->in[0]);
+    return r;
+}
+
+static bool makes_rowset(enum op op) {
+    return op == OP_IMAGES || op == OP_RANDOM_CROP || op == OP_STITCH || op == OP_TOPK;
+}
+
+// Operands come before users, so parents come before the rowsets made from them.
+static void rowsets_find(struct lower *l) {
+    uint32_t ids = 0;
+    for (nid v = 0; v < l->graph->nodes.n; v++)
+        if (graph_node(l, v)->type.rowset >= ids) ids = graph_node(l, v)->type.rowset + 1;
+    l->rowset_of = NEW_N(l->arena, uint32_t, ids);
+    for (nid v = 0; v < l->graph->nodes.n; v++) {
+        const struct node *n = graph_node(l, v);
+        if (!makes_rowset(n->op)) continue;
+        struct plan_rowset r = rowset_make(l, n);
+        l->rowset_of[n->type.rowset] = (uint32_t)l->rowsets.n;
+        VEC_PUSH(l->arena, &l->rowsets, r);
+        VEC_PUSH(l->arena, &l->makers, v);
+    }
+    l->stages = NEW_N(l->arena, struct stage_build *, l->rowsets.n);
+}
+
+// How many rows of an ancestor belong to one row of the stage's rowset.
+size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rowset) {
+    size_t mult = 1;
+    for (uint32_t at = s->rowset; at != rowset; at = l->rowsets.at[at].parent) {
+        CHECK(l->rowsets.at[at].kind != ROWSET_READER);
+        if (l->rowsets.at[at].kind == ROWSET_GROUP)
+            CHECK(size_mul(mult, l->rowsets.at[at].factor, &mult));
+    }
+    return mult;
+}
+
+// ---- slots -----------------------------------------------------------------------------------
+static struct stage_build *stage_for(struct lower *l, uint32_t rowset) {
+    if (!l->stages[rowset]) {
+        struct stage_build *s = NEW(l->arena, struct stage_build);
+        s->rowset = rowset;
+        s->name.arena = l->arena;
+        l->stages[rowset] = s;
+    }
+    return l->stages[rowset];
+}
+
+static uint32_t slot_add(struct lower *l, struct stage_build *s, struct plan_slot slot,
+                         struct type t) {
+    slot.row_bytes = type_bytes(&t);
+    VEC_PUSH(l->arena, &s->slots, slot);
+    VEC_PUSH(l->arena, &s->types, t);
+    return (uint32_t)s->slots.n - 1;
+}
+
+uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
+                   uint32_t rowset, size_t mult, struct type t) {
+    for (uint32_t i = 0; i < s->slots.n; i++) {
+        const struct plan_slot *o = &s->slots.at[i];
+        if (o->leaf && o->kind == kind && o->rowset == rowset && o->mult == mult &&
+            kind != LEAF_COLUMN)
+            return i;
+    }
+    return slot_add(l, s,
+                    (struct plan_slot){
+                        .leaf = true, .kind = kind, .rowset = rowset, .mult = mult},
+                    t);
+}
+
+void slot_known(struct lower *l, struct stage_build *s, nid v, enum facet facet,
+                uint32_t slot) {
+    VEC_PUSH(l->arena, &s->have, (struct want){v, facet, slot});
+}
+
+static struct type facet_type(const struct lower *l, nid v, enum facet facet) {
+    static const size_t four[1] = {4};
+    struct type t = graph_node(l, v)->type;
+    if (facet == FACET_PLACE || facet == FACET_BOX)
+        return type_tensor(ELEM_I32, true, 1, four);
+    if (facet == FACET_PREDICTED) return type_scalar(ELEM_I32, true);
+    return type_tensor(t.elem, true, t.rank, t.dim);
+}
+
+// Asks the stage of the value's own rowset to keep it.
+static uint32_t column_of(struct lower *l, nid v, enum facet facet) {
+    for (uint32_t i = 0; i < l->kept.n; i++)
+        if (l->kept.at[i].v == v && l->kept.at[i].facet == facet) return i;
+    struct type t = facet_type(l, v, facet);
+    const struct node *n = graph_node(l, v);
+    struct plan_column c = {.name = n->name ? n->name : op_info(n->op)->name,
+                            .rowset = rowset_at(l, v),
+                            .row_bytes = type_bytes(&t)};
+    uint32_t column = (uint32_t)l->columns.n;
+    VEC_PUSH(l->arena, &l->columns, c);
+    VEC_PUSH(l->arena, &l->kept, (struct column_want){v, facet, column});
+    stage_for(l, c.rowset);
+    return column;
+}
+
+static uint32_t slot_kept(struct lower *l, struct stage_build *s, nid v, enum facet facet) {
+    uint32_t rowset = rowset_at(l, v);
+    struct plan_slot slot = {.leaf = true,
+                             .kind = LEAF_COLUMN,
+                             .rowset = rowset,
+                             .mult = mult_of(l, s, rowset),
+                             .column = column_of(l, v, facet)};
+    return slot_add(l, s, slot, facet_type(l, v, facet));
+}
+
+uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet) {
+    // A row that topk picked is a row of its operand.
+    while (graph_node(l, v)->op == OP_TOPK) v = graph_node(l, v)->in[0];
+    for (size_t i = 0; i < s->have.n; i++)
+        if (s->have.at[i].v == v && s->have.at[i].facet == facet) return s->have.at[i].slot;
+    uint32_t slot;
+    if (facet != FACET_PIXELS && rowset_at(l, v) != s->rowset)
+        slot = slot_kept(l, s, v, facet);
+    else slot = lower_compute(l, s, v, facet);
+    slot_known(l, s, v, facet, slot);
+    return slot;
+}
+
+// ---- functions -------------------------------------------------------------------------------
+struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
+                    const char *part) {
+    const struct node *n = graph_node(l, v);
+    struct fn *f = NEW(l->arena, struct fn);
+    const char *name = n->name ? n->name : op_info(n->op)->name;
+    f->l = l;
+    f->s = s;
+    f->mult = mult;
+    if (part) name = arena_printf(l->arena, "%s.%s", name, part);
+    builder_init(&f->b, l->arena, name);
+    f->b.fold = true;
+    f->b.span = n->span;
+    f->shown = part ? NULL : name;
+    return f;
+}
+
+nid fn_input(struct fn *f, uint32_t slot) {
+    for (size_t i = 0; i < f->in.n; i++)
+        if (f->in.at[i] == slot) return f->inputs.at[i];
+    size_t mult = f->s->slots.at[slot].mult;
+    struct type t = f->s->types.at[slot];
+    t.rows = mult >= f->mult;
+    if (mult > f->mult) {
+        CHECK(mult % f->mult == 0 && t.rank < TYPE_MAX_RANK);
+        memmove(t.dim + 1, t.dim, t.rank * sizeof t.dim[0]);
+        t.dim[0] = mult / f->mult;
+        t.rank++;
+    }
+    nid n = b_input(&f->b, arena_printf(f->l->arena, "slot%u", slot), t);
+    VEC_PUSH(f->l->arena, &f->in, slot);
+    VEC_PUSH(f->l->arena, &f->inputs, n);
+    return n;
+}
+
+uint32_t fn_output(struct fn *f, nid n) {
+    struct type t = *type_at(f->b.f, n);
+    t.rows = true;
+    struct plan_slot slot = {.mult = f->mult};
+    uint32_t s = slot_add(f->l, f->s, slot, t);
+    build_output(&f->b, arena_printf(f->l->arena, "slot%u", s), n);
+    VEC_PUSH(f->l->arena, &f->out, s);
+    return s;
+}
+
+void fn_finish(struct fn *f) {
+    struct lower *l = f->l;
+    struct func *func = builder_finish(&f->b);
+    if (f->shown) text_add(&f->s->name, "%s%s", f->s->name.n ? ", " : "", f->shown);
+    VEC_PUSH(l->arena, &l->m->funcs, (struct module_func){.f = func});
+    VEC_PUSH(l->arena, &l->funcs, (struct plan_func){.name = func->name});
+    struct plan_step step = {.func = (uint32_t)l->funcs.n - 1,
+                             .mult = f->mult,
+                             .nin = f->in.n,
+                             .nout = f->out.n,
+                             .in = f->in.at,
+                             .out = f->out.at};
+    VEC_PUSH(l->arena, &f->s->steps, step);
+}
+
+// ---- what is wanted --------------------------------------------------------------------------
+static void sink_add(struct lower *l, struct stage_build *s, enum sink_role role,
+                     uint32_t slot, uint32_t where) {
+    struct plan_sink k = {.role = role, .slot = slot};
+    if (role == SINK_COLUMN) k.column = where;
+    else k.save = where;
+    VEC_PUSH(l->arena, &s->sinks, k);
+}
+
+// The images that a saved set's pixels were cut from, behind stitching and choosing.
+static nid behind_stitch(const struct lower *l, nid v) {
+    while (graph_node(l, v)->op == OP_STITCH || graph_node(l, v)->op == OP_TOPK)
+        v = graph_node(l, v)->in[0];
+    return v;
+}
+
+// The attribution that placed the crops of v, or NID_NONE.
+static nid attribution_of(const struct lower *l, nid v) {
+    v = behind_stitch(l, v);
+    if (graph_node(l, v)->op != OP_CROP) return NID_NONE;
+    for (v = graph_node(l, v)->in[1];; v = graph_node(l, v)->in[0]) {
+        enum op op = graph_node(l, v)->op;
+        if (op == OP_SHAP_PATCHES) return v;
+        if (op != OP_POOL && op != OP_PERTURB && op != OP_TOPK) return NID_NONE;
+    }
+}
+
+static void want_image_save(struct lower *l, const struct node *n, uint32_t at) {
+    struct plan_save *save = &l->saves.at[at];
+    struct stage_build *s = stage_for(l, save->rowset);
+    save->images = true;
+    sink_add(l, s, SINK_PIXELS, slot_of(l, s, n->in[0], FACET_PIXELS), at);
+    if (n->nin > 1 && n->in[1] != NID_NONE) {
+        sink_add(l, s, SINK_LABELS, slot_of(l, s, n->in[1], FACET_VALUE), at);
+        save->labels = graph_node(l, n->in[1])->type.dim[0];
+    }
+    nid cut = behind_stitch(l, n->in[0]);
+    if (graph_node(l, cut)->op != OP_IMAGES)
+        sink_add(l, s, SINK_BOXES, slot_of(l, s, cut, FACET_BOX), at);
+    nid map = attribution_of(l, n->in[0]);
+    if (map != NID_NONE) {
+        sink_add(l, s, SINK_MAPS, slot_of(l, s, map, FACET_VALUE), at);
+        save->map_h = graph_node(l, map)->type.dim[0];
+        save->map_w = graph_node(l, map)->type.dim[1];
+    }
+}
+
+static void want_save(struct lower *l, nid out) {
+    const struct node *n = graph_node(l, out);
+    const struct type *t = &graph_node(l, n->in[0])->type;
+    struct plan_save save = {.to = attr_str(n, "to"),
+                             .span = n->span,
+                             .rowset = rowset_at(l, n->in[0]),
+                             .rank = t->rank};
+    memcpy(save.dim, t->dim, t->rank * sizeof t->dim[0]);
+    uint32_t at = (uint32_t)l->saves.n;
+    VEC_PUSH(l->arena, &l->saves, save);
+    if (t->kind == KIND_IMAGES) {
+        want_image_save(l, n, at);
+    } else {
+        struct stage_build *s = stage_for(l, save.rowset);
+        sink_add(l, s, SINK_VALUES, slot_of(l, s, n->in[0], FACET_VALUE), at);
+    }
+}
+
+// Everything later stages want kept of this rowset, and what chooses its rows.
+static void want_rowset(struct lower *l, uint32_t rowset) {
+    struct plan_rowset *r = &l->rowsets.at[rowset];
+    struct stage_build *s = l->stages[rowset];
+    for (uint32_t i = 0; s && i < l->kept.n; i++)
+        if (l->columns.at[i].rowset == rowset)
+            sink_add(l, s, SINK_COLUMN,
+                     slot_of(l, s, l->kept.at[i].v, l->kept.at[i].facet), i);
+    if (r->kind == ROWSET_SELECT) {
+        nid by = graph_node(l, l->makers.at[rowset])->in[1];
+        r->column = column_of(l, by, FACET_VALUE);
+    }
+}
+
+static void stage_finish(struct lower *l, struct plan_stage *out,
+                         const struct stage_build *s) {
+    *out = (struct plan_stage){.name = s->name.n ? s->name.at : l->rowsets.at[s->rowset].name,
+                               .rowset = s->rowset,
+                               .nslots = s->slots.n,
+                               .nsteps = s->steps.n,
+                               .nsinks = s->sinks.n,
+                               .slots = s->slots.at,
+                               .steps = s->steps.at,
+                               .sinks = s->sinks.at};
+}
+
+static struct plan *plan_finish(struct lower *l) {
+    struct plan *p = NEW(l->arena, struct plan);
+    p->funcs = l->funcs.at, p->nfuncs = l->funcs.n;
+    p->rowsets = l->rowsets.at, p->nrowsets = l->rowsets.n;
+    p->columns = l->columns.at, p->ncolumns = l->columns.n;
+    p->saves = l->saves.at, p->nsaves = l->saves.n;
+    p->stages = NEW_N(l->arena, struct plan_stage, l->rowsets.n);
+    for (uint32_t r = 0; r < l->rowsets.n; r++)
+        if (l->stages[r]) stage_finish(l, &p->stages[p->nstages++], l->stages[r]);
+    return p;
+}
+
+// Needs a checked pipeline graph whose outputs are saves; makes module->funcs and plan.
+bool pass_lower(struct module *m, struct diags *d) {
+    struct lower l = {.m = m, .arena = m->arena, .d = d, .graph = m->graph};
+    rowsets_find(&l);
+    for (size_t i = 0; i < m->graph->outs.n; i++) want_save(&l, m->graph->outs.at[i]);
+    // A rowset wants things of the ones it was made from only, and those come before it.
+    for (uint32_t r = (uint32_t)l.rowsets.n; r-- > 0;) want_rowset(&l, r);
+    if (l.failed) return false;
+    m->plan = plan_finish(&l);
+    return true;
+}

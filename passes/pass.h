@@ -1,0 +1,51 @@
+// The passes: from a pipeline graph to kernels, in the order of one table (passes.c).
+//
+// A module carries everything between the front end and code generation. `lower` fills
+// plan (rowsets, stages, saves) and funcs from graph; the passes after it each rebuild or
+// annotate the tensor functions, one at a time. A pass is one file and one function; what
+// it needs and keeps stands in the line above that function.
+#ifndef DDG_PASS_H
+#define DDG_PASS_H
+
+#include "ir/kernel.h"
+#include "runtime/plan.h"
+
+struct module_func {
+    struct func *f;
+    struct kfunc *k; // from fuse on
+};
+
+struct module {
+    struct arena *arena;
+    const struct target *target;
+    const struct func *graph;      // of pipeline ops
+    VEC(struct module_func) funcs; // plan->funcs[i] is made from funcs.at[i]
+    struct plan *plan;
+};
+
+struct pass {
+    const char *name;
+    const char *summary;
+    // One of the two: the whole module once, or each tensor function.
+    bool (*module)(struct module *m, struct diags *d);
+    bool (*func)(struct module *m, struct module_func *f, struct diags *d);
+};
+
+// The table, ended by a row without a name.
+extern const struct pass passes[];
+
+// Runs the passes up to and including `last` (NULL: all), timing each into seconds (may be
+// NULL; one a row of the table). Test builds verify every function between passes.
+bool passes_run(struct module *m, const char *last, double *seconds, struct diags *d);
+// The module as text: the graph before lower, then the stages and the tensor functions.
+void module_print(const struct module *m, struct text *out);
+
+bool pass_lower(struct module *m, struct diags *d);
+bool pass_diff(struct module *m, struct module_func *f, struct diags *d);
+bool pass_fold_norm(struct module *m, struct module_func *f, struct diags *d);
+bool pass_sqnorm(struct module *m, struct module_func *f, struct diags *d);
+bool pass_fuse(struct module *m, struct module_func *f, struct diags *d);
+bool pass_layout(struct module *m, struct module_func *f, struct diags *d);
+bool pass_memory(struct module *m, struct module_func *f, struct diags *d);
+
+#endif
