@@ -1,6 +1,6 @@
 // Builds functions. Each call works out the type from the op table, folds what is constant
-// (with the evaluator, eval.h) when the builder folds, and returns the node that already
-// computes the same thing when there is one.
+// (with the evaluator, eval.h) and simplifies (simplify.c) when the builder folds, and
+// returns the node that already computes the same thing when there is one.
 //
 // Functions that build from known-good parts (b_*) treat a type error as a bug and abort;
 // build_node is for operands and attributes that come from outside.
@@ -14,7 +14,7 @@ struct builder {
     struct func *f;
     struct span span; // given to nodes made from here on
     const char *name; // the same; taken by the next node only
-    bool fold;        // evaluate nodes whose operands are all constants
+    bool fold;        // evaluate nodes whose operands are all constants, simplify; set at first
     uint32_t rowsets; // fresh ids for pipeline values
     uint32_t *table;  // hash-consing
     size_t table_cap, table_n;
@@ -27,17 +27,23 @@ struct func *builder_finish(struct builder *b); // drops what no output reaches
 // not NULL, fills it (message, operand and attribute at fault).
 nid build_node(struct builder *b, enum op op, const nid *in, size_t nin,
                const struct value *attrs, struct rule_ctx *error);
-// Ops whose type is given rather than worked out.
+// Attribute kinds, ranges and choices alone: for b_onnx, whose type is known only after the
+// file was read. Fills error likewise.
+bool build_check_attrs(struct builder *b, enum op op, const struct value *attrs,
+                       struct rule_ctx *error);
+// Ops whose type is given rather than worked out. Data is copied.
 nid b_input(struct builder *b, const char *name, struct type t);
 nid b_const(struct builder *b, struct type t, const void *data);
 nid b_param(struct builder *b, const char *name, struct type t, const void *data);
+nid b_onnx(struct builder *b, const struct value *attrs, const struct model *m);
 nid b_f32(struct builder *b, float v);                       // scalar constant
 nid b_i64s(struct builder *b, const int64_t *v, size_t n);   // i64[n]
 void build_output(struct builder *b, const char *name, nid n);
 
-// Makes the same node of another function here, over operands already here.
+// Makes the same node of another function here, over operands already here. Data of
+// constants is shared with the other function, which must live as long.
 nid build_copy(struct builder *b, const struct node *n, const nid *in);
-// Copies a whole function in, its inputs bound to args in order; returns its outputs' ids in
+// Copies a whole function in, its inputs bound to args in order; leaves its outputs' ids in
 // outs (func->outs.n of them). Parameters become constants unless keep_params.
 void build_inline(struct builder *b, const struct func *f, const nid *args, nid *outs,
                   bool keep_params);

@@ -1,0 +1,51 @@
+// Constant folding, with the reference evaluator: the meaning of an op is written once.
+#include "ir/build_core.h"
+#include "ir/eval.h"
+
+#define FOLD_MAX_BYTES                                                                   \
+    ((size_t)64 << 10)    // larger results must not outgrow their operands
+#define FOLD_MAX_GROWTH 4 // by more than this
+#define FOLD_MAX_WORK   ((size_t)1 << 26) // multiplications of a convolution or product
+
+static bool operands_constant(const struct builder *b, const struct node *n) {
+    for (uint32_t i = 0; i < n->nin; i++) {
+        const struct node *x = n->in[i] == NID_NONE ? NULL : node_at(b->f, n->in[i]);
+        if (!x || x->op != OP_CONST || !x->data) return false;
+    }
+    return n->nin > 0;
+}
+
+// A bound on the inner loop's turns that needs no formula of each op: no op here visits a
+// pair of elements (of two operands, or of operand and result) more than once.
+static bool cheap(const struct builder *b, const struct node *n) {
+    size_t largest = type_count(&n->type), second = 1, work;
+    bool one_pass = n->op == OP_SUM || n->op == OP_AMAX || n->op == OP_ARGMAX;
+    if (one_pass || !(op_info(n->op)->flags & (OPF_ANCHOR | OPF_REDUCE))) return true;
+    for (uint32_t i = 0; i < n->nin; i++) {
+        size_t count = type_count(type_at(b->f, n->in[i]));
+        second = size_max(second, size_min(count, largest));
+        largest = size_max(largest, count);
+    }
+    return size_mul(largest, second, &work) && work <= FOLD_MAX_WORK;
+}
+
+static bool worth_it(const struct builder *b, const struct node *n) {
+    size_t from = 0, to = type_bytes(&n->type);
+    for (uint32_t i = 0; i < n->nin; i++) from += type_bytes(type_at(b->f, n->in[i]));
+    return (to <= FOLD_MAX_BYTES || to / FOLD_MAX_GROWTH <= from) && cheap(b, n);
+}
+
+nid build_fold(struct builder *b, const struct node *n) {
+    if (n->type.rows || !operands_constant(b, n) || !worth_it(b, n)) return NID_NONE;
+    const struct type **types = NEW_N(b->arena, const struct type *, n->nin);
+    const void **in = NEW_N(b->arena, const void *, n->nin);
+    for (uint32_t i = 0; i < n->nin; i++) {
+        types[i] = type_at(b->f, n->in[i]);
+        in[i] = node_at(b->f, n->in[i])->data;
+    }
+    void *out = arena_alloc(b->arena, type_bytes(&n->type), 1);
+    if (!eval_node(n, types, in, n->nin, out, NULL)) return NID_NONE;
+    struct node c = {.op = OP_CONST, .type = n->type, .data = out};
+    c.digest = data_digest(&c.type, out);
+    return build_intern(b, &c);
+}
