@@ -100,7 +100,7 @@ def stored_images(root):
 
 
 def augment(x, rng):
-    """Each image turned by quarters, mirrored, moved by up to 3 pixels, colours swapped."""
+    """Each image turned by quarters, mirrored, moved up to 3 pixels, colours swapped."""
     out = torch.empty_like(x)
     for i, image in enumerate(F.pad(x, [3] * 4, mode="reflect")):
         image = torch.rot90(image, int(rng.integers(4)), (1, 2))
