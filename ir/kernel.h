@@ -44,7 +44,7 @@ enum place_kind {
 
 struct place {
     enum place_kind kind;
-    size_t offset; // bytes; ARENA: of the whole batch's block
+    size_t offset; // bytes; ARENA: of the batch's rows, one behind the other
     struct layout layout;
 };
 
@@ -60,6 +60,7 @@ struct kernel {
     // normalising): made for one row at a time in the scratch buffer, in scratch_layout.
     nid prologue; // NID_NONE
     struct layout scratch_layout;
+    size_t scratch_offset; // bytes, in the arena
     bool runtime; // the root is an OPF_RUNTIME op: no code
 };
 

@@ -1,0 +1,291 @@
+// Fusion: which values are stored, and which kernel computes each.
+//
+// Every node starts out inside the kernels that use it; the rules below say which must, or
+// had better, be stored. Then each anchor (convolution, matrix product) draws in the
+// elementwise chain above it, so that bias, residual and activation happen in registers.
+#include "passes/pass.h"
+
+#include "ir/build.h"
+
+struct fuse {
+    struct arena *arena;
+    const struct func *f;
+    const uint32_t *uses;
+    nid *users;         // first user of each node, NID_NONE: none
+    bool *stored;
+    bool *is_out;
+    nid *claimed;       // the anchor whose kernel computes the node, NID_NONE: none
+    size_t *cost;       // of computing the node once more, in elementwise operations
+    uint32_t *width;    // stored values its expression reads
+    uint32_t *depth;    // of its expression
+    bool *late;         // depends on the anchor at hand
+};
+
+static const struct node *fnode(const struct fuse *s, nid v) { return node_at(s->f, v); }
+static uint32_t flags(const struct fuse *s, nid v) { return op_info(fnode(s, v)->op)->flags; }
+static bool is_source(enum op op) {
+    return op == OP_INPUT || op == OP_CONST || op == OP_PARAM;
+}
+
+// ---- what must be stored -------------------------------------------------------------------
+// A small-channel image is made in the scratch of the convolution that reads it: there
+// masking, cropping and normalising cost least.
+static bool wants_prologue(const struct fuse *s, nid anchor) {
+    const struct node *n = fnode(s, anchor);
+    if (n->op == OP_MATMUL || n->op == OP_CONV_DX) return false;
+    const struct node *x = fnode(s, n->in[0]);
+    return x->type.dim[0] <= 4 || is_source(x->op);
+}
+
+static void store_operands(struct fuse *s, nid v) {
+    const struct node *n = fnode(s, v);
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->in[i] != NID_NONE && !(i == 0 && (flags(s, v) & OPF_ANCHOR) &&
+                                      wants_prologue(s, v)))
+            s->stored[n->in[i]] = true;
+}
+
+static void store_required(struct fuse *s) {
+    for (nid v = 0; v < s->f->nodes.n; v++) {
+        const struct node *n = fnode(s, v);
+        uint32_t fl = flags(s, v);
+        if (is_source(n->op) && n->type.rank > 0) s->stored[v] = true;
+        if (n->op == OP_INPUT || n->op == OP_PARAM) s->stored[v] = true;
+        if (fl & (OPF_REDUCE | OPF_RUNTIME | OPF_ANCHOR)) s->stored[v] = true;
+        if (fl & (OPF_RUNTIME | OPF_ANCHOR)) store_operands(s, v);
+        if (s->is_out[v]) s->stored[v] = true;
+    }
+}
+
+// ---- what had better be stored ---------------------------------------------------------------
+static size_t op_cost(enum op op) {
+    switch (op) {
+    case OP_EXP: case OP_LOG: case OP_TANH: case OP_SIGMOID: return 20;
+    case OP_SQRT: case OP_DIV: return 4;
+    case OP_RESHAPE: case OP_CAST: return 0;
+    default: return 1;
+    }
+}
+
+// How often user evaluates each element of operand v, roughly.
+static double repeats(const struct fuse *s, nid v, nid user) {
+    const struct node *u = fnode(s, user);
+    const struct type *t = type_at(s->f, v);
+    if (u->type.rows && !t->rows) return 2;
+    if (u->op == OP_MAXPOOL || u->op == OP_AVGPOOL || u->op == OP_MAXPOOL_DX) return 2;
+    if (flags(s, user) & OPF_REDUCE) return 1;
+    return (double)type_count(&u->type) / (double)type_count(t);
+}
+
+static bool worth_storing(const struct fuse *s, nid v) {
+    if (s->uses[v] > 1) return s->cost[v] > 3;
+    return s->users[v] != NID_NONE && s->cost[v] > 1 && repeats(s, v, s->users[v]) > 1;
+}
+
+// Bounds on an expression: kernels have so many buffers, and walks over it recurse.
+#define WIDE 8
+#define DEEP 24
+
+static void measure(struct fuse *s, nid v) {
+    const struct node *n = fnode(s, v);
+    s->cost[v] = op_cost(n->op);
+    s->width[v] = s->depth[v] = 0;
+    for (uint32_t i = 0; i < n->nin; i++) {
+        nid o = n->in[i];
+        if (o == NID_NONE) continue;
+        s->cost[v] += s->stored[o] ? 0 : s->cost[o];
+        s->width[v] += s->stored[o] ? 1 : s->width[o];
+        uint32_t depth = s->stored[o] ? 1 : s->depth[o] + 1;
+        if (depth > s->depth[v]) s->depth[v] = depth;
+    }
+}
+
+static void store_worthwhile(struct fuse *s) {
+    for (nid v = 0; v < s->f->nodes.n; v++) {
+        measure(s, v);
+        if (s->stored[v] || is_source(fnode(s, v)->op)) continue;
+        s->stored[v] = worth_storing(s, v) || s->width[v] > WIDE || s->depth[v] > DEEP;
+    }
+}
+
+// ---- drawing chains into anchors ---------------------------------------------------------------
+static void mark_late(struct fuse *s, nid anchor) {
+    for (nid v = 0; v < s->f->nodes.n; v++) {
+        const struct node *n = fnode(s, v);
+        s->late[v] = v == anchor;
+        for (uint32_t i = 0; i < n->nin; i++)
+            if (n->in[i] != NID_NONE && s->late[n->in[i]]) s->late[v] = true;
+    }
+}
+
+// Whether user can be computed as the anchor's tile is written: elementwise in its shape,
+// and nothing else it reads depends on the anchor.
+static bool joins(const struct fuse *s, nid v, nid user) {
+    const struct node *u = fnode(s, user);
+    if (!(flags(s, user) & OPF_ELEMENTWISE) || u->op == OP_STEP || u->op == OP_EQ)
+        return false;
+    if (u->type.elem != ELEM_F32 || u->type.rows != type_at(s->f, v)->rows) return false;
+    if (!type_same_shape(&u->type, type_at(s->f, v))) return false;
+    for (uint32_t i = 0; i < u->nin; i++)
+        if (u->in[i] != v && s->late[u->in[i]]) return false;
+    return true;
+}
+
+static bool reads(const struct node *n, nid v) {
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->in[i] == v) return true;
+    return false;
+}
+
+// The first user that joins, unless another anchor has it.
+static nid next_in_chain(const struct fuse *s, nid v) {
+    for (nid u = s->users[v]; u != NID_NONE && u < s->f->nodes.n; u++)
+        if (reads(fnode(s, u), v) && joins(s, v, u))
+            return s->claimed[u] == NID_NONE ? u : NID_NONE;
+    return NID_NONE;
+}
+
+// What joining adds to the kernel's inputs: everything the user reads besides v.
+static uint32_t added_width(const struct fuse *s, nid v, nid user) {
+    const struct node *n = fnode(s, user);
+    uint32_t width = 0;
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->in[i] != v) width += s->stored[n->in[i]] ? 1 : s->width[n->in[i]];
+    return width;
+}
+
+// Climbs from the anchor to the kernel's root. A value on the way that others read too is
+// stored as well.
+static void draw_in(struct fuse *s, struct kernel *k) {
+    uint32_t width = 2;
+    nid v = k->anchor;
+    s->claimed[v] = k->anchor;
+    k->nouts = 1; // the root takes the first place at the end
+    if (fnode(s, v)->type.rank > 0) mark_late(s, v);
+    while (fnode(s, v)->type.rank > 0) {
+        bool needed = s->uses[v] > 1 || s->is_out[v];
+        nid up = next_in_chain(s, v);
+        if (up == NID_NONE || (needed && k->nouts == COUNT(k->outs))) break;
+        width += added_width(s, v, up);
+        if (width + COUNT(k->outs) + 1 > KERNEL_MAX_BUFFERS) break;
+        s->stored[v] = needed;
+        if (needed) k->outs[k->nouts++] = v;
+        v = up;
+        s->claimed[v] = k->anchor;
+    }
+    s->stored[v] = true;
+    k->outs[0] = v;
+}
+
+// ---- kernels -------------------------------------------------------------------------------
+static void add_input(struct kernel *k, nid v) {
+    for (size_t i = 0; i < k->nins; i++)
+        if (k->ins[i] == v) return;
+    CHECK(k->nins < KERNEL_MAX_BUFFERS);
+    k->ins[k->nins++] = v;
+}
+
+// Adds the stored values that v's expression reads; those the kernel itself makes are not
+// inputs but on the way down.
+static void find_inputs(const struct fuse *s, struct kernel *k, nid v) {
+    const struct node *n = fnode(s, v);
+    for (uint32_t i = 0; i < n->nin; i++) {
+        nid o = n->in[i];
+        if (o == NID_NONE) continue;
+        bool inside = k->anchor != NID_NONE && s->claimed[o] == k->anchor;
+        if (s->stored[o] && !inside) add_input(k, o);
+        else if (!is_source(fnode(s, o)->op)) find_inputs(s, k, o);
+    }
+}
+
+static struct kernel kernel_of(struct fuse *s, nid v) {
+    struct kernel k = {.outs = {v}, .nouts = 1, .anchor = NID_NONE, .prologue = NID_NONE};
+    if (flags(s, v) & OPF_ANCHOR) {
+        k.anchor = v;
+        draw_in(s, &k);
+        if (wants_prologue(s, v)) k.prologue = fnode(s, v)->in[0];
+    }
+    k.runtime = (flags(s, v) & OPF_RUNTIME) != 0;
+    return k;
+}
+
+// Kernels in an order in which each finds what it reads. They nearly are already: a kernel
+// that stores a value on the way to its root may come after one that reads it.
+static void order(struct arena *arena, const struct fuse *s, struct kfunc *k) {
+    size_t n = k->kernels.n, placed = 0;
+    struct kernel *in = k->kernels.at, *out = NEW_N(arena, struct kernel, n);
+    bool *ready = NEW_N(arena, bool, s->f->nodes.n), *done = NEW_N(arena, bool, n);
+    for (nid v = 0; v < s->f->nodes.n; v++) ready[v] = is_source(fnode(s, v)->op);
+    while (placed < n) {
+        size_t before = placed;
+        for (size_t i = 0; i < n; i++) {
+            bool waits = done[i];
+            for (size_t j = 0; j < in[i].nins; j++) waits |= !ready[in[i].ins[j]];
+            if (waits) continue;
+            done[i] = true;
+            out[placed++] = in[i];
+            for (size_t j = 0; j < in[i].nouts; j++) ready[in[i].outs[j]] = true;
+        }
+        CHECK(placed > before);
+    }
+    k->kernels.at = out;
+}
+
+static void place_all(const struct fuse *s, struct kfunc *k) {
+    size_t inputs = 0;
+    for (nid v = 0; v < s->f->nodes.n; v++) {
+        struct place *p = &k->places[v];
+        enum op op = fnode(s, v)->op;
+        if (op == OP_INPUT) *p = (struct place){.kind = PLACE_IN, .offset = inputs++};
+        else if (!s->stored[v]) p->kind = PLACE_NONE;
+        else p->kind = is_source(op) ? PLACE_CONST : PLACE_ARENA;
+    }
+    for (size_t i = 0; i < s->f->outs.n; i++) {
+        struct place *p = &k->places[s->f->outs.at[i]];
+        if (p->kind != PLACE_ARENA) BUG("%s: an output is not computed", s->f->name);
+        *p = (struct place){.kind = PLACE_OUT, .offset = i};
+    }
+}
+
+static void fuse_init(struct fuse *s, struct arena *arena, const struct func *f) {
+    size_t n = f->nodes.n;
+    *s = (struct fuse){.arena = arena, .f = f, .uses = func_uses(f, arena)};
+    s->users = NEW_N(arena, nid, n);
+    s->stored = NEW_N(arena, bool, n);
+    s->is_out = NEW_N(arena, bool, n);
+    s->claimed = NEW_N(arena, nid, n);
+    s->cost = NEW_N(arena, size_t, n);
+    s->width = NEW_N(arena, uint32_t, n);
+    s->depth = NEW_N(arena, uint32_t, n);
+    s->late = NEW_N(arena, bool, n);
+    for (nid v = 0; v < n; v++) s->users[v] = s->claimed[v] = NID_NONE;
+    for (nid v = (nid)n; v-- > 0;)
+        for (uint32_t i = 0; i < node_at(f, v)->nin; i++)
+            if (node_at(f, v)->in[i] != NID_NONE) s->users[node_at(f, v)->in[i]] = v;
+    for (size_t i = 0; i < f->outs.n; i++) s->is_out[f->outs.at[i]] = true;
+}
+
+// Needs: no marks. Makes mf->k; mf->f stays as it is from here on.
+bool pass_fuse(struct module *m, struct module_func *mf, struct diags *d) {
+    (void)d;
+    struct fuse s;
+    fuse_init(&s, m->arena, mf->f);
+    struct kfunc *k = NEW(m->arena, struct kfunc);
+    *k = (struct kfunc){.f = mf->f,
+                        .places = NEW_N(m->arena, struct place, mf->f->nodes.n)};
+    store_required(&s);
+    store_worthwhile(&s);
+    // Anchors first: what they draw in is settled before the rest becomes kernels.
+    for (nid v = 0; v < mf->f->nodes.n; v++)
+        if (flags(&s, v) & OPF_ANCHOR) VEC_PUSH(m->arena, &k->kernels, kernel_of(&s, v));
+    for (nid v = 0; v < mf->f->nodes.n; v++)
+        if (s.stored[v] && s.claimed[v] == NID_NONE && !is_source(fnode(&s, v)->op))
+            VEC_PUSH(m->arena, &k->kernels, kernel_of(&s, v));
+    for (size_t i = 0; i < k->kernels.n; i++)
+        for (size_t j = 0; j < k->kernels.at[i].nouts; j++)
+            find_inputs(&s, &k->kernels.at[i], k->kernels.at[i].outs[j]);
+    order(m->arena, &s, k);
+    place_all(&s, k);
+    mf->k = k;
+    return true;
+}

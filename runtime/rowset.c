@@ -1,0 +1,291 @@
+// See rowset.h.
+#include "runtime/rowset.h"
+
+#include "runtime/pool.h"
+
+#include <math.h>
+
+void rowsets_init(struct rowsets *r, struct arena *arena, const struct plan *plan) {
+    *r = (struct rowsets){.arena = arena, .plan = plan};
+    r->at = NEW_N(arena, struct rowset, plan->nrowsets);
+    r->columns = NEW_N(arena, char *, plan->ncolumns);
+}
+
+void rowsets_close(struct rowsets *r) {
+    for (size_t i = 0; i < r->plan->nrowsets; i++) {
+        reader_close(r->at[i].reader);
+        free(r->at[i].pick);
+    }
+    for (size_t i = 0; i < r->plan->ncolumns; i++) free(r->columns[i]);
+}
+
+static const struct plan_rowset *spec(const struct rowsets *r, uint32_t which) {
+    return &r->plan->rowsets[which];
+}
+
+uint32_t rowset_root(const struct rowsets *r, uint32_t which) {
+    while (spec(r, which)->kind != ROWSET_READER) which = spec(r, which)->parent;
+    return which;
+}
+
+// ---- from row to row -------------------------------------------------------------------
+size_t rowset_mult(const struct rowsets *r, uint32_t which, uint32_t ancestor) {
+    size_t mult = 1;
+    for (; which != ancestor; which = spec(r, which)->parent)
+        if (spec(r, which)->kind == ROWSET_GROUP) mult *= spec(r, which)->factor;
+    return mult;
+}
+
+static size_t parent_row(const struct rowsets *r, uint32_t which, size_t row) {
+    const struct rowset *s = &r->at[which];
+    if (spec(r, which)->kind == ROWSET_EXPAND) return row / spec(r, which)->factor;
+    return s->pick[row];
+}
+
+size_t rowset_ancestor(const struct rowsets *r, uint32_t which, size_t q, uint32_t ancestor) {
+    size_t mult = rowset_mult(r, which, ancestor);
+    size_t row = q / mult, rest = q % mult;
+    for (; which != ancestor; which = spec(r, which)->parent) {
+        if (spec(r, which)->kind == ROWSET_GROUP) {
+            mult /= spec(r, which)->factor;
+            row = row * spec(r, which)->factor + rest / mult;
+            rest %= mult;
+        }
+        row = parent_row(r, which, row);
+    }
+    return row;
+}
+
+static size_t reader_row(const struct rowset *s, size_t row) {
+    return s->pick ? s->pick[row] : row;
+}
+
+uint32_t rowset_class(const struct rowsets *r, uint32_t which, size_t row) {
+    for (; spec(r, which)->kind != ROWSET_READER; which = spec(r, which)->parent) {
+        if (spec(r, which)->kind == ROWSET_GROUP) row *= spec(r, which)->factor;
+        row = parent_row(r, which, row);
+    }
+    return reader_class(r->at[which].reader, reader_row(&r->at[which], row));
+}
+
+bool rowset_key(const struct rowsets *r, uint32_t which, size_t row, root_key root, void *ctx,
+                struct digest *key) {
+    const struct plan_rowset *s = spec(r, which);
+    if (s->kind == ROWSET_READER) return root(ctx, which, row, key);
+    size_t count = s->kind == ROWSET_GROUP ? s->factor : 1;
+    struct digest joined = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct digest one;
+        if (!rowset_key(r, s->parent, parent_row(r, which, row * count + i), root, ctx, &one))
+            return false;
+        joined = i ? digest_join(joined, one) : one;
+    }
+    if (s->kind == ROWSET_EXPAND)
+        joined = digest_join(joined, (struct digest){row % s->factor, 0});
+    *key = joined;
+    return true;
+}
+
+// ---- readers ---------------------------------------------------------------------------
+struct probe { // finding rows that cannot be decoded
+    const struct reader *reader;
+    size_t size;
+    bool *bad;
+    bool out_of_memory;
+};
+
+static void probe_rows(void *ctx, size_t first, size_t last) {
+    struct probe *p = ctx;
+    struct decoder *d = decoder_new();
+    uint8_t *pixels = malloc(3 * p->size * p->size);
+    char why[256];
+    if (!d || !pixels) p->out_of_memory = true;
+    for (size_t i = first; i < last && !p->out_of_memory; i++)
+        p->bad[i] = !reader_load(p->reader, d, i, pixels, NULL, why, sizeof why);
+    decoder_free(d);
+    free(pixels);
+}
+
+static bool out_of_memory(struct diags *d) { return diag_error(d, NO_SPAN, "out of memory"); }
+
+static bool note_skipped(struct rowsets *r, const struct probe *p, size_t row) {
+    struct decoder *d = decoder_new();
+    uint8_t *pixels = malloc(3 * p->size * p->size);
+    char why[512];
+    if (d && pixels && !reader_load(p->reader, d, row, pixels, NULL, why, sizeof why))
+        VEC_PUSH(r->arena, &r->skipped, arena_strdup(r->arena, why));
+    decoder_free(d);
+    free(pixels);
+    return d && pixels;
+}
+
+// Every row is decoded once before the run, so that which rows there are does not depend on
+// what is computed of them.
+static bool leave_out(struct rowsets *r, uint32_t which, size_t threads, struct diags *d) {
+    struct rowset *s = &r->at[which];
+    size_t rows = reader_rows(s->reader), kept = 0;
+    struct probe p = {.reader = s->reader, .size = spec(r, which)->size};
+    p.bad = calloc(rows, sizeof *p.bad);
+    s->pick = malloc(rows * sizeof *s->pick);
+    if (!p.bad || !s->pick || !pool_for(threads, rows, 16, probe_rows, &p) ||
+        p.out_of_memory) {
+        free(p.bad);
+        return out_of_memory(d);
+    }
+    bool ok = true;
+    for (size_t i = 0; i < rows && ok; i++)
+        if (p.bad[i]) ok = note_skipped(r, &p, i);
+        else s->pick[kept++] = (uint32_t)i;
+    free(p.bad);
+    if (!ok) return out_of_memory(d);
+    s->rows = kept;
+    if (kept) return true;
+    return diag_error(d, spec(r, which)->span, "no image of `%s` can be decoded",
+                      spec(r, which)->path);
+}
+
+static bool check_classes(const struct rowsets *r, uint32_t which, struct diags *d) {
+    const struct plan_rowset *s = spec(r, which);
+    size_t have = reader_classes(r->at[which].reader);
+    if (!s->classes || s->classes == have) return true;
+    return diag_error(d, s->classes_span,
+                      "the model tells %zu classes apart, but `%s` has %zu", s->classes,
+                      s->path, have);
+}
+
+bool rowsets_open(struct rowsets *r, size_t threads, struct diags *d) {
+    for (uint32_t i = 0; i < r->plan->nrowsets; i++) {
+        const struct plan_rowset *s = spec(r, i);
+        if (s->kind != ROWSET_READER) continue;
+        struct reader_options o = {s->path, s->size, s->limit, s->span};
+        if (!(r->at[i].reader = reader_open(&o, d))) continue;
+        r->at[i].rows = reader_rows(r->at[i].reader);
+        r->at[i].made = true;
+        if (check_classes(r, i, d) && s->skip) leave_out(r, i, threads, d);
+    }
+    return d->errors == 0;
+}
+
+// ---- choosing rows -----------------------------------------------------------------------
+struct ranked {
+    float score;
+    uint32_t row, cls;
+};
+
+// Best first, NaN last, ties in row order. Scores are negated for "smallest".
+static int by_score(const void *a, const void *b) {
+    const struct ranked *p = a, *q = b;
+    if (p->cls != q->cls) return p->cls < q->cls ? -1 : 1;
+    bool pn = isnan(p->score), qn = isnan(q->score);
+    if (pn != qn) return pn ? 1 : -1;
+    if (!pn && p->score != q->score) return p->score > q->score ? -1 : 1;
+    return p->row < q->row ? -1 : p->row > q->row;
+}
+
+static const char *class_name(const struct rowsets *r, uint32_t which, size_t c) {
+    return reader_class_name(r->at[rowset_root(r, which)].reader, c);
+}
+
+static size_t class_count(const struct rowsets *r, uint32_t which) {
+    return reader_classes(r->at[rowset_root(r, which)].reader);
+}
+
+static void take_best(const struct ranked *list, size_t rows, size_t k, struct rowset *out) {
+    size_t nth = 0;
+    for (size_t i = 0; i < rows; i++) {
+        nth = i && list[i].cls == list[i - 1].cls ? nth + 1 : 0;
+        if (nth < k) out->pick[out->rows++] = list[i].row;
+    }
+}
+
+static bool enough_rows(const struct rowsets *r, uint32_t which, const size_t *count,
+                        struct diags *d) {
+    const struct plan_rowset *s = spec(r, which);
+    bool ok = true;
+    for (size_t c = 0; c < class_count(r, which); c++)
+        if (count[c] < s->k)
+            ok = diag_error(d, s->span, "topk wants %zu rows of each class; `%s` has %zu",
+                            s->k, class_name(r, which, c), count[c]);
+    return ok;
+}
+
+static bool make_select(struct rowsets *r, uint32_t which, struct diags *d) {
+    const struct plan_rowset *s = spec(r, which);
+    const struct rowset *parent = &r->at[s->parent];
+    const float *score = (const float *)(void *)r->columns[s->column];
+    size_t rows = parent->rows;
+    struct rowset *out = &r->at[which];
+    if (!s->per_class && rows < s->k)
+        return diag_error(d, s->span, "topk wants %zu rows; there are %zu", s->k, rows);
+    struct ranked *list = malloc(rows * sizeof *list + 1);
+    size_t *count = calloc(class_count(r, which) + 1, sizeof *count);
+    out->pick = malloc(rows * sizeof *out->pick + 1);
+    bool ok = list && count && out->pick;
+    for (size_t i = 0; i < rows && ok; i++) {
+        uint32_t cls = rowset_class(r, s->parent, i);
+        count[cls]++;
+        list[i] = (struct ranked){s->smallest ? -score[i] : score[i], (uint32_t)i,
+                                  s->per_class ? cls : 0};
+    }
+    if (!ok) out_of_memory(d);
+    else if (!s->per_class || (ok = enough_rows(r, which, count, d))) {
+        qsort(list, rows, sizeof *list, by_score);
+        take_best(list, rows, s->k, out);
+    }
+    free(list);
+    free(count);
+    return ok;
+}
+
+// Rows of one class together, in order; each class must fill whole groups.
+static bool make_group(struct rowsets *r, uint32_t which, struct diags *d) {
+    const struct plan_rowset *s = spec(r, which);
+    size_t rows = r->at[s->parent].rows, classes = class_count(r, which), at = 0;
+    struct rowset *out = &r->at[which];
+    if (!(out->pick = malloc(rows * sizeof *out->pick + 1))) return out_of_memory(d);
+    for (uint32_t c = 0; c < classes; c++) {
+        size_t before = at;
+        for (size_t i = 0; i < rows; i++)
+            if (rowset_class(r, s->parent, i) == c) out->pick[at++] = (uint32_t)i;
+        if ((at - before) % s->factor)
+            return diag_error(d, s->span,
+                              "stitch joins %zu rows at a time; class `%s` has %zu, which "
+                              "leaves %zu over",
+                              s->factor, class_name(r, which, c), at - before,
+                              (at - before) % s->factor);
+    }
+    out->rows = at / s->factor;
+    return true;
+}
+
+bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d) {
+    const struct plan_rowset *s = spec(r, which);
+    struct rowset *out = &r->at[which];
+    if (out->made) return true;
+    if (!rowset_make(r, s->parent, d)) return false;
+    switch (s->kind) {
+    case ROWSET_EXPAND:
+        if (!size_mul(r->at[s->parent].rows, s->factor, &out->rows) ||
+            out->rows > UINT32_MAX)
+            return diag_error(d, s->span, "more than %u rows", UINT32_MAX);
+        break;
+    case ROWSET_SELECT:
+        if (!make_select(r, which, d)) return false;
+        break;
+    case ROWSET_GROUP:
+        if (!make_group(r, which, d)) return false;
+        break;
+    case ROWSET_READER: BUG("a reader was not opened");
+    }
+    return out->made = true;
+}
+
+bool columns_make(struct rowsets *r, uint32_t which, struct diags *d) {
+    for (size_t i = 0; i < r->plan->ncolumns; i++) {
+        const struct plan_column *c = &r->plan->columns[i];
+        if (c->rowset != which) continue;
+        r->columns[i] = calloc(r->at[which].rows + 1, c->row_bytes);
+        if (!r->columns[i]) return out_of_memory(d);
+    }
+    return true;
+}
