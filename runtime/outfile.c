@@ -1,0 +1,107 @@
+// See outfile.h.
+#include "runtime/outfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// ---- places
+// ---------------------------------------------------------------------------- The path
+// without slashes at its end, split into folder and name.
+static bool split(struct arena *a, const char *path, struct out_place *p) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    p->path = arena_strndup(a, path, n);
+    char *slash = strrchr(p->path, '/');
+    p->name = slash ? slash + 1 : p->path;
+    p->folder = !slash             ? arena_strdup(a, ".")
+                : slash == p->path ? arena_strdup(a, "/")
+                                   : arena_strndup(a, p->path, (size_t)(slash - p->path));
+    return *p->name && strcmp(p->name, ".") != 0 && strcmp(p->name, "..") != 0;
+}
+
+// Calls step on each folder of path, from the top; stops at the first that returns false.
+static bool each_parent(char *path, bool (*step)(const char *path, void *ctx),
+                        void *ctx) {
+    for (char *s = path; *s; s++) {
+        if (*s != '/' || s == path || s[1] == 0) continue;
+        *s = 0;
+        bool go = step(path, ctx);
+        *s = '/';
+        if (!go) return false;
+    }
+    return step(path, ctx);
+}
+
+static bool make_folder(const char *path, void *made) {
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        errno = ENOTDIR;
+        return S_ISDIR(st.st_mode);
+    }
+    if (mkdir(path, 0777) != 0) return errno == EEXIST; // somebody else was faster
+    ++*(size_t *)made;
+    return true;
+}
+
+bool out_place_open(struct arena *a, const char *to, struct out_place *out,
+                    struct diags *d) {
+    *out = (struct out_place){0};
+    char *real = realpath(to, NULL); // an existing result may be a link to where it is
+    bool named = split(a, real ? real : to, out);
+    free(real);
+    if (!named)
+        return diag_error(d, NO_SPAN, "cannot write to `%s`: it needs a name", to);
+    out->temp =
+        arena_printf(a, "%s/.%s" OUT_MARK "%ld", out->folder, out->name, (long)getpid());
+    if (each_parent(out->folder, make_folder, &out->made)) return true;
+    diag_error(d, NO_SPAN, "cannot make the folder `%s`: %s", out->folder,
+               strerror(errno));
+    out_place_undo(out);
+    return false;
+}
+
+void out_place_undo(const struct out_place *p) {
+    char *path = strdup(p->folder);
+    for (size_t i = 0; path && i < p->made && rmdir(path) == 0; i++) {
+        char *slash = strrchr(path, '/');
+        if (!slash) break;
+        *slash = 0;
+    }
+    free(path);
+}
+
+bool out_place_sync(const struct out_place *p) {
+    int fd = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) close(fd);
+    return ok;
+}
+
+// ---- files
+// -----------------------------------------------------------------------------
+bool out_write(int fd, const void *data, size_t n) {
+    const char *at = data;
+    while (n) {
+        ssize_t k = write(fd, at, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return false;
+        at += k;
+        n -= (size_t)k;
+    }
+    return true;
+}
+
+bool out_file(int folder, const char *name, const void *data, size_t n) {
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) return false;
+    bool ok = out_write(fd, data, n);
+    int err = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        err = errno;
+    }
+    errno = err;
+    return ok;
+}

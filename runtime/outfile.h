@@ -1,0 +1,31 @@
+// Putting results on disk: files and folders are made beside their place under a name of
+// this process, brought safely to the disk, and moved into place in one step.
+#ifndef DDG_OUTFILE_H
+#define DDG_OUTFILE_H
+
+#include "runtime/base/diag.h"
+
+#define OUT_MARK ".ddg-" // temporary names are ".NAME.ddg-PID"
+
+struct out_place {
+    char *path;   // where the result goes: links followed, no slash at the end
+    char *folder; // its parent
+    char *name;   // its last part
+    char *temp;   // the temporary name beside it
+    size_t made;  // parents that were missing and have been made
+};
+
+// Works out where `to` is and makes the folders above it. False: said in d, nothing made.
+bool out_place_open(struct arena *a, const char *to, struct out_place *out,
+                    struct diags *d);
+// Takes back the folders that were made, as far as they are empty.
+void out_place_undo(const struct out_place *p);
+// Brings the parent's list of names to the disk.
+bool out_place_sync(const struct out_place *p);
+
+// Writes all n bytes; false with errno set.
+bool out_write(int fd, const void *data, size_t n);
+// A new file in an open folder with these bytes; false with errno set.
+bool out_file(int folder, const char *name, const void *data, size_t n);
+
+#endif
