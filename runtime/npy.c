@@ -165,11 +165,23 @@ static bool check_bools(struct header *h, const uint8_t *v, size_t n) {
     return true;
 }
 
+// The number of values. Axes beside an empty one are bounded too: others multiply them.
+static bool count_values(struct header *h) {
+    size_t all = 1;
+    h->out->count = 1;
+    for (size_t i = 0; i < h->out->rank; i++) {
+        if (!size_mul(all, size_max(h->out->dim[i], 1), &all) || all > MAX_FILE)
+            return wrong(h, "its shape is too large");
+        h->out->count *= h->out->dim[i];
+    }
+    return true;
+}
+
 static bool read_values(struct header *h, char *file, size_t n) {
     size_t bytes, offset = (size_t)(h->end - file);
     struct npy *out = h->out;
-    if (!size_product(out->dim, out->rank, &out->count) ||
-        !size_mul(out->count, kinds[out->type].size, &bytes) || bytes > n - offset)
+    if (!count_values(h)) return false;
+    if (!size_mul(out->count, kinds[out->type].size, &bytes) || bytes > n - offset)
         return wrong(h, "it is truncated: its shape asks for more values than it holds");
     // Old headers are not padded; the values must stand where doubles may.
     out->data = file + offset;
