@@ -13,8 +13,7 @@ void builder_init(struct builder *b, struct arena *arena, const char *name) {
     *b = (struct builder){.arena = arena, .f = f, .fold = true};
 }
 
-// ---- identity
-// ------------------------------------------------------------------------------
+// ---- identity -----------------------------------------------------------------------
 static uint64_t mix(uint64_t h, uint64_t v) {
     h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
     return h ^ h >> 29;
@@ -109,8 +108,7 @@ static nid take_name(struct builder *b, nid n) {
     return n;
 }
 
-// ---- nodes whose type is worked out
-// --------------------------------------------------------
+// ---- nodes whose type is worked out -------------------------------------------------
 static struct rule_ctx rule_ctx_of(struct builder *b, const nid *in, size_t nin,
                                    const struct value *attrs) {
     const struct type **ins = NEW_N(b->arena, const struct type *, nin);
@@ -166,13 +164,20 @@ bool build_check_attrs(struct builder *b, enum op op, const struct value *attrs,
     return ok;
 }
 
-// ---- nodes whose type is given
-// -------------------------------------------------------------
-static nid add_given(struct builder *b, const struct node *n) {
+// ---- nodes whose type is given ------------------------------------------------------
+nid build_given(struct builder *b, const struct node *n, struct rule_ctx *error) {
     struct rule_ctx c = rule_ctx_of(b, NULL, 0, n->attrs);
     struct type t = n->type;
-    if (!check_node(n->op, &c, &t)) BUG("%s", c.error);
-    return take_name(b, build_intern(b, n));
+    bool ok = check_node(n->op, &c, &t);
+    if (error) *error = c;
+    return ok ? take_name(b, build_intern(b, n)) : NID_NONE;
+}
+
+static nid add_given(struct builder *b, const struct node *n) {
+    struct rule_ctx error;
+    nid made = build_given(b, n, &error);
+    if (made == NID_NONE) BUG("building @%s: %s", b->f->name, error.error);
+    return made;
 }
 
 nid b_input(struct builder *b, const char *name, struct type t) {
@@ -223,8 +228,7 @@ nid b_i64s(struct builder *b, const int64_t *v, size_t n) {
     return b_const(b, type_tensor(ELEM_I64, false, 1, &n), v);
 }
 
-// ---- whole functions
-// -----------------------------------------------------------------------
+// ---- whole functions ----------------------------------------------------------------
 void build_output(struct builder *b, const char *name, nid n) {
     CHECK(n < b->f->nodes.n);
     VEC_PUSH(b->arena, &b->f->outs, n);

@@ -12,6 +12,9 @@ struct digest data_digest(const struct type *t, const void *data);
 // known to be good; its data is kept, its attributes are copied.
 nid build_intern(struct builder *b, const struct node *n);
 
+// A node whose type is given (no rule in the table). On failure NID_NONE, *error filled.
+nid build_given(struct builder *b, const struct node *n, struct rule_ctx *error);
+
 // The constant that *n computes, or NID_NONE when it does not or it is not worth it.
 nid build_fold(struct builder *b, const struct node *n);
 // An older node that computes what *n does, or NID_NONE.

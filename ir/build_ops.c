@@ -92,8 +92,7 @@ nid b_matmul(struct builder *b, nid x, nid y, bool tx, bool ty) {
     return make(b, OP_MATMUL, (nid[]){x, y}, 2, v);
 }
 
-// ---- convolution
-// -----------------------------------------------------------------------
+// ---- convolution --------------------------------------------------------------------
 static nid make_conv(struct builder *b, enum op op, nid x, nid y,
                      const struct conv_attrs *c, size_t h, size_t w) {
     struct value v[] = {[CONV_STRIDES] = val_ints(c->strides, 2),

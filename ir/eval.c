@@ -40,8 +40,7 @@ bool eval_node(const struct node *n, const struct type *const *types,
     return fn && fn(&(struct eval_call){n, types, in, nin, out});
 }
 
-// ---- walking
-// -------------------------------------------------------------------------------
+// ---- walking ------------------------------------------------------------------------
 struct cursor cursor_of(const struct type *t) {
     struct cursor c = {.rank = t->rank};
     memcpy(c.dim, t->dim, sizeof c.dim);
@@ -64,8 +63,7 @@ void broadcast_steps(const struct type *t, const struct type *to,
         if (t->dim[d] != to->dim[d]) step[d] = 0;
 }
 
-// ---- whole functions
-// -----------------------------------------------------------------------
+// ---- whole functions ----------------------------------------------------------------
 struct frame { // a function's values, by node id; of one row at a time
     const struct func *f;
     const struct eval_hooks *hooks;

@@ -4,8 +4,7 @@
 
 #include <math.h>
 
-// ---- elements
-// ------------------------------------------------------------------------------
+// ---- elements -----------------------------------------------------------------------
 static double load_float(const void *p, enum elem e, size_t i) {
     if (e == ELEM_F32) return (double)((const float *)p)[i];
     return (double)load_int(p, e, i);
@@ -55,8 +54,7 @@ void store_float(void *p, enum elem e, size_t i, double v) {
     BUG("storing to an unknown element type");
 }
 
-// ---- one element of the result
-// -------------------------------------------------------------
+// ---- one element of the result ------------------------------------------------------
 static double float_op(enum op op, double x, double y) {
     switch (op) {
     case OP_NEG: return -x;

@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-// ---- reductions
-// ---------------------------------------------------------------------------- x's axes,
+// ---- reductions ---------------------------------------------------------------------
+// x's axes,
 // parted: `kept` goes over the result, `reduced` over what is summed for each.
 struct parted {
     struct cursor kept, reduced;
@@ -86,8 +86,7 @@ bool eval_argmax(const struct eval_call *c) {
     return true;
 }
 
-// ---- matrix product
-// ------------------------------------------------------------------------
+// ---- matrix product -----------------------------------------------------------------
 bool eval_matmul(const struct eval_call *c) {
     bool tx = attr_int(c->n, "tx") != 0, ty = attr_int(c->n, "ty") != 0;
     const float *x = c->in[0], *y = c->in[1];
@@ -105,8 +104,8 @@ bool eval_matmul(const struct eval_call *c) {
     return true;
 }
 
-// ---- convolution
-// --------------------------------------------------------------------------- One
+// ---- convolution --------------------------------------------------------------------
+// One
 // trilinear form: the sum over o, c, i, j, p, q of
 //     d[o,p,q] * w[o,c,i,j] * x[g*cg + c, p*sh - pt + i*dh, q*sw - pl + j*dw],
 // g = o / og. Each op leaves one of the three out and sums over the rest.

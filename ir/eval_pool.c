@@ -39,8 +39,7 @@ static struct window window_at(const struct pool *p, size_t i, size_t j) {
     return w;
 }
 
-// ---- largest
-// -------------------------------------------------------------------------------
+// ---- largest ------------------------------------------------------------------------
 static float window_max(const struct pool *p, const float *plane, struct window w) {
     float best = -INFINITY;
     for (size_t y = w.top; y < w.bottom; y++)
@@ -94,8 +93,8 @@ bool eval_maxpool_dx(const struct eval_call *c) {
     return true;
 }
 
-// ---- mean
-// ---------------------------------------------------------------------------------- How
+// ---- mean ---------------------------------------------------------------------------
+// How
 // many elements a window's mean is over.
 static double mean_count(const struct node *n, const struct pool *p, struct window w) {
     if (attr_int(n, "count_pad")) return (double)(p->kernel[0] * p->kernel[1]);

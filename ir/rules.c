@@ -39,8 +39,8 @@ const char *rule_type(struct rule_ctx *c, size_t operand) {
     return type_str(c->arena, c->ins[operand]);
 }
 
-// ---- operands
-// ------------------------------------------------------------------------------ "images,
+// ---- operands -----------------------------------------------------------------------
+// "images,
 // maps or scores"
 static const char *kinds_text(struct arena *a, uint32_t kinds) {
     struct text t = {.arena = a};
@@ -77,8 +77,7 @@ bool check_operands(enum op op, struct rule_ctx *c) {
     return true;
 }
 
-// ---- attributes
-// ----------------------------------------------------------------------------
+// ---- attributes ---------------------------------------------------------------------
 static const char *value_kind_text(enum value_kind k) {
     switch (k) {
     case VAL_NONE: return "none";
@@ -161,8 +160,7 @@ bool check_attrs(enum op op, struct rule_ctx *c) {
     return true;
 }
 
-// ---- all of a node
-// -------------------------------------------------------------------------
+// ---- all of a node ------------------------------------------------------------------
 static bool apply_rule(enum op op, struct rule_ctx *c, struct type *out) {
     if (!check_operands(op, c) || !check_attrs(op, c)) return false;
     const struct op_info *info = op_info(op);

@@ -26,8 +26,7 @@ bool rule_matmul(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
-// ---- convolution
-// -----------------------------------------------------------------------
+// ---- convolution --------------------------------------------------------------------
 static bool check_list(struct rule_ctx *c, int attr, const char *name, size_t n) {
     return c->attrs[attr].n == n ||
            rule_fail_attr(c, attr, "`%s` must have %zu entries, this has %zu", name, n,
@@ -123,8 +122,8 @@ bool rule_conv_dw_sqnorm(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
-// ---- pools
-// ----------------------------------------------------------------------------- Every
+// ---- pools --------------------------------------------------------------------------
+// Every
 // window must touch the image: padding is smaller than the window.
 static bool check_pool_attrs(struct rule_ctx *c) {
     if (!check_list(c, POOL_KERNEL, "kernel", 2) ||
@@ -182,8 +181,7 @@ bool rule_avgpool_dx(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
-// ---- what the runtime computes
-// ---------------------------------------------------------
+// ---- what the runtime computes ------------------------------------------------------
 static bool check_key(struct rule_ctx *c) {
     const struct type *key = c->ins[0];
     return (key->elem == ELEM_U64 && key->rank == 1 && key->dim[0] == 2) ||

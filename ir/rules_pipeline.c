@@ -46,8 +46,7 @@ static bool fits(struct rule_ctx *c, int attr, const char *name, size_t v,
                           v, x->dim[1], x->dim[2]);
 }
 
-// ---- readers and the writer
-// ------------------------------------------------------------
+// ---- readers and the writer ---------------------------------------------------------
 bool rule_images(struct rule_ctx *c, struct type *out) {
     size_t side = size_attr(c, 1);
     *out = images_type(c, 3, side);
@@ -84,8 +83,8 @@ bool rule_save(struct rule_ctx *c, struct type *out) {
                           kind_name(x->kind), c->attrs[0].s);
 }
 
-// ---- attribution and scores
-// ------------------------------------------------------------ The network's other sizes
+// ---- attribution and scores ---------------------------------------------------------
+// The network's other sizes
 // need not be the image's: it can be imported again at them.
 static bool channels_match(struct rule_ctx *c) {
     const struct type *m = c->ins[0], *x = c->ins[1];
@@ -193,8 +192,7 @@ bool rule_relabel(struct rule_ctx *c, struct type *out) {
     return channels_match(c);
 }
 
-// ---- pixels and rows
-// -------------------------------------------------------------------
+// ---- pixels and rows ----------------------------------------------------------------
 enum { CROP_SIZE, CROP_RESIZE };
 
 bool rule_crop(struct rule_ctx *c, struct type *out) {

@@ -24,8 +24,8 @@ static bool check_axis(struct rule_ctx *c, int attr, int64_t axis) {
                           (long long)axis);
 }
 
-// ---- elementwise
-// ----------------------------------------------------------------------- The shape both
+// ---- elementwise --------------------------------------------------------------------
+// The shape both
 // broadcast to.
 static bool join_shapes(struct rule_ctx *c, const struct type *x, const struct type *y,
                         struct type *out) {
@@ -66,8 +66,8 @@ bool rule_cast(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
-// ---- moving elements
-// ------------------------------------------------------------------- The `shape`
+// ---- moving elements ----------------------------------------------------------------
+// The `shape`
 // attribute as out's dimensions.
 static bool read_shape(struct rule_ctx *c, int attr, struct type *out) {
     const struct value *v = &c->attrs[attr];
@@ -267,8 +267,7 @@ bool rule_window(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
-// ---- reductions
-// ------------------------------------------------------------------------
+// ---- reductions ---------------------------------------------------------------------
 enum { REDUCE_AXES, REDUCE_KEEP };
 
 static bool reduced_axes(struct rule_ctx *c, bool *reduced) {

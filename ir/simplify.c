@@ -8,8 +8,8 @@ static bool same_type_as_operand(const struct builder *b, const struct node *n, 
     return type_eq(&n->type, type_at(b->f, n->in[i]));
 }
 
-// ---- moves that move nothing
-// ------------------------------------------------------------- reshape, broadcast, cast:
+// ---- moves that move nothing --------------------------------------------------------
+// reshape, broadcast, cast:
 // the type says it all.
 static nid if_same_type(struct builder *b, const struct node *n) {
     return same_type_as_operand(b, n, 0) ? n->in[0] : NID_NONE;
@@ -48,8 +48,7 @@ static nid pad_none(struct builder *b, const struct node *n) {
     return n->in[0];
 }
 
-// ---- arithmetic with 0 and 1
-// ---------------------------------------------------------------
+// ---- arithmetic with 0 and 1 --------------------------------------------------------
 static double element(const struct node *c, size_t i) {
     switch (c->type.elem) {
     case ELEM_F32: return (double)((const float *)c->data)[i];

@@ -5,6 +5,10 @@
 //       %2 = conv(%0, %1, strides=[1,1], pads=[1,1,1,1], dilations=[1,1], groups=1) : rows f32[16,32,32]
 //       return "out" %2
 //     }
+//
+// A pipeline opens with `pipeline @name() {` and uses the language's ops. In text written by
+// hand values may be numbered in any way, `%2 "name" =` gives a node a name, attributes with
+// a default and result types may be left out, and # begins a comment. Reading does not fold.
 #ifndef DDG_TEXT_H
 #define DDG_TEXT_H
 
