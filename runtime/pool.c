@@ -18,18 +18,16 @@ static void *enter(void *arg) {
     return NULL;
 }
 
-bool pool_run(size_t threads, void (*fn)(void *, size_t), void *ctx) {
+void pool_run(size_t threads, void (*fn)(void *, size_t), void *ctx) {
     struct start *s = calloc(threads, sizeof *s);
     size_t started = 1;
-    if (!s) return false;
-    for (; started < threads; started++) {
+    for (; s && started < threads; started++) {
         s[started] = (struct start){.fn = fn, .ctx = ctx, .worker = started};
         if (pthread_create(&s[started].thread, NULL, enter, &s[started]) != 0) break;
     }
     fn(ctx, 0);
     for (size_t i = 1; i < started; i++) pthread_join(s[i].thread, NULL);
     free(s);
-    return started >= threads;
 }
 
 struct ranges {
@@ -46,10 +44,10 @@ static void take_ranges(void *arg, size_t worker) {
         r->fn(r->ctx, i, size_min(i + r->grain, r->n));
 }
 
-bool pool_for(size_t threads, size_t n, size_t grain, void (*fn)(void *, size_t, size_t),
+void pool_for(size_t threads, size_t n, size_t grain, void (*fn)(void *, size_t, size_t),
               void *ctx) {
     struct ranges r = {.n = n, .grain = grain, .fn = fn, .ctx = ctx};
-    return pool_run(threads, take_ranges, &r);
+    pool_run(threads, take_ranges, &r);
 }
 
 size_t pool_cores(void) {

@@ -4,11 +4,11 @@
 
 #include "runtime/base/base.h"
 
-// Runs fn(ctx, worker) on `threads` threads (the caller is worker 0) and waits for all.
-// False when a thread could not be started; the others have then finished.
-bool pool_run(size_t threads, void (*fn)(void *ctx, size_t worker), void *ctx);
+// Runs fn(ctx, worker) on `threads` threads (the caller is worker 0) and waits for all; on
+// fewer when the system gives no more. fn shares the work out itself.
+void pool_run(size_t threads, void (*fn)(void *ctx, size_t worker), void *ctx);
 // Calls fn(ctx, first, last) for ranges that cover [0, n), at most `grain` long, on threads.
-bool pool_for(size_t threads, size_t n, size_t grain,
+void pool_for(size_t threads, size_t n, size_t grain,
               void (*fn)(void *ctx, size_t first, size_t last), void *ctx);
 // Processors this process may use; at least 1.
 size_t pool_cores(void);

@@ -4,6 +4,7 @@
 #include "runtime/pool.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 void rowsets_init(struct rowsets *r, struct arena *arena, const struct plan *plan) {
     *r = (struct rowsets){.arena = arena, .plan = plan};
@@ -91,7 +92,7 @@ struct probe { // finding rows that cannot be decoded
     const struct reader *reader;
     size_t size;
     bool *bad;
-    bool out_of_memory;
+    atomic_bool out_of_memory;
 };
 
 static void probe_rows(void *ctx, size_t first, size_t last) {
@@ -127,8 +128,8 @@ static bool leave_out(struct rowsets *r, uint32_t which, size_t threads, struct 
     struct probe p = {.reader = s->reader, .size = spec(r, which)->size};
     p.bad = calloc(rows, sizeof *p.bad);
     s->pick = malloc(rows * sizeof *s->pick);
-    if (!p.bad || !s->pick || !pool_for(threads, rows, 16, probe_rows, &p) ||
-        p.out_of_memory) {
+    if (p.bad && s->pick) pool_for(threads, rows, 16, probe_rows, &p);
+    if (!p.bad || !s->pick || atomic_load(&p.out_of_memory)) {
         free(p.bad);
         return out_of_memory(d);
     }

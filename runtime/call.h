@@ -1,0 +1,13 @@
+// Calling a plan's tensor functions.
+#ifndef DDG_CALL_H
+#define DDG_CALL_H
+
+#include "runtime/plan.h"
+
+// Up to f->batch rows. arena has f->arena_bytes, aligned to 64. in and out point at row 0;
+// `fresh` says that the arguments shared by all rows are not those of the last call with
+// this arena. False: out of memory.
+bool call_func(const struct plan *p, const struct plan_func *f, char *arena,
+               char *const *in, char *const *out, size_t n, bool fresh);
+
+#endif

@@ -1,0 +1,177 @@
+// See save.h. Images go to a result folder (result.h), with where each came from; the
+// sources shown in the overview are decoded again as they come up.
+#include "runtime/save.h"
+
+#include "runtime/npy.h"
+#include "runtime/result.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+struct save {
+    const struct plan_save *plan;
+    struct result *result;
+    struct npy_writer *npy;
+    uint32_t root; // the reader behind the rows
+    size_t mult;   // source rows of each row
+    size_t row_bytes;
+    uint8_t *source;              // a source image's pixels
+    struct result_origin *origins; // mult of them, with room for their names
+    char (*names)[512];
+};
+
+void saves_init(struct saves *s, struct arena *arena, const struct plan *plan,
+                const struct rowsets *rowsets) {
+    *s = (struct saves){.arena = arena, .plan = plan, .rowsets = rowsets};
+    s->at = NEW_N(arena, struct save *, plan->nsaves);
+}
+
+// ---- before the run ------------------------------------------------------------------------
+static const char *const *class_names(const struct saves *s, uint32_t root, size_t *n) {
+    const struct reader *r = s->rowsets->at[root].reader;
+    *n = reader_classes(r);
+    const char **names = NEW_N(s->arena, const char *, *n);
+    for (size_t i = 0; i < *n; i++) names[i] = reader_class_name(r, i);
+    return names;
+}
+
+static bool begin_images(struct saves *s, struct save *save, struct diags *d) {
+    const struct plan_save *p = save->plan;
+    struct result_info info = {.to = p->to,
+                               .height = p->dim[1],
+                               .width = p->dim[2],
+                               .labels = p->labels,
+                               .fields = p->fields,
+                               .nfields = p->nfields,
+                               .version = s->plan->version};
+    info.class_names = class_names(s, save->root, &info.classes);
+    size_t size = s->plan->rowsets[save->root].size;
+    save->source = NEW_N(s->arena, uint8_t, 3 * size * size);
+    save->origins = NEW_N(s->arena, struct result_origin, save->mult);
+    save->names = arena_alloc(s->arena, save->mult, sizeof *save->names);
+    return (save->result = result_begin(&info, d)) != NULL;
+}
+
+// The file itself is made when its number of rows is known; what can be seen now is whether
+// its folder takes one.
+static bool check_file(const struct saves *s, const struct plan_save *p, struct diags *d) {
+    const char *slash = strrchr(p->to, '/');
+    char *folder = slash ? arena_strndup(s->arena, p->to, (size_t)(slash - p->to) + 1) : "./";
+    if (access(folder, W_OK | X_OK) == 0) return true;
+    return diag_error(d, p->span, "cannot write into %s: %s", folder, strerror(errno));
+}
+
+bool saves_check(struct saves *s, struct diags *d) {
+    for (size_t i = 0; i < s->plan->nsaves; i++) {
+        const struct plan_save *p = &s->plan->saves[i];
+        struct save *save = s->at[i] = NEW(s->arena, struct save);
+        save->plan = p;
+        save->root = rowset_root(s->rowsets, p->rowset);
+        save->mult = rowset_mult(s->rowsets, p->rowset, save->root);
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(s->plan->saves[j].to, p->to))
+                return diag_error(d, p->span, "two saves write to %s", p->to);
+        if (!(p->images ? begin_images(s, save, d) : check_file(s, p, d))) return false;
+    }
+    return true;
+}
+
+// ---- during the run --------------------------------------------------------------------------
+bool save_begin(struct saves *s, size_t which, struct diags *d) {
+    struct save *save = s->at[which];
+    const struct plan_save *p = save->plan;
+    if (p->images) return true;
+    size_t dim[NPY_MAX_RANK] = {s->rowsets->at[p->rowset].rows};
+    CHECK(p->rank < NPY_MAX_RANK && size_product(p->dim, p->rank, &save->row_bytes));
+    memcpy(dim + 1, p->dim, p->rank * sizeof dim[0]);
+    save->row_bytes *= sizeof(float);
+    return (save->npy = npy_create(p->to, NPY_F32, p->rank + 1, dim, d)) != NULL;
+}
+
+// The source rows of a row, with their boxes.
+static void find_origins(const struct saves *s, struct save *save,
+                         const struct save_chunk *c, size_t i) {
+    const struct plan_rowset *root = &s->plan->rowsets[save->root];
+    const struct rowset *reader = &s->rowsets->at[save->root];
+    for (size_t j = 0; j < save->mult; j++) {
+        size_t q = (c->first + i) * save->mult + j;
+        size_t row = rowset_ancestor(s->rowsets, save->plan->rowset, q, save->root);
+        reader_row_name(reader->reader, reader->pick ? reader->pick[row] : row,
+                        save->names[j], sizeof save->names[j]);
+        struct result_origin *o = &save->origins[j];
+        *o = (struct result_origin){
+            .file = save->names[j],
+            .box = {0, 0, (uint32_t)root->size, (uint32_t)root->size}};
+        if (c->boxes && c->box_mult == save->mult)
+            for (size_t b = 0; b < 4; b++)
+                o->box[b] = (uint32_t)c->boxes[(i * save->mult + j) * 4 + b];
+    }
+}
+
+// The first source of the row beside its map, while the overview has room for more.
+static bool show_source(const struct saves *s, struct save *save, const struct save_chunk *c,
+                        size_t i, uint32_t cls, struct decoder *decoder, struct diags *d) {
+    if (!result_wants_source(save->result, cls)) return true;
+    const struct rowset *reader = &s->rowsets->at[save->root];
+    size_t q = (c->first + i) * save->mult, size = s->plan->rowsets[save->root].size;
+    size_t row = rowset_ancestor(s->rowsets, save->plan->rowset, q, save->root);
+    char why[512];
+    if (!reader_load(reader->reader, decoder, reader->pick ? reader->pick[row] : row,
+                     save->source, NULL, why, sizeof why))
+        return diag_error(d, NO_SPAN, "%s", why);
+    struct result_source source = {.cls = cls, .pixels = save->source, .h = size, .w = size};
+    if (c->maps && c->map_mult == save->mult) {
+        source.mh = save->plan->map_h, source.mw = save->plan->map_w;
+        source.map = c->maps + i * save->mult * source.mh * source.mw;
+    }
+    result_add_source(save->result, &source);
+    return true;
+}
+
+static bool save_images(struct saves *s, struct save *save, const struct save_chunk *c,
+                        struct decoder *decoder, struct diags *d) {
+    const struct plan_save *p = save->plan;
+    size_t pixels = p->dim[0] * p->dim[1] * p->dim[2];
+    for (size_t i = 0; i < c->rows; i++) {
+        find_origins(s, save, c, i);
+        struct result_row row = {.cls = rowset_class(s->rowsets, p->rowset, c->first + i),
+                                 .pixels = c->pixels + i * pixels,
+                                 .labels = c->labels ? c->labels + i * p->labels : NULL,
+                                 .origins = save->origins,
+                                 .norigins = save->mult};
+        if (!result_add(save->result, &row, d)) return false;
+        if (!show_source(s, save, c, i, row.cls, decoder, d)) return false;
+    }
+    return true;
+}
+
+bool save_chunk(struct saves *s, size_t which, const struct save_chunk *c,
+                struct decoder *decoder, struct diags *d) {
+    struct save *save = s->at[which];
+    if (save->plan->images) return save_images(s, save, c, decoder, d);
+    return npy_write(save->npy, c->values, c->rows * save->row_bytes, d);
+}
+
+// ---- after the run -----------------------------------------------------------------------------
+bool saves_commit(struct saves *s, struct diags *d) {
+    for (size_t i = 0; i < s->plan->nsaves; i++) {
+        struct save *save = s->at[i];
+        struct result *result = save->result;
+        struct npy_writer *npy = save->npy;
+        save->result = NULL; // commit frees them, whatever comes of it
+        save->npy = NULL;
+        if (result && !result_commit(result, d)) return false;
+        if (npy && !npy_commit(npy, d)) return false;
+    }
+    return true;
+}
+
+void saves_abandon(struct saves *s) {
+    for (size_t i = 0; i < s->plan->nsaves; i++) {
+        if (!s->at[i]) continue;
+        if (s->at[i]->result) result_abandon(s->at[i]->result);
+        if (s->at[i]->npy) npy_abandon(s->at[i]->npy);
+        s->at[i]->result = NULL;
+        s->at[i]->npy = NULL;
+    }
+}

@@ -1,0 +1,38 @@
+// What a run writes: one result folder or .npy file a save.
+#ifndef DDG_SAVE_H
+#define DDG_SAVE_H
+
+#include "runtime/rowset.h"
+
+struct save; // one plan_save being written
+
+struct saves {
+    struct arena *arena;
+    const struct plan *plan;
+    const struct rowsets *rowsets;
+    struct save **at; // by plan save
+};
+
+// The parts of a save that one chunk of rows has; NULL or 0 where the save has none.
+struct save_chunk {
+    size_t first, rows;   // of the save's rowset
+    const uint8_t *pixels;
+    const float *labels, *maps;
+    const int32_t *boxes;
+    size_t box_mult, map_mult;
+    const char *values;
+};
+
+void saves_init(struct saves *s, struct arena *arena, const struct plan *plan,
+                const struct rowsets *rowsets);
+// Checks that every target can be written, before anything is computed. Readers are open.
+bool saves_check(struct saves *s, struct diags *d);
+// The save's rowset is made: its number of rows is known.
+bool save_begin(struct saves *s, size_t which, struct diags *d);
+// Chunks arrive in order, one at a time.
+bool save_chunk(struct saves *s, size_t which, const struct save_chunk *c,
+                struct decoder *decoder, struct diags *d);
+bool saves_commit(struct saves *s, struct diags *d);
+void saves_abandon(struct saves *s); // whatever was not committed
+
+#endif
