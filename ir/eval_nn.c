@@ -5,8 +5,8 @@
 #include <math.h>
 
 // ---- reductions ---------------------------------------------------------------------
-// x's axes,
-// parted: `kept` goes over the result, `reduced` over what is summed for each.
+// x's axes, parted: `kept` goes over the result, `reduced` over what is summed for
+// each.
 struct parted {
     struct cursor kept, reduced;
     size_t nkept, nreduced;
@@ -105,8 +105,7 @@ bool eval_matmul(const struct eval_call *c) {
 }
 
 // ---- convolution --------------------------------------------------------------------
-// One
-// trilinear form: the sum over o, c, i, j, p, q of
+// One trilinear form: the sum over o, c, i, j, p, q of
 //     d[o,p,q] * w[o,c,i,j] * x[g*cg + c, p*sh - pt + i*dh, q*sw - pl + j*dw],
 // g = o / og. Each op leaves one of the three out and sums over the rest.
 struct conv {

@@ -94,8 +94,7 @@ bool eval_maxpool_dx(const struct eval_call *c) {
 }
 
 // ---- mean ---------------------------------------------------------------------------
-// How
-// many elements a window's mean is over.
+// How many elements a window's mean is over.
 static double mean_count(const struct node *n, const struct pool *p, struct window w) {
     if (attr_int(n, "count_pad")) return (double)(p->kernel[0] * p->kernel[1]);
     return (double)((w.bottom - w.top) * (w.right - w.left));

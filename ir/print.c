@@ -15,30 +15,20 @@
 #include <math.h>
 
 // ---- values -------------------------------------------------------------------------
-// The
-// fewest digits that read back as the same number.
-static void print_double(struct text *out, double v) {
+// The fewest digits that read back as the same number, without an exponent when that is
+// readable. A single has at most 9 digits, a double 17.
+static void print_number(struct text *out, double v, bool single) {
     char s[40];
-    if (isnan(v)) {
+    double size = fabs(v);
+    bool plain = size == 0 || (size >= 1e-4 && size < (single ? 1e9 : 1e15));
+    if (isnan(v)) { // whatever its sign
         text_add(out, "nan");
         return;
     }
-    for (int digits = 1; digits <= 17; digits++) {
+    for (int digits = 1; digits <= (single ? 9 : 17); digits++) {
         snprintf(s, sizeof s, "%.*g", digits, v);
-        if (strtod(s, NULL) == v) break;
-    }
-    text_add(out, "%s", s);
-}
-
-static void print_float(struct text *out, float v) {
-    char s[40];
-    if (isnan(v)) {
-        text_add(out, "nan");
-        return;
-    }
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(s, sizeof s, "%.*g", digits, (double)v);
-        if (strtof(s, NULL) == v) break;
+        bool same = single ? strtof(s, NULL) == (float)v : strtod(s, NULL) == v;
+        if (same && !(plain && strchr(s, 'e'))) break;
     }
     text_add(out, "%s", s);
 }
@@ -60,7 +50,7 @@ static void print_value(struct text *out, const struct value *v) {
     switch (v->kind) {
     case VAL_NONE: BUG("printing an absent value");
     case VAL_INT: text_add(out, "%" PRId64, v->i); return;
-    case VAL_FLOAT: print_double(out, v->f); return;
+    case VAL_FLOAT: print_number(out, v->f, false); return;
     case VAL_BOOL: text_add(out, v->i ? "true" : "false"); return;
     case VAL_STRING: print_string(out, v->s); return;
     case VAL_INTS:
@@ -69,7 +59,7 @@ static void print_value(struct text *out, const struct value *v) {
     for (size_t i = 0; i < v->n; i++) {
         text_add(out, i ? "," : "[");
         if (v->kind == VAL_INTS) text_add(out, "%" PRId64, v->is[i]);
-        else print_double(out, v->fs[i]);
+        else print_number(out, v->fs[i], false);
     }
     text_add(out, v->n ? "]" : "[]");
 }
@@ -77,7 +67,7 @@ static void print_value(struct text *out, const struct value *v) {
 // ---- constants ----------------------------------------------------------------------
 static void print_element(struct text *out, const struct node *n, size_t i) {
     switch (n->type.elem) {
-    case ELEM_F32: print_float(out, ((const float *)n->data)[i]); return;
+    case ELEM_F32: print_number(out, (double)((const float *)n->data)[i], true); return;
     case ELEM_I32: text_add(out, "%" PRId32, ((const int32_t *)n->data)[i]); return;
     case ELEM_I64: text_add(out, "%" PRId64, ((const int64_t *)n->data)[i]); return;
     case ELEM_U8: text_add(out, "%u", (unsigned)((const uint8_t *)n->data)[i]); return;

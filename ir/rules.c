@@ -40,8 +40,7 @@ const char *rule_type(struct rule_ctx *c, size_t operand) {
 }
 
 // ---- operands -----------------------------------------------------------------------
-// "images,
-// maps or scores"
+// "images, maps or scores"
 static const char *kinds_text(struct arena *a, uint32_t kinds) {
     struct text t = {.arena = a};
     for (uint32_t k = 0; k < KIND_COUNT; k++) {

@@ -123,8 +123,7 @@ bool rule_conv_dw_sqnorm(struct rule_ctx *c, struct type *out) {
 }
 
 // ---- pools --------------------------------------------------------------------------
-// Every
-// window must touch the image: padding is smaller than the window.
+// Every window must touch the image: padding is smaller than the window.
 static bool check_pool_attrs(struct rule_ctx *c) {
     if (!check_list(c, POOL_KERNEL, "kernel", 2) ||
         !check_list(c, POOL_STRIDES, "strides", 2) ||

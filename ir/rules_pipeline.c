@@ -84,8 +84,7 @@ bool rule_save(struct rule_ctx *c, struct type *out) {
 }
 
 // ---- attribution and scores ---------------------------------------------------------
-// The network's other sizes
-// need not be the image's: it can be imported again at them.
+// The network's other sizes need not be the image's: it can be imported again at them.
 static bool channels_match(struct rule_ctx *c) {
     const struct type *m = c->ins[0], *x = c->ins[1];
     return m->dim[0] == x->dim[0] ||

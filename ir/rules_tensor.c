@@ -25,8 +25,7 @@ static bool check_axis(struct rule_ctx *c, int attr, int64_t axis) {
 }
 
 // ---- elementwise --------------------------------------------------------------------
-// The shape both
-// broadcast to.
+// The shape both broadcast to.
 static bool join_shapes(struct rule_ctx *c, const struct type *x, const struct type *y,
                         struct type *out) {
     const struct type *wide = x->rank ? x : y;
@@ -67,8 +66,7 @@ bool rule_cast(struct rule_ctx *c, struct type *out) {
 }
 
 // ---- moving elements ----------------------------------------------------------------
-// The `shape`
-// attribute as out's dimensions.
+// The `shape` attribute as out's dimensions.
 static bool read_shape(struct rule_ctx *c, int attr, struct type *out) {
     const struct value *v = &c->attrs[attr];
     if (v->n > TYPE_MAX_RANK)

@@ -9,8 +9,7 @@ static bool same_type_as_operand(const struct builder *b, const struct node *n, 
 }
 
 // ---- moves that move nothing --------------------------------------------------------
-// reshape, broadcast, cast:
-// the type says it all.
+// reshape, broadcast, cast: the type says it all.
 static nid if_same_type(struct builder *b, const struct node *n) {
     return same_type_as_operand(b, n, 0) ? n->in[0] : NID_NONE;
 }
