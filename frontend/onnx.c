@@ -1,0 +1,273 @@
+// ONNX files to models. See onnx.h for the steps, model.h for what comes out.
+//
+// The unpacked file is kept with the model (its arena frees it), because the same graph
+// may be asked for at another input size: shapes that the exporter computed with Shape
+// nodes then come out differently, and those it wrote down as numbers say that they do
+// not fit.
+#include "frontend/onnx.h"
+
+#include <errno.h>
+#include <math.h>
+
+// Elements that folding may compute: a number for small files and a multiple of large
+// ones.
+#define FOLD_FREE     ((size_t)1 << 22)
+#define FOLD_PER_BYTE 16
+
+// ---- errors --------------------------------------------------------------------------
+bool onnx_fail(const struct onnx_log *log, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    const char *message = arena_vprintf(log->d->arena, fmt, ap);
+    va_end(ap);
+    return diag_error(log->d, log->at, "%s: %s", log->where, message);
+}
+
+const char *onnx_text(const struct onnx_log *log, const char *s) {
+    const size_t max = 100;
+    if (!s || !*s) return "(no name)";
+    size_t n = strnlen(s, max + 1);
+    char *t = arena_printf(log->d->arena, "%.*s%s", (int)size_min(n, max), s,
+                           n > max ? "..." : "");
+    for (char *p = t; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
+    return t;
+}
+
+// ---- the file ------------------------------------------------------------------------
+static bool unpack(const uint8_t *data, size_t n, const struct onnx_log *log,
+                   Onnx__ModelProto **out) {
+    const char *why;
+    if (n == 0) return onnx_fail(log, "is empty");
+    if (!onnx_wire_ok(data, n, &why))
+        return onnx_fail(log, "is not an ONNX file: %s", why);
+    *out = onnx__model_proto__unpack(NULL, n, data);
+    return *out || onnx_fail(log, "is not an ONNX file: a message in it does not parse");
+}
+
+// Reads and unpacks; the file's bytes are gone before the model is built.
+static bool read_message(const char *path, const struct onnx_log *log, size_t *bytes,
+                         Onnx__ModelProto **out) {
+    struct arena *scratch = arena_new();
+    jmp_buf oom;
+    if (!scratch || setjmp(oom)) {
+        arena_free(scratch);
+        return onnx_fail(log, "does not fit into memory");
+    }
+    arena_guard(scratch, &oom);
+    char *data = file_read(scratch, path, ONNX_MAX_BYTES, bytes);
+    bool ok;
+    if (data) ok = unpack((const uint8_t *)data, *bytes, log, out);
+    else if (errno == EFBIG) ok = onnx_fail(log, "is larger than 2 GiB");
+    else ok = onnx_fail(log, "cannot be read: %s", strerror(errno));
+    arena_free(scratch);
+    return ok;
+}
+
+static void free_message(void *message) {
+    onnx__model_proto__free_unpacked(message, NULL);
+}
+
+static bool check_opset(struct onnx_file *f, const struct onnx_log *log) {
+    for (size_t i = 0; i < f->msg->n_opset_import; i++) {
+        const Onnx__OperatorSetIdProto *o = f->msg->opset_import[i];
+        bool onnx = !o->domain || !*o->domain || strcmp(o->domain, "ai.onnx") == 0;
+        if (onnx) f->opset = o->version;
+    }
+    if (f->opset >= ONNX_MIN_OPSET && f->opset <= ONNX_MAX_OPSET) return true;
+    onnx_fail(log, "uses ONNX opset %lld; ddg reads %d to %d", (long long)f->opset,
+              ONNX_MIN_OPSET, ONNX_MAX_OPSET);
+    return diag_help(log->d, "export it again with opset_version=17");
+}
+
+// ---- the input -----------------------------------------------------------------------
+static const Onnx__TypeProto__Tensor *tensor_type(const Onnx__ValueInfoProto *v) {
+    bool tensor = v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    return tensor ? v->type->tensor_type : NULL;
+}
+
+// The number of a dimension; 0 when it is free.
+static int64_t dim_value(const Onnx__TensorShapeProto__Dimension *d) {
+    bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+    return fixed ? d->dim_value : 0;
+}
+
+static bool read_dims(struct onnx_file *f, const Onnx__TensorShapeProto *shape,
+                      const struct onnx_log *log) {
+    static const char *const NAMES[] = {"channels", "height", "width"};
+    int64_t batch = dim_value(shape->dim[0]);
+    if (batch < 0 || batch > INT32_MAX)
+        return onnx_fail(log, "its input has a batch of %lld", (long long)batch);
+    f->batch = (size_t)batch;
+    for (size_t i = 0; i < 3; i++) {
+        int64_t d = dim_value(shape->dim[i + 1]);
+        if (d == 0)
+            return onnx_fail(log, "its input `%s` has no fixed %s",
+                             onnx_text(log, f->input), NAMES[i]);
+        if (d < 1 || d > 65536)
+            return onnx_fail(log, "its input has %s = %lld", NAMES[i], (long long)d);
+        f->dim[i] = (size_t)d;
+    }
+    return true;
+}
+
+static bool read_input(struct onnx_file *f, const struct onnx_log *log) {
+    const struct onnx_name *n = onnx_find(f, f->input);
+    const Onnx__TypeProto__Tensor *t = tensor_type(f->graph->input[n->index]);
+    const char *name = onnx_text(log, f->input);
+    enum elem e;
+    if (!t || !t->shape)
+        return onnx_fail(log, "its input `%s` is no tensor of known shape", name);
+    if (!onnx_elem(t->elem_type, &e) || e != ELEM_F32)
+        return onnx_fail(log,
+                         "its input `%s` is of type %s; ddg gives networks float images",
+                         name, onnx_elem_name(t->elem_type));
+    if (t->shape->n_dim != 4)
+        return onnx_fail(log,
+                         "its input `%s` has %zu axes; ddg gives networks images, with "
+                         "the four axes N,C,H,W",
+                         name, t->shape->n_dim);
+    return read_dims(f, t->shape, log);
+}
+
+static bool read_tensors(struct onnx_file *f, struct arena *arena,
+                         const struct onnx_log *log) {
+    size_t n = f->graph->n_initializer;
+    f->tensors = NEW_N(arena, struct onnx_tensor, n);
+    for (size_t i = 0; i < n; i++) {
+        const Onnx__TensorProto *t = f->graph->initializer[i];
+        if (!f->needed[i]) continue;
+        const char *what =
+            arena_printf(arena, "the tensor `%s`", onnx_text(log, t->name));
+        if (!onnx_tensor_read(t, what, arena, log, &f->tensors[i])) return false;
+    }
+    return true;
+}
+
+static bool read_file(struct onnx_file *f, struct arena *arena,
+                      const struct onnx_log *log) {
+    if (!read_message(f->path, log, &f->bytes, &f->msg)) return false;
+    arena_defer(arena, free_message, f->msg);
+    f->graph = f->msg->graph;
+    if (!f->graph) return onnx_fail(log, "is not an ONNX file: it has no graph");
+    return check_opset(f, log) && onnx_graph_read(f, arena, log) && read_input(f, log) &&
+           read_tensors(f, arena, log);
+}
+
+// ---- the function --------------------------------------------------------------------
+static bool check_output(struct import *im, struct onnx_val v) {
+    const char *name = onnx_text(im->log, im->file->output);
+    if (v.form != FORM_ROWS || !val_type(im, v)->rows)
+        return onnx_fail(im->log, "its output `%s` does not depend on the image", name);
+    const struct type *t = val_type(im, v);
+    if (t->rank == 1 && t->elem == ELEM_F32) return true;
+    return onnx_fail(im->log,
+                     "its output `%s` is %s; ddg takes one number a class, f32[N,K]",
+                     name, val_text(im, v));
+}
+
+static struct onnx_val *value_named(struct import *im, const char *name) {
+    const struct onnx_name *n = onnx_find(im->file, name);
+    CHECK(n);
+    return &im->values[n - im->file->names.at];
+}
+
+// The graph for images of h x w pixels; NULL with the reason in the log.
+static const struct func *import_graph(const struct onnx_file *f, struct arena *arena,
+                                       size_t h, size_t w, const struct onnx_log *log) {
+    struct import im = {.arena = arena, .log = log, .file = f};
+    im.budget = FOLD_FREE + FOLD_PER_BYTE * f->bytes;
+    im.values = NEW_N(arena, struct onnx_val, f->names.n);
+    builder_init(&im.b, arena, "model");
+    im.b.span = log->at;
+    struct type image = type_tensor(ELEM_F32, true, 3, (size_t[]){f->dim[0], h, w});
+    if (!type_count_ok(&image)) {
+        onnx_fail(log, "images of %s are too large", type_str(arena, &image));
+        return NULL;
+    }
+    *value_named(&im, f->input) =
+        (struct onnx_val){FORM_ROWS, b_input(&im.b, "x", image)};
+    for (size_t i = 0; i < f->order.n; i++)
+        if (!onnx_import_node(&im, f->graph->node[f->order.at[i]])) return NULL;
+    struct onnx_val logits = *value_named(&im, f->output);
+    if (!check_output(&im, logits)) return NULL;
+    build_output(&im.b, "logits", logits.id);
+    return builder_finish(&im.b);
+}
+
+// ---- the model -----------------------------------------------------------------------
+static const struct func *at_size(const struct model *m, struct arena *arena, size_t h,
+                                  size_t w, struct diags *d, struct span at) {
+    const struct onnx_file *f = m->source;
+    if (h == m->height && w == m->width) return m->func;
+    struct onnx_log log = {.d = d, .at = at};
+    log.where =
+        arena_printf(arena, "%s wants images of %zu x %zu and cannot take %zu x %zu",
+                     f->path, m->height, m->width, h, w);
+    return import_graph(f, arena, h, w, &log);
+}
+
+const struct func *model_at_size(struct arena *arena, const struct model *m, size_t h,
+                                 size_t w, struct diags *d, struct span at) {
+    return m->at_size(m, arena, h, w, d, at);
+}
+
+static bool check_numbers(const struct onnx_log *log, const char *name, const double *v,
+                          size_t n, size_t channels, double above) {
+    if (n != channels)
+        return diag_error(log->d, log->at,
+                          "%s has %zu number%s; %s takes images of %zu "
+                          "channel%s",
+                          name, n, n == 1 ? "" : "s", log->where, channels,
+                          channels == 1 ? "" : "s");
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(v[i]) || v[i] <= above)
+            return diag_error(log->d, log->at, "%s must be %s; number %zu of %s is %g",
+                              name, isinf(above) ? "finite" : "greater than 0", i + 1,
+                              name, v[i]);
+    return true;
+}
+
+static bool check_normalisation(const struct onnx_file *f, const struct model_options *o,
+                                const struct onnx_log *log) {
+    bool mean = check_numbers(log, "mean", o->mean, o->nmean, f->dim[0], -INFINITY);
+    return check_numbers(log, "std", o->std, o->nstd, f->dim[0], 0) && mean;
+}
+
+// A network that ends in a softmax gives probabilities where logits are wanted.
+static void warn_of_softmax(const struct onnx_file *f, const struct onnx_log *log) {
+    const struct onnx_name *n = onnx_find(f, f->output);
+    const Onnx__NodeProto *last = f->graph->node[n->index];
+    if (n->from != FROM_NODE || strcmp(last->op_type, "Softmax") != 0) return;
+    diag_warning(log->d, log->at,
+                 "%s ends in a Softmax; ddg takes what it gives for logits", log->where);
+    diag_help(log->d, "export the network without its last Softmax");
+}
+
+static struct digest model_digest(const struct model *m, struct arena *arena) {
+    struct digest d = onnx_digest(m->func, arena);
+    d = digest_join(d, digest_of(m->mean, m->channels * sizeof *m->mean));
+    return digest_join(d, digest_of(m->std, m->channels * sizeof *m->std));
+}
+
+const struct model *model_load(struct arena *arena, const struct model_options *o,
+                               struct diags *d) {
+    struct onnx_log log = {.d = d, .at = o->span};
+    struct onnx_file *f = NEW(arena, struct onnx_file);
+    f->path = arena_strdup(arena, o->path);
+    log.where = onnx_text(&log, o->path);
+    if (!read_file(f, arena, &log) || !check_normalisation(f, o, &log)) return NULL;
+    struct model *m = NEW(arena, struct model);
+    *m = (struct model){.path = f->path, .channels = f->dim[0], .height = f->dim[1]};
+    m->width = f->dim[2];
+    m->func = import_graph(f, arena, m->height, m->width, &log);
+    if (!m->func) return NULL;
+    warn_of_softmax(f, &log);
+    m->classes = type_at(m->func, m->func->outs.at[0])->dim[0];
+    m->mean = arena_dup(arena, o->mean, m->channels, sizeof *o->mean);
+    m->std = arena_dup(arena, o->std, m->channels, sizeof *o->std);
+    m->digest = model_digest(m, arena);
+    m->at_size = at_size;
+    m->source = f;
+    return m;
+}

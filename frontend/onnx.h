@@ -1,0 +1,239 @@
+// The parts of the ONNX importer; nothing outside frontend/onnx*.c includes this.
+//
+// A file goes through four steps, one source file each:
+//     onnx_wire.c    bytes -> bounded? (before protobuf-c may allocate anything)
+//     onnx_graph.c   names, order, what is needed, what is trainable
+//     onnx_tensor.c  stored tensors -> dense f32 or i64
+//     onnx_ops.c     nodes -> IR, one function an op; onnx_nn.c (layers), onnx_move.c
+//     (data
+//                    movement) and onnx_const.c (shape arithmetic) hold those functions
+// and onnx.c runs them. onnx_value.c holds what the op functions share.
+#ifndef DDG_ONNX_H
+#define DDG_ONNX_H
+
+#include "frontend/model.h"
+#include "ir/build.h"
+
+#include <onnx.pb-c.h>
+
+#define ONNX_MIN_OPSET 9
+#define ONNX_MAX_OPSET 23
+#define ONNX_MAX_BYTES ((size_t)INT32_MAX) // protobuf's own limit
+
+// ---- errors --------------------------------------------------------------------------
+struct onnx_log {
+    struct diags *d;
+    struct span at;    // the op in the program that reads the file
+    const char *where; // the file, and the image size when it is not the file's own
+};
+bool onnx_fail(const struct onnx_log *log, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// A name from the file, made safe to print: short and without control characters.
+const char *onnx_text(const struct onnx_log *log, const char *s);
+
+// ---- the wire format -----------------------------------------------------------------
+// Whether data is a ModelProto that may be unpacked: nested no deeper than ONNX needs,
+// and with no more messages and fields than its size makes plausible, so that unpacking
+// takes memory in proportion to the file. why says what is wrong otherwise.
+bool onnx_wire_ok(const uint8_t *data, size_t n, const char **why);
+
+// ---- tensors -------------------------------------------------------------------------
+struct onnx_tensor { // every float type becomes f32; bool, int32 and int64 become i64
+    struct type type;
+    const void *data;
+};
+// `what` names the tensor in messages. The data may be t's own, which must then stay.
+bool onnx_tensor_read(const Onnx__TensorProto *t, const char *what, struct arena *arena,
+                      const struct onnx_log *log, struct onnx_tensor *out);
+// f32 or i64 for an ONNX data type; false for types ddg does not compute with.
+bool onnx_elem(int64_t data_type, enum elem *out);
+const char *onnx_elem_name(int64_t data_type); // "float16"
+
+// ---- the graph -----------------------------------------------------------------------
+enum onnx_from { FROM_TENSOR, FROM_INPUT, FROM_NODE };
+
+struct onnx_name { // where the value of this name comes from
+    const char *name;
+    enum onnx_from from;
+    size_t index;  // of the initializer, the graph input or the node
+    size_t output; // which of the node's outputs
+};
+
+struct onnx_file {
+    Onnx__ModelProto *msg;
+    const Onnx__GraphProto *graph;
+    const char *path;
+    size_t bytes;
+    int64_t opset;
+    VEC(struct onnx_name) names; // sorted by name, each once
+    VEC(size_t) order;           // the nodes the output needs, operands first
+    const char *input, *output;
+    size_t dim[3]; // channels, height, width of the input
+    size_t batch;  // the batch size the export is fixed to, or 0
+    // By initializer, for those that order needs:
+    struct onnx_tensor *tensors;
+    bool *needed, *trainable;
+};
+
+// Fills in names, order, input and output, needed and trainable.
+bool onnx_graph_read(struct onnx_file *f, struct arena *arena,
+                     const struct onnx_log *log);
+// Where a value comes from; NULL when nothing in the file makes it. Its place in f->names
+// numbers the value.
+const struct onnx_name *onnx_find(const struct onnx_file *f, const char *name);
+// The node's name, or its first output's when it has none.
+const char *onnx_node_name(const Onnx__NodeProto *n);
+
+// ---- values --------------------------------------------------------------------------
+// What the importer knows of an ONNX value. The IR keeps the batch axis out of every
+// shape, so a value is either whole (weights, shape arithmetic) or has lost its axis 0.
+// The node of a ROWS value need not be a row value itself: zeros of shape [N,8,4,4] are
+// one constant f32[8,4,4].
+enum onnx_form {
+    FORM_NONE,  // left out (an optional input), or not computed (an optional output)
+    FORM_FIXED, // the node has the ONNX shape
+    FORM_ROWS,  // axis 0 is the batch, and the node's shape is the rest
+};
+struct onnx_val {
+    enum onnx_form form;
+    nid id;
+};
+
+// The number of rows is not known: this stands for it wherever a shape holds it. It moves
+// about like any number, and computing with it is an error.
+#define ONNX_BATCH INT64_C(0x4242415443483f21)
+
+struct onnx_op;
+struct import { // one reading of a file at one input size
+    struct arena *arena;
+    const struct onnx_log *log;
+    const struct onnx_file *file;
+    struct builder b;
+    struct onnx_val *values;     // by place in file->names
+    size_t budget;               // elements that folding may still compute
+    const Onnx__NodeProto *node; // the one being imported
+    const struct onnx_op *op;    // its row in the table
+    size_t nin, nout;            // its inputs and outputs
+};
+
+typedef bool (*onnx_importer)(struct import *im, const struct onnx_val *in,
+                              struct onnx_val *out);
+struct onnx_op {
+    const char *name;
+    onnx_importer import;
+    enum op op;        // for importers shared by several ops
+    unsigned min, max; // inputs; ONNX_MANY: any number
+    const char *attrs; // those it knows: "axis keepdims"
+};
+#define ONNX_MANY     UINT32_MAX
+#define ONNX_OPERANDS 8 // importers may look at in[0..7]; absent ones are FORM_NONE
+
+const struct onnx_op *onnx_op_find(const char *name);
+const char *onnx_op_near(const char *name); // the supported op it may have meant, or NULL
+bool onnx_import_node(struct import *im, const Onnx__NodeProto *n);
+
+// Adds an error that names the op and the node; false.
+bool op_fail(struct import *im, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+// Making nodes. Each returns NID_NONE after an error, which is already reported, and when
+// an operand is NID_NONE; so calls nest and the last result tells.
+nid op_make(struct import *im, enum op op, const nid *in, size_t nin,
+            const struct value *attrs);
+nid op1(struct import *im, enum op op, nid x);
+nid op2(struct import *im, enum op op, nid x, nid y);
+nid op_reshape(struct import *im, nid x, const size_t *dim, size_t rank);
+nid op_broadcast(struct import *im, nid x, const size_t *dim, size_t rank);
+nid op_reduce(struct import *im, enum op op, nid x, const int64_t *axes, size_t n,
+              bool keep);
+nid op_gather(struct import *im, nid x, const int64_t *index, size_t n, size_t axis);
+nid op_slice(struct import *im, nid x, const int64_t *starts, const int64_t *steps,
+             const int64_t *sizes);
+nid op_cast(struct import *im, nid x, enum elem e);
+nid op_matmul(struct import *im, nid x, nid y, bool ty);
+nid op_scalar(struct import *im, double v); // f32[]
+nid op_const(struct import *im, struct type t, const void *data);
+bool op_done(nid id, enum onnx_form form, struct onnx_val *out); // false for NID_NONE
+// Reserves room for folding n more elements; false, with an error, when it is used up.
+bool op_charge(struct import *im, size_t n);
+
+// Looking at values.
+const struct type *val_type(const struct import *im, struct onnx_val v); // of its node
+size_t val_rank(const struct import *im, struct onnx_val v);             // in ONNX
+const char *val_text(struct import *im, struct onnx_val v); // "f32[N,3,32,32]"
+bool val_is_const(const struct import *im, struct onnx_val v);
+// An image-shaped row value: f32[N,C,H,W].
+bool val_images(struct import *im, struct onnx_val v);
+// Constant integers (rank 0 or 1); `what` names the operand in messages.
+bool operand_ints(struct import *im, struct onnx_val v, const char *what,
+                  const int64_t **out, size_t *n);
+bool operand_number(struct import *im, struct onnx_val v, const char *what, double *out);
+// The same data without being a parameter.
+nid val_frozen(struct import *im, nid id);
+// The axis, counted from the end when negative, of a value of that rank.
+bool onnx_axis(struct import *im, int64_t axis, size_t rank, size_t *out);
+// The same as an axis of v's node; an error when it is the batch axis.
+bool val_axis(struct import *im, struct onnx_val v, int64_t axis, size_t *out);
+// Gives x and y equal rank, as ONNX broadcasts them; the result's form.
+bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, nid *b,
+               enum onnx_form *form);
+// A fixed value of shape [1,...] in an export fixed to batch 1, as a row value.
+bool val_as_rows(struct import *im, struct onnx_val *v);
+
+// Attributes of im->node. A missing one gives the fallback; one of another kind is an
+// error.
+bool attr_has(const struct import *im, const char *name);
+bool node_int(struct import *im, const char *name, int64_t fallback, int64_t *out);
+bool node_flag(struct import *im, const char *name, bool fallback, bool *out);
+bool node_float(struct import *im, const char *name, double fallback, double *out);
+// The string when it is one of choices ("NOTSET|VALID"); its number among them.
+bool node_choice(struct import *im, const char *name, const char *choices, size_t *out);
+// *n is 0 and *out NULL when it is missing.
+bool node_ints(struct import *im, const char *name, const int64_t **out, size_t *n);
+// The attribute of that name; NULL when it is missing.
+const Onnx__AttributeProto *node_attr_proto(const struct import *im, const char *name);
+// Integers given as input i (newer opsets) or as an attribute (older ones).
+bool node_ints_or_input(struct import *im, const struct onnx_val *in, size_t i,
+                        const char *name, const int64_t **out, size_t *n);
+
+// ---- op functions, by the file they stand in -----------------------------------------
+#define IMPORTER(name)                                                                   \
+    bool name(struct import *im, const struct onnx_val *in, struct onnx_val *out)
+// onnx_nn.c
+IMPORTER(import_conv);
+IMPORTER(import_pool);
+IMPORTER(import_global_pool);
+IMPORTER(import_batch_norm);
+IMPORTER(import_instance_norm);
+IMPORTER(import_layer_norm);
+IMPORTER(import_gemm);
+IMPORTER(import_matmul);
+IMPORTER(import_softmax);
+IMPORTER(import_dropout);
+// onnx_move.c
+IMPORTER(import_reshape);
+IMPORTER(import_flatten);
+IMPORTER(import_squeeze);
+IMPORTER(import_unsqueeze);
+IMPORTER(import_transpose);
+IMPORTER(import_concat);
+IMPORTER(import_slice);
+IMPORTER(import_split);
+IMPORTER(import_gather);
+IMPORTER(import_pad);
+IMPORTER(import_expand);
+// onnx_const.c
+IMPORTER(import_constant);
+IMPORTER(import_constant_of_shape);
+IMPORTER(import_range);
+IMPORTER(import_shape);
+IMPORTER(import_size);
+IMPORTER(import_cast);
+IMPORTER(import_equal);
+IMPORTER(import_where);
+// Whether a constant i64 value holds the batch size somewhere.
+bool holds_batch(const struct import *im, nid id);
+
+// ---- the model's digest --------------------------------------------------------------
+// Of what the function computes: ops, attributes, structure and data; never of names.
+struct digest onnx_digest(const struct func *f, struct arena *scratch);
+
+#endif

@@ -1,0 +1,246 @@
+// Constants and the arithmetic of shapes. All of it is done by the builder's folding, on
+// i64 constants; only the batch size is no number (ONNX_BATCH) and moves about unread.
+#include "frontend/onnx.h"
+
+#include <math.h>
+
+bool holds_batch(const struct import *im, nid id) {
+    const struct node *n = node_at(im->b.f, id);
+    if (n->op != OP_CONST || n->type.elem != ELEM_I64) return false;
+    const int64_t *v = n->data;
+    for (size_t i = 0, count = type_count(&n->type); i < count; i++)
+        if (v[i] == ONNX_BATCH) return true;
+    return false;
+}
+
+static bool make_tensor(struct import *im, const Onnx__TensorProto *t,
+                        struct onnx_tensor *out) {
+    const char *what = arena_printf(im->arena, "the tensor of %s `%s`", im->op->name,
+                                    onnx_text(im->log, onnx_node_name(im->node)));
+    return onnx_tensor_read(t, what, im->arena, im->log, out);
+}
+
+// ---- constants -----------------------------------------------------------------------
+static nid const_floats(struct import *im, const float *v, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (isfinite(v[i])) continue;
+        op_fail(im, "holds a value that is not finite");
+        return NID_NONE;
+    }
+    return op_const(im, type_tensor(ELEM_F32, false, 1, &n), n ? v : (const float[]){0});
+}
+
+static nid const_integers(struct import *im, const int64_t *v, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (v[i] != ONNX_BATCH) continue;
+        op_fail(im, "holds an absurd number");
+        return NID_NONE;
+    }
+    return op_const(im, type_tensor(ELEM_I64, false, 1, &n),
+                    n ? v : (const int64_t[]){0});
+}
+
+// The node's one attribute, of any of the kinds that ONNX allows.
+static nid constant(struct import *im) {
+    const Onnx__AttributeProto *a = im->node->attribute[0];
+    struct onnx_tensor t;
+    switch (a->type) {
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR:
+        if (!make_tensor(im, a->t, &t)) return NID_NONE;
+        return op_const(im, t.type, t.data);
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT:
+        return op_reshape(im, const_integers(im, &a->i, 1), NULL, 0);
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS:
+        return const_integers(im, a->ints, a->n_ints);
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT:
+        return op_reshape(im, const_floats(im, &a->f, 1), NULL, 0);
+    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS:
+        return const_floats(im, a->floats, a->n_floats);
+    default: op_fail(im, "has a value of a kind that ddg does not read"); return NID_NONE;
+    }
+}
+
+IMPORTER(import_constant) {
+    (void)in;
+    if (im->node->n_attribute != 1)
+        return op_fail(im, "has %zu values", im->node->n_attribute);
+    const Onnx__AttributeProto *a = im->node->attribute[0];
+    if (a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR && !a->t)
+        return op_fail(im, "has no tensor");
+    return op_done(constant(im), FORM_FIXED, out);
+}
+
+// What a ConstantOfShape is filled with: one element, 0 when it is not given.
+static nid filling(struct import *im) {
+    const Onnx__AttributeProto *a = node_attr_proto(im, "value");
+    struct onnx_tensor t;
+    if (!a) return op_scalar(im, 0);
+    if (!a->t) {
+        op_fail(im, "has a value that is no tensor");
+        return NID_NONE;
+    }
+    if (!make_tensor(im, a->t, &t)) return NID_NONE;
+    if (type_count(&t.type) != 1) {
+        op_fail(im, "has a value of %zu elements; it takes one", type_count(&t.type));
+        return NID_NONE;
+    }
+    return op_const(im, type_scalar(t.type.elem, false), t.data);
+}
+
+IMPORTER(import_constant_of_shape) {
+    const int64_t *shape;
+    size_t n, dim[TYPE_MAX_RANK];
+    if (!operand_ints(im, in[0], "a shape", &shape, &n)) return false;
+    bool rows = n > 0 && shape[0] == ONNX_BATCH; // the same for every row
+    if (rows) shape++, n--;
+    if (n > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", n);
+    for (size_t i = 0; i < n; i++) {
+        if (shape[i] < 0 || shape[i] > (int64_t)TYPE_MAX_COUNT)
+            return op_fail(im, "has %lld in its shape", (long long)shape[i]);
+        dim[i] = (size_t)shape[i];
+    }
+    nid one = filling(im);
+    if (one == NID_NONE) return false;
+    return op_done(op_broadcast(im, one, dim, n), rows ? FORM_ROWS : FORM_FIXED, out);
+}
+
+static bool range_size(struct import *im, double start, double limit, double step,
+                       size_t *out) {
+    if (step == 0) return op_fail(im, "has a step of 0");
+    double n = ceil((limit - start) / step);
+    if (n > (double)TYPE_MAX_COUNT) return op_fail(im, "makes %g elements", n);
+    *out = n > 0 ? (size_t)n : 0;
+    return op_charge(im, *out);
+}
+
+IMPORTER(import_range) {
+    double v[3];
+    size_t n;
+    for (size_t i = 0; i < 3; i++) {
+        if (!operand_number(im, in[i], "a bound", &v[i])) return false;
+        if (fabs(v[i]) > 0x1p40) return op_fail(im, "has a bound of %g", v[i]);
+    }
+    if (!range_size(im, v[0], v[1], v[2], &n)) return false;
+    enum elem e = val_type(im, in[0])->elem;
+    float *f = NEW_N(im->arena, float, n + 1);
+    int64_t *i64 = NEW_N(im->arena, int64_t, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        double at = v[0] + (double)i * v[2];
+        f[i] = (float)at;
+        i64[i] = (int64_t)at;
+    }
+    const void *data = e == ELEM_F32 ? (const void *)f : (const void *)i64;
+    return op_done(op_const(im, type_tensor(e, false, 1, &n), data), FORM_FIXED, out);
+}
+
+// ---- shapes --------------------------------------------------------------------------
+// A bound of a range over rank axes, as ONNX clamps it.
+static size_t clamp_axis(int64_t axis, size_t rank) {
+    int64_t r = (int64_t)rank;
+    if (axis < 0) axis = axis < -r ? 0 : axis + r;
+    return (size_t)(axis > r ? r : axis);
+}
+
+IMPORTER(import_shape) {
+    int64_t start, end, dim[TYPE_MAX_RANK + 2];
+    size_t rank = val_rank(im, in[0]), n = 0;
+    const struct type *t = val_type(im, in[0]);
+    if (!node_int(im, "start", 0, &start) || !node_int(im, "end", INT64_MAX, &end))
+        return false;
+    if (in[0].form == FORM_ROWS) dim[n++] = ONNX_BATCH;
+    for (size_t i = 0; i < t->rank; i++) dim[n++] = (int64_t)t->dim[i];
+    size_t first = clamp_axis(start, rank), last = clamp_axis(end, rank);
+    size_t count = last > first ? last - first : 0;
+    struct type shape = type_tensor(ELEM_I64, false, 1, &count);
+    return op_done(op_const(im, shape, dim + first), FORM_FIXED, out);
+}
+
+IMPORTER(import_size) {
+    if (in[0].form == FORM_ROWS)
+        return op_fail(im,
+                       "counts the elements of a whole batch, whose size ddg does not "
+                       "know");
+    int64_t n = (int64_t)type_count(val_type(im, in[0]));
+    return op_done(op_const(im, type_scalar(ELEM_I64, false), &n), FORM_FIXED, out);
+}
+
+// ---- conversions and choices ---------------------------------------------------------
+// 0 and 1 for a conversion to bool.
+static nid truth(struct import *im, nid x) {
+    const struct type *t = type_at(im->b.f, x);
+    nid zero = op_cast(im, op_scalar(im, 0), t->elem), one = op_scalar(im, 1);
+    return op2(im, OP_SUB, op_cast(im, one, t->elem), op2(im, OP_EQ, x, zero));
+}
+
+IMPORTER(import_cast) {
+    int64_t to;
+    enum elem e;
+    nid x = in[0].id;
+    if (!node_int(im, "to", 0, &to)) return false;
+    if (!onnx_elem(to, &e)) return op_fail(im, "converts to %s", onnx_elem_name(to));
+    enum elem from = val_type(im, in[0])->elem;
+    bool truth_value = to == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
+    if (from == e && !truth_value) {
+        out[0] = in[0];
+        return true;
+    }
+    if (!val_is_const(im, in[0]))
+        return op_fail(im, "converts %s to %s; ddg does that to constants only",
+                       val_text(im, in[0]), onnx_elem_name(to));
+    if (holds_batch(im, x))
+        return op_fail(im,
+                       "converts the number of rows in a batch, which ddg does not know");
+    if (truth_value) x = truth(im, x);
+    return op_done(op_cast(im, x, e), in[0].form, out);
+}
+
+// The number of rows differs from negative numbers; nothing else is known of it.
+static bool can_compare(struct import *im, nid x, nid y) {
+    if (!holds_batch(im, x)) return true;
+    const struct node *n = node_at(im->b.f, y);
+    const int64_t *v = n->data;
+    bool negative = n->op == OP_CONST && n->type.elem == ELEM_I64;
+    for (size_t i = 0; negative && i < type_count(&n->type); i++) negative = v[i] < 0;
+    return negative ||
+           op_fail(im, "compares the number of rows in a batch, which ddg does not know");
+}
+
+IMPORTER(import_equal) {
+    nid x, y;
+    enum onnx_form form;
+    if (!val_is_const(im, in[0]) || !val_is_const(im, in[1]))
+        return op_fail(im, "compares values that are not constant");
+    if (!can_compare(im, in[0].id, in[1].id) || !can_compare(im, in[1].id, in[0].id))
+        return false;
+    if (!val_align(im, in[0], in[1], &x, &y, &form)) return false;
+    nid same = op2(im, OP_EQ, x, y);
+    return op_done(op_cast(im, same, ELEM_I64), form, out);
+}
+
+static bool check_choice(struct import *im, struct onnx_val v) {
+    const struct node *n = node_at(im->b.f, v.id);
+    bool ok = val_is_const(im, v) && n->type.elem == ELEM_I64;
+    const int64_t *c = n->data;
+    for (size_t i = 0; ok && i < type_count(&n->type); i++) ok = c[i] == 0 || c[i] == 1;
+    return ok || op_fail(im, "chooses by %s; ddg takes a constant bool", val_text(im, v));
+}
+
+// c * x + (1 - c) * y, which picks elements exactly while they are finite.
+IMPORTER(import_where) {
+    nid c, x, y;
+    enum onnx_form form, whole;
+    if (!check_choice(im, in[0])) return false;
+    if (!val_is_const(im, in[1]) || !val_is_const(im, in[2]))
+        return op_fail(im, "chooses between values that are not constant");
+    enum elem e = val_type(im, in[1])->elem;
+    struct onnx_val yes = {in[0].form, op_cast(im, in[0].id, e)};
+    if (yes.id == NID_NONE) return false;
+    struct onnx_val no = {yes.form,
+                          op2(im, OP_SUB, op_cast(im, op_scalar(im, 1), e), yes.id)};
+    if (no.id == NID_NONE || !val_align(im, yes, in[1], &c, &x, &form)) return false;
+    struct onnx_val left = {form, op2(im, OP_MUL, c, x)};
+    if (left.id == NID_NONE || !val_align(im, no, in[2], &c, &y, &form)) return false;
+    struct onnx_val right = {form, op2(im, OP_MUL, c, y)};
+    if (right.id == NID_NONE || !val_align(im, left, right, &x, &y, &whole)) return false;
+    return op_done(op2(im, OP_ADD, x, y), whole, out);
+}

@@ -1,0 +1,270 @@
+// The graph of an ONNX file as a whole: which name means what, which nodes the output
+// needs and in which order, and which stored tensors are trainable.
+//
+// The order is that of a walk from the output, operands first. It depends on the graph
+// only and not on the order of nodes in the file, so a network means the same function,
+// and has the same digest, after any tool has written it again. Nodes that the output
+// does not need are not looked at.
+#include "frontend/onnx.h"
+
+const char *onnx_node_name(const Onnx__NodeProto *n) {
+    if (n->name && *n->name) return n->name;
+    return n->n_output ? n->output[0] : "";
+}
+
+// ---- names ---------------------------------------------------------------------------
+static int compare_names(const void *a, const void *b) {
+    const struct onnx_name *x = a, *y = b;
+    int by_name = strcmp(x->name, y->name);
+    if (by_name) return by_name;
+    if (x->from != y->from) return x->from < y->from ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static int compare_name_to(const void *key, const void *entry) {
+    return strcmp(key, ((const struct onnx_name *)entry)->name);
+}
+
+const struct onnx_name *onnx_find(const struct onnx_file *f, const char *name) {
+    if (f->names.n == 0) return NULL;
+    return bsearch(name, f->names.at, f->names.n, sizeof *f->names.at, compare_name_to);
+}
+
+static void add_name(struct onnx_file *f, struct arena *arena, const char *name,
+                     enum onnx_from from, size_t index, size_t output) {
+    if (!name || !*name) return; // an output that is left out
+    VEC_PUSH(arena, &f->names, (struct onnx_name){name, from, index, output});
+}
+
+static void collect_names(struct onnx_file *f, struct arena *arena) {
+    const Onnx__GraphProto *g = f->graph;
+    for (size_t i = 0; i < g->n_initializer; i++)
+        add_name(f, arena, g->initializer[i]->name, FROM_TENSOR, i, 0);
+    for (size_t i = 0; i < g->n_input; i++)
+        add_name(f, arena, g->input[i]->name, FROM_INPUT, i, 0);
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t j = 0; j < g->node[i]->n_output; j++)
+            add_name(f, arena, g->node[i]->output[j], FROM_NODE, i, j);
+}
+
+static bool sort_names(struct onnx_file *f, const struct onnx_log *log) {
+    if (f->names.n == 0) return onnx_fail(log, "its graph is empty");
+    qsort(f->names.at, f->names.n, sizeof *f->names.at, compare_names);
+    size_t kept = 1;
+    for (size_t i = 1; i < f->names.n; i++) {
+        const struct onnx_name *n = &f->names.at[i], *last = &f->names.at[kept - 1];
+        bool same = strcmp(n->name, last->name) == 0;
+        // Older exporters list every stored tensor among the inputs too.
+        if (same && last->from == FROM_TENSOR && n->from == FROM_INPUT) continue;
+        if (same)
+            return onnx_fail(log, "two values have the name `%s`",
+                             onnx_text(log, n->name));
+        f->names.at[kept++] = *n;
+    }
+    f->names.n = kept;
+    return true;
+}
+
+// ---- the one input and the one output ------------------------------------------------
+static bool find_input(struct onnx_file *f, struct arena *arena,
+                       const struct onnx_log *log) {
+    struct text found = {.arena = arena};
+    size_t n = 0;
+    for (size_t i = 0; i < f->names.n; i++) {
+        if (f->names.at[i].from != FROM_INPUT) continue;
+        f->input = f->names.at[i].name;
+        if (n++ < 8)
+            text_add(&found, "%s`%s`", n > 1 ? ", " : "", onnx_text(log, f->input));
+    }
+    if (n == 1) return true;
+    if (n == 0) return onnx_fail(log, "it has no input");
+    return onnx_fail(log,
+                     "it has %zu inputs (%s); ddg takes networks with one, the image", n,
+                     found.at);
+}
+
+static bool find_output(struct onnx_file *f, const struct onnx_log *log) {
+    const Onnx__GraphProto *g = f->graph;
+    if (g->n_output == 0) return onnx_fail(log, "it has no output");
+    f->output = g->output[0]->name ? g->output[0]->name : "";
+    if (!onnx_find(f, f->output))
+        return onnx_fail(log, "nothing in it makes its output `%s`",
+                         onnx_text(log, f->output));
+    if (g->n_output > 1)
+        diag_warning(log->d, log->at, "%s has %zu outputs; the first, `%s`, is used",
+                     log->where, g->n_output, onnx_text(log, f->output));
+    return true;
+}
+
+// ---- order ---------------------------------------------------------------------------
+enum visit { UNSEEN, OPEN, DONE };
+
+struct visiting { // a node whose operands are being visited
+    size_t node, next;
+};
+
+struct order {
+    struct onnx_file *f;
+    struct arena *arena;
+    const struct onnx_log *log;
+    enum visit *state;
+    struct visiting *stack; // every node at most once
+    size_t depth;
+};
+
+static bool visit_value(struct order *o, const char *name, const Onnx__NodeProto *user) {
+    if (!*name) return true; // an optional input that is left out
+    const struct onnx_name *n = onnx_find(o->f, name);
+    if (!n)
+        return onnx_fail(o->log, "%s `%s` reads `%s`, which nothing in the file makes",
+                         onnx_text(o->log, user->op_type),
+                         onnx_text(o->log, onnx_node_name(user)),
+                         onnx_text(o->log, name));
+    if (n->from == FROM_TENSOR) o->f->needed[n->index] = true;
+    if (n->from != FROM_NODE || o->state[n->index] == DONE) return true;
+    const Onnx__NodeProto *node = o->f->graph->node[n->index];
+    if (o->state[n->index] == OPEN)
+        return onnx_fail(o->log, "its graph has a cycle: %s `%s` needs its own result",
+                         onnx_text(o->log, node->op_type),
+                         onnx_text(o->log, onnx_node_name(node)));
+    o->state[n->index] = OPEN;
+    o->stack[o->depth++] = (struct visiting){n->index, 0};
+    return true;
+}
+
+static bool visit_next(struct order *o) {
+    struct visiting *top = &o->stack[o->depth - 1];
+    const Onnx__NodeProto *node = o->f->graph->node[top->node];
+    if (top->next < node->n_input) return visit_value(o, node->input[top->next++], node);
+    o->state[top->node] = DONE;
+    VEC_PUSH(o->arena, &o->f->order, top->node);
+    o->depth--;
+    return true;
+}
+
+static bool order_nodes(struct onnx_file *f, struct arena *arena,
+                        const struct onnx_log *log) {
+    struct order o = {.f = f, .arena = arena, .log = log};
+    o.state = NEW_N(arena, enum visit, f->graph->n_node);
+    o.stack = NEW_N(arena, struct visiting, f->graph->n_node);
+    f->needed = NEW_N(arena, bool, f->graph->n_initializer);
+    Onnx__NodeProto output = ONNX__NODE_PROTO__INIT; // the walk's start, as a user
+    if (!visit_value(&o, f->output, &output)) return false;
+    while (o.depth > 0)
+        if (!visit_next(&o)) return false;
+    return true;
+}
+
+// ---- ops that are not known ----------------------------------------------------------
+static bool node_known(const Onnx__NodeProto *n) {
+    const char *domain = n->domain ? n->domain : "";
+    if (*domain && strcmp(domain, "ai.onnx") != 0) return false;
+    return n->op_type && onnx_op_find(n->op_type);
+}
+
+static bool same_op(const Onnx__NodeProto *a, const Onnx__NodeProto *b) {
+    return strcmp(a->op_type ? a->op_type : "", b->op_type ? b->op_type : "") == 0 &&
+           strcmp(a->domain ? a->domain : "", b->domain ? b->domain : "") == 0;
+}
+
+static const char *op_text(const struct onnx_log *log, const Onnx__NodeProto *n) {
+    if (!n->domain || !*n->domain) return onnx_text(log, n->op_type);
+    const char *domain = onnx_text(log, n->domain);
+    return arena_printf(log->d->arena, "%s.%s", domain, onnx_text(log, n->op_type));
+}
+
+// One error for all nodes of an op.
+static void report_unknown(const struct onnx_log *log, Onnx__NodeProto *const *nodes,
+                           size_t n) {
+    struct text names = {.arena = log->d->arena};
+    for (size_t i = 0; i < n && i < 3; i++)
+        text_add(&names, "%s`%s`", i ? ", " : "",
+                 onnx_text(log, onnx_node_name(nodes[i])));
+    if (n > 3) text_add(&names, " and %zu more", n - 3);
+    onnx_fail(log, "op %s is not supported (node%s %s)", op_text(log, nodes[0]),
+              n == 1 ? "" : "s", names.at);
+    const char *near = onnx_op_near(nodes[0]->op_type ? nodes[0]->op_type : "");
+    if (near) diag_help(log->d, "did the file mean `%s`?", near);
+}
+
+static bool check_ops(const struct onnx_file *f, struct arena *arena,
+                      const struct onnx_log *log) {
+    Onnx__NodeProto **unknown = NEW_N(arena, Onnx__NodeProto *, f->order.n);
+    Onnx__NodeProto **same = NEW_N(arena, Onnx__NodeProto *, f->order.n);
+    size_t n = 0;
+    for (size_t i = 0; i < f->order.n; i++)
+        if (!node_known(f->graph->node[f->order.at[i]]))
+            unknown[n++] = f->graph->node[f->order.at[i]];
+    bool ok = n == 0;
+    // Errors past the number that is kept would not be seen.
+    for (size_t round = 0; n > 0 && round <= DIAGS_MAX_ERRORS; round++) {
+        size_t nsame = 0, left = 0;
+        const Onnx__NodeProto *first = unknown[0];
+        for (size_t i = 0; i < n; i++)
+            if (same_op(unknown[i], first)) same[nsame++] = unknown[i];
+            else unknown[left++] = unknown[i];
+        report_unknown(log, same, nsame);
+        n = left;
+    }
+    return ok;
+}
+
+// ---- trainable tensors ---------------------------------------------------------------
+// The stored tensor behind a name, seen through nodes that only pass it on; NULL: none.
+static const struct onnx_name *stored(const struct onnx_file *f, const char *name) {
+    for (;;) {
+        const struct onnx_name *n = onnx_find(f, name);
+        if (!n || n->from == FROM_INPUT) return NULL;
+        if (n->from == FROM_TENSOR) return n;
+        const Onnx__NodeProto *node = f->graph->node[n->index];
+        bool passes = strcmp(node->op_type, "Identity") == 0 ||
+                      strcmp(node->op_type, "Transpose") == 0;
+        if (!passes || node->n_input == 0) return NULL;
+        name = node->input[0];
+    }
+}
+
+// Which inputs of a layer are parameters: from first to last.
+static bool parameter_inputs(const char *op, size_t *first, size_t *last) {
+    static const struct {
+        const char *op;
+        size_t first, last;
+    } LAYERS[] = {
+        {"Conv", 1, 2},
+        {"Gemm", 1, 2},
+        {"MatMul", 0, 1}, // whichever is constant
+        {"BatchNormalization", 1, 2},
+        {"InstanceNormalization", 1, 2},
+        {"LayerNormalization", 1, 2},
+    };
+    for (size_t i = 0; i < COUNT(LAYERS); i++) {
+        if (strcmp(op, LAYERS[i].op) != 0) continue;
+        *first = LAYERS[i].first;
+        *last = LAYERS[i].last;
+        return true;
+    }
+    return false;
+}
+
+static void mark_trainable(struct onnx_file *f, struct arena *arena) {
+    f->trainable = NEW_N(arena, bool, f->graph->n_initializer);
+    for (size_t i = 0; i < f->order.n; i++) {
+        const Onnx__NodeProto *node = f->graph->node[f->order.at[i]];
+        size_t first, last;
+        if (!parameter_inputs(node->op_type, &first, &last)) continue;
+        for (size_t j = first; j <= last && j < node->n_input; j++) {
+            const struct onnx_name *n = stored(f, node->input[j]);
+            if (n) f->trainable[n->index] = true;
+        }
+    }
+}
+
+bool onnx_graph_read(struct onnx_file *f, struct arena *arena,
+                     const struct onnx_log *log) {
+    collect_names(f, arena);
+    if (!sort_names(f, log) || !find_input(f, arena, log) || !find_output(f, log))
+        return false;
+    if (!order_nodes(f, arena, log) || !check_ops(f, arena, log)) return false;
+    mark_trainable(f, arena);
+    return true;
+}

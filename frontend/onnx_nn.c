@@ -1,0 +1,457 @@
+// Layers: convolutions, pools, norms, dense products, softmax, dropout.
+//
+// Parameters are used as directly as can be (conv and matmul on the parameter itself,
+// norms and biases by one reshape and one elementwise op), so that differentiation sees
+// each layer in one known form.
+#include "frontend/onnx.h"
+
+#include <math.h>
+
+// ---- windows -------------------------------------------------------------------------
+#define WINDOW_MAX 4096 // of the IR's attributes
+
+struct window { // height first, as the IR has it
+    int64_t kernel[2], strides[2], dilations[2];
+    int64_t pads[4]; // top, left, bottom, right
+};
+
+// A list of n numbers in [min, WINDOW_MAX], or all of them the fallback.
+static bool read_list(struct import *im, const char *name, size_t n, int64_t min,
+                      int64_t fallback, int64_t *out) {
+    const int64_t *given;
+    size_t ngiven;
+    if (!node_ints(im, name, &given, &ngiven)) return false;
+    if (ngiven && ngiven != n)
+        return op_fail(im, "has %zu %s; a 2-D op has %zu", ngiven, name, n);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = ngiven ? given[i] : fallback;
+        if (out[i] < min || out[i] > WINDOW_MAX)
+            return op_fail(im, "has %lld in %s; ddg takes %lld to %d", (long long)out[i],
+                           name, (long long)min, WINDOW_MAX);
+    }
+    return true;
+}
+
+static int64_t reach(const struct window *w, size_t i) {
+    return (w->kernel[i] - 1) * w->dilations[i] + 1;
+}
+
+// SAME_UPPER and SAME_LOWER: as many places as ceil(side / stride), the odd pixel of
+// padding behind or in front.
+static void pad_same(const size_t *side, bool lower, struct window *w) {
+    for (size_t i = 0; i < 2; i++) {
+        int64_t n = (int64_t)side[i], places = (n - 1) / w->strides[i] + 1;
+        int64_t total = (places - 1) * w->strides[i] + reach(w, i) - n;
+        if (total < 0) total = 0;
+        w->pads[i] = (total + lower) / 2;
+        w->pads[i + 2] = total - w->pads[i];
+    }
+}
+
+static bool check_pads(struct import *im, const struct window *w) {
+    for (size_t i = 0; i < 4; i++)
+        if (w->pads[i] > WINDOW_MAX)
+            return op_fail(im, "needs %lld pixels of padding", (long long)w->pads[i]);
+    return true;
+}
+
+static bool fits(struct import *im, const size_t *side, const struct window *w) {
+    for (size_t i = 0; i < 2; i++)
+        if ((int64_t)side[i] + w->pads[i] + w->pads[i + 2] < reach(w, i))
+            return op_fail(im,
+                           "has a window of %lld x %lld, larger than its input of "
+                           "%zu x %zu with padding",
+                           (long long)reach(w, 0), (long long)reach(w, 1), side[0],
+                           side[1]);
+    return true;
+}
+
+// All but the kernel, which a convolution takes from its weight.
+static bool read_window(struct import *im, const size_t *side, struct window *w) {
+    size_t mode; // of auto_pad
+    if (!node_choice(im, "auto_pad", "NOTSET|VALID|SAME_UPPER|SAME_LOWER", &mode) ||
+        !read_list(im, "strides", 2, 1, 1, w->strides) ||
+        !read_list(im, "dilations", 2, 1, 1, w->dilations) ||
+        !read_list(im, "pads", 4, 0, 0, w->pads))
+        return false;
+    if (mode == 1) memset(w->pads, 0, sizeof w->pads);
+    if (mode >= 2) pad_same(side, mode == 3, w);
+    return check_pads(im, w) && fits(im, side, w);
+}
+
+// ---- convolution ---------------------------------------------------------------------
+// [C] as [C,1,1,...] for values of that rank.
+static nid per_channel(struct import *im, nid v, size_t rank) {
+    size_t dim[TYPE_MAX_RANK] = {type_at(im->b.f, v)->dim[0], 1, 1, 1, 1, 1};
+    return op_reshape(im, v, dim, rank);
+}
+
+// A fixed f32 vector of n elements.
+static bool check_vector(struct import *im, struct onnx_val v, const char *what,
+                         size_t n) {
+    const struct type *t = val_type(im, v);
+    if (v.form == FORM_FIXED && t->elem == ELEM_F32 && t->rank == 1 && t->dim[0] == n)
+        return true;
+    return op_fail(im, "has %s %s where f32[%zu] is expected", what, val_text(im, v), n);
+}
+
+static bool conv_kernel(struct import *im, struct onnx_val weight, struct window *w) {
+    const struct type *t = val_type(im, weight);
+    int64_t stated[2];
+    if (weight.form != FORM_FIXED || t->rank != 4 || t->elem != ELEM_F32)
+        return op_fail(im, "takes a fixed weight f32[O,C,h,w], this is %s",
+                       val_text(im, weight));
+    for (size_t i = 0; i < 2; i++) {
+        if (t->dim[i + 2] == 0 || t->dim[i + 2] > WINDOW_MAX)
+            return op_fail(im, "has a weight of %s", val_text(im, weight));
+        w->kernel[i] = (int64_t)t->dim[i + 2];
+    }
+    if (!read_list(im, "kernel_shape", 2, 0, 0, stated)) return false;
+    if (!attr_has(im, "kernel_shape") ||
+        (stated[0] == w->kernel[0] && stated[1] == w->kernel[1]))
+        return true;
+    return op_fail(im, "states a kernel of %lld x %lld and has a weight of %s",
+                   (long long)stated[0], (long long)stated[1], val_text(im, weight));
+}
+
+static bool conv_groups(struct import *im, const struct type *x, const struct type *w,
+                        int64_t *groups) {
+    if (!node_int(im, "group", 1, groups)) return false;
+    if (*groups < 1 || *groups > 65536)
+        return op_fail(im, "has %lld groups", (long long)*groups);
+    size_t g = (size_t)*groups;
+    if (x->dim[0] % g || x->dim[0] / g != w->dim[1])
+        return op_fail(im,
+                       "expects %zu channels in %zu groups, so %zu, and would get %zu",
+                       w->dim[1], g, w->dim[1] * g, x->dim[0]);
+    return w->dim[0] % g == 0 ||
+           op_fail(im, "divides %zu output channels into %zu groups", w->dim[0], g);
+}
+
+IMPORTER(import_conv) {
+    struct window w;
+    int64_t groups;
+    if (!val_images(im, in[0]) || !conv_kernel(im, in[1], &w)) return false;
+    const struct type *x = val_type(im, in[0]), *weight = val_type(im, in[1]);
+    if (!conv_groups(im, x, weight, &groups) || !read_window(im, x->dim + 1, &w))
+        return false;
+    struct value attrs[] = {val_ints(w.strides, 2), val_ints(w.pads, 4),
+                            val_ints(w.dilations, 2), val_int(groups)};
+    nid y = op_make(im, OP_CONV, (nid[]){in[0].id, in[1].id}, 2, attrs);
+    if (in[2].form != FORM_NONE) {
+        if (!check_vector(im, in[2], "a bias", weight->dim[0])) return false;
+        y = op2(im, OP_ADD, y, per_channel(im, in[2].id, 3));
+    }
+    return op_done(y, FORM_ROWS, out);
+}
+
+// ---- pools ---------------------------------------------------------------------------
+// Extra padding behind so that the last window, which ceil_mode lets hang over the edge,
+// is whole. A window that would start past the input and its left padding is none.
+static void pad_ceil(const size_t *side, const struct window *w, int64_t extra[2]) {
+    for (size_t i = 0; i < 2; i++) {
+        int64_t front = (int64_t)side[i] + w->pads[i], whole = front + w->pads[i + 2];
+        int64_t places = (whole - w->kernel[i] + w->strides[i] - 1) / w->strides[i] + 1;
+        if ((places - 1) * w->strides[i] >= front) places--;
+        extra[i] = (places - 1) * w->strides[i] + w->kernel[i] - whole;
+        if (extra[i] < 0) extra[i] = 0;
+    }
+}
+
+// Zeros around the image as elements of their own.
+static nid pad_images(struct import *im, nid x, const int64_t *pads) {
+    int64_t before[] = {0, pads[0], pads[1]}, after[] = {0, pads[2], pads[3]};
+    static const int64_t none[3];
+    struct value attrs[] = {val_ints(before, 3), val_ints(after, 3), val_ints(none, 3),
+                            val_float(0)};
+    return op_make(im, OP_PAD, &x, 1, attrs);
+}
+
+static bool read_pool(struct import *im, const struct type *x, struct window *w) {
+    const Onnx__AttributeProto *kernel = node_attr_proto(im, "kernel_shape");
+    if (!kernel) return op_fail(im, "has no kernel_shape");
+    if (!read_list(im, "kernel_shape", 2, 1, 1, w->kernel) ||
+        !read_window(im, x->dim + 1, w))
+        return false;
+    if (w->dilations[0] != 1 || w->dilations[1] != 1)
+        return op_fail(im, "has dilations, which ddg's pools do not");
+    for (size_t i = 0; i < 4; i++)
+        if (w->pads[i] >= w->kernel[i % 2])
+            return op_fail(im,
+                           "pads by %lld with a window of %lld: some windows would hold "
+                           "nothing",
+                           (long long)w->pads[i], (long long)w->kernel[i % 2]);
+    return true;
+}
+
+static bool read_pool_flags(struct import *im, bool *ceil_mode, bool *count_pad) {
+    *count_pad = false;
+    return node_flag(im, "ceil_mode", false, ceil_mode) &&
+           (im->op->op == OP_MAXPOOL ||
+            node_flag(im, "count_include_pad", false, count_pad));
+}
+
+IMPORTER(import_pool) {
+    struct window w;
+    bool ceil_mode, count_pad;
+    int64_t extra[2] = {0, 0};
+    nid x = in[0].id;
+    if (!val_images(im, in[0])) return false;
+    if (im->nout > 1 && *im->node->output[1])
+        return op_fail(im, "gives the places of the largest, which ddg does not compute");
+    const struct type *t = val_type(im, in[0]);
+    if (!read_pool(im, t, &w) || !read_pool_flags(im, &ceil_mode, &count_pad))
+        return false;
+    if (ceil_mode) pad_ceil(t->dim + 1, &w, extra);
+    if (count_pad && (extra[0] || extra[1])) {
+        // The file's padding counts and the overhang does not: only the latter stays a
+        // pad.
+        x = pad_images(im, x, w.pads);
+        memset(w.pads, 0, sizeof w.pads);
+        count_pad = false;
+    }
+    w.pads[2] += extra[0];
+    w.pads[3] += extra[1];
+    struct value attrs[] = {val_ints(w.kernel, 2), val_ints(w.strides, 2),
+                            val_ints(w.pads, 4), val_bool(count_pad)};
+    return op_done(op_make(im, im->op->op, &x, 1, attrs), FORM_ROWS, out);
+}
+
+IMPORTER(import_global_pool) {
+    if (!val_images(im, in[0])) return false;
+    const struct type *t = val_type(im, in[0]);
+    nid y = op_reduce(im, im->op->op, in[0].id, (int64_t[]){1, 2}, 2, true);
+    double n = (double)t->dim[1] * (double)t->dim[2];
+    if (im->op->op == OP_SUM) y = op2(im, OP_MUL, y, op_scalar(im, 1 / n));
+    return op_done(y, FORM_ROWS, out);
+}
+
+// ---- norms ---------------------------------------------------------------------------
+static bool check_rows(struct import *im, struct onnx_val v, size_t min_rank) {
+    const struct type *t = val_type(im, v);
+    if (v.form == FORM_ROWS && t->elem == ELEM_F32 && t->rank >= min_rank) return true;
+    return op_fail(im, "takes a value f32[N,C,...] that depends on the image, this is %s",
+                   val_text(im, v));
+}
+
+// (v * scale) + shift
+static nid scale_shift(struct import *im, nid v, nid scale, nid shift) {
+    return op2(im, OP_ADD, op2(im, OP_MUL, v, scale), shift);
+}
+
+// 1 / sqrt(variance + epsilon), as a constant.
+static nid inverse_deviation(struct import *im, nid variance, double epsilon) {
+    const struct node *n = node_at(im->b.f, variance);
+    size_t count = type_count(&n->type);
+    if (n->op != OP_CONST) {
+        op_fail(im, "has a variance that is not constant");
+        return NID_NONE;
+    }
+    float *k = NEW_N(im->arena, float, size_max(count, 1));
+    for (size_t i = 0; i < count; i++) {
+        double v = (double)((const float *)n->data)[i] + epsilon;
+        k[i] = (float)(1 / sqrt(v));
+        if (v > 0 && isfinite(k[i])) continue;
+        op_fail(im, "has a variance of %g in channel %zu", v - epsilon, i);
+        return NID_NONE;
+    }
+    return op_const(im, n->type, k);
+}
+
+static bool check_inference(struct import *im) {
+    bool training;
+    size_t outputs = 0;
+    if (!node_flag(im, "training_mode", false, &training)) return false;
+    for (size_t i = 0; i < im->nout; i++) outputs += *im->node->output[i] != 0;
+    if (!training && outputs <= 1) return true;
+    op_fail(im, "is in training mode, where a row's result depends on the whole batch");
+    return diag_help(im->log->d, "call model.eval() before the export");
+}
+
+IMPORTER(import_batch_norm) {
+    static const char *const NAMES[] = {"", "a scale", "a shift", "a mean", "a variance"};
+    double epsilon;
+    if (!check_inference(im) || !node_float(im, "epsilon", 1e-5, &epsilon)) return false;
+    if (!check_rows(im, in[0], 1)) return false;
+    const struct type *t = val_type(im, in[0]);
+    for (size_t i = 1; i < 5; i++)
+        if (!check_vector(im, in[i], NAMES[i], t->dim[0])) return false;
+    nid mean = val_frozen(im, in[3].id);
+    nid k = inverse_deviation(im, val_frozen(im, in[4].id), epsilon);
+    if (k == NID_NONE) return false;
+    nid y = op2(im, OP_SUB, in[0].id, per_channel(im, mean, t->rank));
+    y = op2(im, OP_MUL, y, per_channel(im, k, t->rank));
+    y = scale_shift(im, y, per_channel(im, in[1].id, t->rank),
+                    per_channel(im, in[2].id, t->rank));
+    return op_done(y, FORM_ROWS, out);
+}
+
+// Mean 0 and variance 1 over the last axes, from `first` on.
+static nid standardise(struct import *im, nid x, size_t first, double epsilon) {
+    const struct type *t = type_at(im->b.f, x);
+    int64_t axes[TYPE_MAX_RANK];
+    size_t n = 0;
+    double count = 1;
+    for (size_t i = first; i < t->rank; i++) {
+        axes[n++] = (int64_t)i;
+        count *= (double)t->dim[i];
+    }
+    nid share = op_scalar(im, 1 / count);
+    nid mean = op2(im, OP_MUL, op_reduce(im, OP_SUM, x, axes, n, true), share);
+    nid d = op2(im, OP_SUB, x, mean);
+    nid squares = op_reduce(im, OP_SUM, op2(im, OP_MUL, d, d), axes, n, true);
+    nid variance =
+        op2(im, OP_ADD, op2(im, OP_MUL, squares, share), op_scalar(im, epsilon));
+    nid k = op2(im, OP_DIV, op_scalar(im, 1), op1(im, OP_SQRT, variance));
+    return op2(im, OP_MUL, d, k);
+}
+
+static bool read_epsilon(struct import *im, double *out) {
+    if (!node_float(im, "epsilon", 1e-5, out)) return false;
+    return *out >= 0 || op_fail(im, "has epsilon = %g", *out);
+}
+
+IMPORTER(import_instance_norm) {
+    double epsilon;
+    if (!read_epsilon(im, &epsilon) || !check_rows(im, in[0], 2)) return false;
+    const struct type *t = val_type(im, in[0]);
+    if (!check_vector(im, in[1], "a scale", t->dim[0]) ||
+        !check_vector(im, in[2], "a shift", t->dim[0]))
+        return false;
+    nid y = standardise(im, in[0].id, 1, epsilon);
+    y = scale_shift(im, y, per_channel(im, in[1].id, t->rank),
+                    per_channel(im, in[2].id, t->rank));
+    return op_done(y, FORM_ROWS, out);
+}
+
+IMPORTER(import_layer_norm) {
+    double epsilon;
+    int64_t axis;
+    size_t first;
+    if (!read_epsilon(im, &epsilon) || !node_int(im, "axis", -1, &axis)) return false;
+    if (!check_rows(im, in[0], 1) || !val_axis(im, in[0], axis, &first)) return false;
+    struct onnx_val y = {FORM_ROWS, standardise(im, in[0].id, first, epsilon)};
+    const enum op ops[] = {OP_MUL, OP_ADD}; // with the scale, then with the shift
+    for (size_t i = 0; i < 2 && y.id != NID_NONE && in[i + 1].form != FORM_NONE; i++) {
+        nid a, b;
+        enum onnx_form form;
+        if (!val_align(im, y, in[i + 1], &a, &b, &form)) return false;
+        y.id = op2(im, ops[i], a, b);
+    }
+    return op_done(y.id, FORM_ROWS, out);
+}
+
+// ---- dense ---------------------------------------------------------------------------
+// x @ w for a row value [.., I] and a fixed [I,O], or [O,I] with ty. The leading axes are
+// rows of one product; a row value of one axis is a product with one row.
+static nid dense(struct import *im, struct onnx_val x, nid w, bool ty) {
+    const struct type *t = val_type(im, x), *wt = type_at(im->b.f, w);
+    size_t features = t->rank ? t->dim[t->rank - 1] : 0, expected = wt->dim[ty];
+    if (features != expected || features == 0) {
+        op_fail(im, "expects %zu features and would get %zu", expected, features);
+        return NID_NONE;
+    }
+    size_t dim[TYPE_MAX_RANK];
+    memcpy(dim, t->dim, sizeof dim);
+    dim[t->rank - 1] = wt->dim[!ty];
+    nid flat = op_reshape(im, x.id, (size_t[]){type_count(t) / features, features}, 2);
+    return op_reshape(im, op_matmul(im, flat, w, ty), dim, t->rank);
+}
+
+// A transpose of a parameter, seen through: products transpose by a flag.
+static nid untransposed(const struct import *im, nid w, bool *flipped) {
+    const struct node *n = node_at(im->b.f, w);
+    *flipped = n->op == OP_TRANSPOSE && n->type.rank == 2;
+    return *flipped ? n->in[0] : w;
+}
+
+static bool check_matrix(struct import *im, struct onnx_val v) {
+    const struct type *t = val_type(im, v);
+    if (v.form == FORM_FIXED && t->rank == 2 && t->elem == ELEM_F32) return true;
+    return op_fail(im, "takes a fixed matrix as its second operand, this is %s",
+                   val_text(im, v));
+}
+
+static nid scaled(struct import *im, nid x, double by) {
+    return by == 1 ? x : op2(im, OP_MUL, x, op_scalar(im, by));
+}
+
+IMPORTER(import_gemm) {
+    bool ta, tb, flipped;
+    double alpha, beta;
+    if (!node_flag(im, "transA", false, &ta) || !node_flag(im, "transB", false, &tb) ||
+        !node_float(im, "alpha", 1, &alpha) || !node_float(im, "beta", 1, &beta))
+        return false;
+    const struct type *t = val_type(im, in[0]);
+    if (in[0].form != FORM_ROWS || t->rank != 1 || t->elem != ELEM_F32)
+        return op_fail(im, "takes features f32[N,I], this is %s", val_text(im, in[0]));
+    if (ta) return op_fail(im, "transposes its input, which mixes the rows of a batch");
+    if (!check_matrix(im, in[1])) return false;
+    nid w = untransposed(im, in[1].id, &flipped);
+    struct onnx_val y = {FORM_ROWS,
+                         scaled(im, dense(im, in[0], w, tb != flipped), alpha)};
+    if (y.id == NID_NONE || in[2].form == FORM_NONE) return op_done(y.id, FORM_ROWS, out);
+    nid a, c;
+    enum onnx_form form;
+    if (!val_align(im, y, in[2], &a, &c, &form)) return false;
+    return op_done(op2(im, OP_ADD, a, scaled(im, c, beta)), FORM_ROWS, out);
+}
+
+// Both operands depend on the image: one product of matrices a row.
+static bool matmul_rows(struct import *im, const struct onnx_val *in,
+                        struct onnx_val *out) {
+    for (size_t i = 0; i < 2; i++)
+        if (val_type(im, in[i])->rank != 2)
+            return op_fail(im,
+                           "multiplies %s by %s; ddg multiplies values with two axes "
+                           "beside the batch",
+                           val_text(im, in[0]), val_text(im, in[1]));
+    return op_done(op_matmul(im, in[0].id, in[1].id, false), FORM_ROWS, out);
+}
+
+IMPORTER(import_matmul) {
+    bool flipped;
+    size_t r0 = val_rank(im, in[0]), r1 = val_rank(im, in[1]);
+    if (in[0].form == FORM_ROWS && in[1].form == FORM_ROWS)
+        return matmul_rows(im, in, out);
+    if (in[0].form == FORM_ROWS) {
+        if (!check_matrix(im, in[1])) return false;
+        nid w = untransposed(im, in[1].id, &flipped);
+        return op_done(dense(im, in[0], w, flipped), FORM_ROWS, out);
+    }
+    if (in[1].form == FORM_ROWS && r0 == 2 && r1 == 3)
+        return op_done(op_matmul(im, in[0].id, in[1].id, false), FORM_ROWS, out);
+    if (in[1].form == FORM_FIXED && r0 == 2 && r1 == 2)
+        return op_done(op_matmul(im, in[0].id, in[1].id, false), FORM_FIXED, out);
+    return op_fail(im, "multiplies %s by %s, which ddg does not", val_text(im, in[0]),
+                   val_text(im, in[1]));
+}
+
+// ---- softmax and dropout -------------------------------------------------------------
+IMPORTER(import_softmax) {
+    int64_t axis, axes[TYPE_MAX_RANK];
+    bool flattens = im->file->opset < 13; // over all axes from `axis` on
+    size_t first, n = 0;
+    if (!node_int(im, "axis", flattens ? 1 : -1, &axis)) return false;
+    if (!val_axis(im, in[0], axis, &first)) return false;
+    size_t last = flattens ? val_type(im, in[0])->rank : first + 1;
+    for (size_t i = first; i < last; i++) axes[n++] = (int64_t)i;
+    nid x = op2(im, OP_SUB, in[0].id, op_reduce(im, OP_AMAX, in[0].id, axes, n, true));
+    nid e = op1(im, OP_EXP, x);
+    nid sum = op_reduce(im, OP_SUM, e, axes, n, true);
+    nid y = im->op->op == OP_LOG ? op2(im, OP_SUB, x, op1(im, OP_LOG, sum))
+                                 : op2(im, OP_DIV, e, sum);
+    return op_done(y, in[0].form, out);
+}
+
+IMPORTER(import_dropout) {
+    double training = 0;
+    if (in[2].form != FORM_NONE && !operand_number(im, in[2], "training_mode", &training))
+        return false;
+    if (training != 0) {
+        op_fail(im, "is in training mode");
+        return diag_help(im->log->d, "call model.eval() before the export");
+    }
+    out[0] = in[0];
+    return true;
+}
