@@ -1,9 +1,10 @@
-// Differentiation: every `grad` mark becomes ordinary ops, reverse mode, source to source.
+// Differentiation: every `grad` mark becomes ordinary ops, reverse mode, source to
+// source.
 //
-// The rules below say, for each op, what the gradient of its result (g) adds to the gradient
-// of each operand. Rows make this simple: an op describes one row, so the gradient of a
-// row's scalar is one a row, for a weight that all rows share just as for a row's pixels.
-// What comes out can be differentiated again.
+// The rules below say, for each op, what the gradient of its result (g) adds to the
+// gradient of each operand. Rows make this simple: an op describes one row, so the
+// gradient of a row's scalar is one a row, for a weight that all rows share just as for a
+// row's pixels. What comes out can be differentiated again.
 #include "passes/rewrite.h"
 
 struct diff {
@@ -15,10 +16,13 @@ struct diff {
     bool *wanted; // by new nid: some requested x reaches it
 };
 
-static const struct type *dtype(const struct diff *x, nid n) { return type_at(x->b->f, n); }
+static const struct type *dtype(const struct diff *x, nid n) {
+    return type_at(x->b->f, n);
+}
 
-// ---- helpers for the rules -----------------------------------------------------------------
-// Sums g over what broadcasting an operand of type t repeated.
+// ---- helpers for the rules
+// ----------------------------------------------------------------- Sums g over what
+// broadcasting an operand of type t repeated.
 static nid unbroadcast(struct diff *x, nid g, const struct type *t) {
     const struct type *gt = dtype(x, g);
     if (type_same_shape(gt, t)) return g;
@@ -37,7 +41,9 @@ static void add_to(struct diff *x, nid operand, nid g) {
     x->adjoint[operand] = old == NID_NONE ? g : b_binary(x->b, OP_ADD, old, g);
 }
 
-static nid mul(struct diff *x, nid p, nid q) { return b_binary(x->b, OP_MUL, p, q); }
+static nid mul(struct diff *x, nid p, nid q) {
+    return b_binary(x->b, OP_MUL, p, q);
+}
 
 static nid one_minus(struct diff *x, nid p) {
     return b_binary(x->b, OP_SUB, b_f32(x->b, 1), p);
@@ -56,7 +62,8 @@ static nid conv_like(struct diff *x, enum op op, nid p, nid q, const struct node
     return b_conv_dw(x->b, p, q, &c, size[0], size[1]);
 }
 
-// ---- rules: y is the node, g its gradient, n->in its operands ------------------------------
+// ---- rules: y is the node, g its gradient, n->in its operands
+// ------------------------------
 static void vjp_neg(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     add_to(x, n->in[0], b_unary(x->b, OP_NEG, g));
@@ -176,7 +183,8 @@ static void vjp_concat(struct diff *x, const struct node *n, nid y, nid g) {
     for (uint32_t k = 0; k < n->nin; k++) {
         const struct type *t = dtype(x, n->in[k]);
         int64_t steps[TYPE_MAX_RANK], sizes[TYPE_MAX_RANK];
-        for (uint32_t i = 0; i < t->rank; i++) steps[i] = 1, sizes[i] = (int64_t)t->dim[i];
+        for (uint32_t i = 0; i < t->rank; i++)
+            steps[i] = 1, sizes[i] = (int64_t)t->dim[i];
         add_to(x, n->in[k], b_slice(x->b, g, starts, steps, sizes, t->rank));
         starts[axis] += sizes[axis];
     }
@@ -192,7 +200,8 @@ static void vjp_gather(struct diff *x, const struct node *n, nid y, nid g) {
         int64_t starts[TYPE_MAX_RANK] = {0}, steps[TYPE_MAX_RANK], sizes[TYPE_MAX_RANK];
         int64_t before[TYPE_MAX_RANK] = {0}, after[TYPE_MAX_RANK] = {0};
         int64_t none[TYPE_MAX_RANK] = {0};
-        for (uint32_t i = 0; i < gt->rank; i++) steps[i] = 1, sizes[i] = (int64_t)gt->dim[i];
+        for (uint32_t i = 0; i < gt->rank; i++)
+            steps[i] = 1, sizes[i] = (int64_t)gt->dim[i];
         starts[axis] = (int64_t)k, sizes[axis] = 1;
         before[axis] = index[k], after[axis] = (int64_t)t->dim[axis] - 1 - index[k];
         nid one = b_slice(x->b, g, starts, steps, sizes, gt->rank);
@@ -216,8 +225,8 @@ static void vjp_amax(struct diff *x, const struct node *n, nid y, nid g) {
     size_t count;
     const int64_t *axes = attr_ints(n, "axes", &count);
     nid top = b_binary(x->b, OP_EQ, n->in[0], keep_axes(x, n, y));
-    nid share = b_binary(x->b, OP_DIV, keep_axes(x, n, g),
-                         b_sum(x->b, top, axes, count, true));
+    nid share =
+        b_binary(x->b, OP_DIV, keep_axes(x, n, g), b_sum(x->b, top, axes, count, true));
     add_to(x, n->in[0], mul(x, top, share));
 }
 // y = p q, each transposed or not: p' = g q^T, q' = p^T g.
@@ -226,26 +235,32 @@ static void vjp_matmul(struct diff *x, const struct node *n, nid y, nid g) {
     bool tx = attr_int(n, "tx"), ty = attr_int(n, "ty");
     nid p = n->in[0], q = n->in[1];
     if (x->wanted[p])
-        add_to(x, p, tx ? b_matmul(x->b, q, g, ty, true) : b_matmul(x->b, g, q, false, !ty));
+        add_to(x, p,
+               tx ? b_matmul(x->b, q, g, ty, true) : b_matmul(x->b, g, q, false, !ty));
     if (x->wanted[q])
-        add_to(x, q, ty ? b_matmul(x->b, g, p, true, tx) : b_matmul(x->b, p, g, !tx, false));
+        add_to(x, q,
+               ty ? b_matmul(x->b, g, p, true, tx) : b_matmul(x->b, p, g, !tx, false));
 }
 static void vjp_conv(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     nid p = n->in[0], w = n->in[1];
-    if (x->wanted[p]) add_to(x, p, conv_like(x, OP_CONV_DX, g, w, n, dtype(x, p)->dim + 1));
-    if (x->wanted[w]) add_to(x, w, conv_like(x, OP_CONV_DW, p, g, n, dtype(x, w)->dim + 2));
+    if (x->wanted[p])
+        add_to(x, p, conv_like(x, OP_CONV_DX, g, w, n, dtype(x, p)->dim + 1));
+    if (x->wanted[w])
+        add_to(x, w, conv_like(x, OP_CONV_DW, p, g, n, dtype(x, w)->dim + 2));
 }
 static void vjp_conv_dx(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     nid d = n->in[0], w = n->in[1];
     if (x->wanted[d]) add_to(x, d, conv_like(x, OP_CONV, g, w, n, NULL));
-    if (x->wanted[w]) add_to(x, w, conv_like(x, OP_CONV_DW, g, d, n, dtype(x, w)->dim + 2));
+    if (x->wanted[w])
+        add_to(x, w, conv_like(x, OP_CONV_DW, g, d, n, dtype(x, w)->dim + 2));
 }
 static void vjp_conv_dw(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     nid p = n->in[0], d = n->in[1];
-    if (x->wanted[p]) add_to(x, p, conv_like(x, OP_CONV_DX, d, g, n, dtype(x, p)->dim + 1));
+    if (x->wanted[p])
+        add_to(x, p, conv_like(x, OP_CONV_DX, d, g, n, dtype(x, p)->dim + 1));
     if (x->wanted[d]) add_to(x, d, conv_like(x, OP_CONV, p, g, n, NULL));
 }
 static void vjp_maxpool(struct diff *x, const struct node *n, nid y, nid g) {
@@ -287,8 +302,9 @@ static const vjp_rule rules[OP_COUNT] = {
     [OP_AVGPOOL] = vjp_avgpool, [OP_AVGPOOL_DX] = vjp_avgpool_dx,
 };
 
-// ---- the sweep -------------------------------------------------------------------------------
-// Which nodes up to y some x in `of` reaches.
+// ---- the sweep
+// ------------------------------------------------------------------------------- Which
+// nodes up to y some x in `of` reaches.
 static void find_wanted(struct diff *x, nid y, const nid *of, size_t n) {
     x->cap = (size_t)y + 1;
     x->wanted = NEW_N(x->arena, bool, x->cap);

@@ -10,7 +10,8 @@ struct affine { // s * conv + t, a number a channel
 };
 
 // Element o of a constant that is one number, or one a channel; false for anything else.
-static const float *per_channel(const struct func *f, nid v, size_t channels, bool *single) {
+static const float *per_channel(const struct func *f, nid v, size_t channels,
+                                bool *single) {
     const struct node *n = node_at(f, v);
     if (n->op != OP_CONST || n->type.elem != ELEM_F32 || !n->data) return NULL;
     size_t count = type_count(&n->type);
@@ -24,14 +25,17 @@ static bool is_affine(enum op op) {
     return op == OP_ADD || op == OP_SUB || op == OP_MUL || op == OP_DIV;
 }
 
-// The operand of n that is not a per-channel constant; NID_NONE when n is not affine in it.
+// The operand of n that is not a per-channel constant; NID_NONE when n is not affine in
+// it.
 static nid affine_operand(const struct func *f, const struct node *n) {
     bool single;
-    if (!is_affine(n->op) || n->type.rank != 3 || n->type.elem != ELEM_F32) return NID_NONE;
+    if (!is_affine(n->op) || n->type.rank != 3 || n->type.elem != ELEM_F32)
+        return NID_NONE;
     size_t c = n->type.dim[0];
     for (int i = 0; i < 2; i++) {
         const struct type *t = type_at(f, n->in[i]);
-        if (!per_channel(f, n->in[!i], c, &single) || !type_same_shape(t, &n->type)) continue;
+        if (!per_channel(f, n->in[!i], c, &single) || !type_same_shape(t, &n->type))
+            continue;
         return n->op == OP_DIV && i == 1 ? NID_NONE : n->in[i];
     }
     return NID_NONE;
@@ -49,7 +53,8 @@ static nid chain_bottom(const struct rewrite *r, nid v) {
     }
 }
 
-static void apply(const struct func *f, const struct node *n, nid below, struct affine *a) {
+static void apply(const struct func *f, const struct node *n, nid below,
+                  struct affine *a) {
     bool single;
     nid other = n->in[n->in[0] == below];
     const float *c = per_channel(f, other, a->channels, &single);
@@ -72,11 +77,12 @@ static void collect(const struct rewrite *r, nid v, nid bottom, struct affine *a
     for (nid at = v; at != bottom; at = affine_operand(r->old, node_at(r->old, at)))
         VEC_PUSH(r->arena, &path, at);
     for (size_t i = path.n; i-- > 0;)
-        apply(r->old, node_at(r->old, path.at[i]), i + 1 < path.n ? path.at[i + 1] : bottom,
-              a);
+        apply(r->old, node_at(r->old, path.at[i]),
+              i + 1 < path.n ? path.at[i + 1] : bottom, a);
 }
 
-static nid scaled_weight(struct rewrite *r, const struct node *conv, const struct affine *a) {
+static nid scaled_weight(struct rewrite *r, const struct node *conv,
+                         const struct affine *a) {
     const struct node *w = node_at(r->old, conv->in[1]);
     size_t count = type_count(&w->type), per = count / a->channels;
     float *data = NEW_N(r->arena, float, count);

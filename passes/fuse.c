@@ -1,7 +1,7 @@
 // Fusion: which values are stored, and which kernel computes each.
 //
-// Every node starts out inside the kernels that use it; the rules below say which must, or
-// had better, be stored. Then each anchor (convolution, matrix product) draws in the
+// Every node starts out inside the kernels that use it; the rules below say which must,
+// or had better, be stored. Then each anchor (convolution, matrix product) draws in the
 // elementwise chain above it, so that bias, residual and activation happen in registers.
 #include "passes/pass.h"
 
@@ -11,25 +11,30 @@ struct fuse {
     struct arena *arena;
     const struct func *f;
     const uint32_t *uses;
-    nid *users;         // first user of each node, NID_NONE: none
+    nid *users; // first user of each node, NID_NONE: none
     bool *stored;
     bool *is_out;
-    nid *claimed;       // the anchor whose kernel computes the node, NID_NONE: none
-    size_t *cost;       // of computing the node once more, in elementwise operations
-    uint32_t *width;    // stored values its expression reads
-    uint32_t *depth;    // of its expression
-    bool *late;         // depends on the anchor at hand
+    nid *claimed;    // the anchor whose kernel computes the node, NID_NONE: none
+    size_t *cost;    // of computing the node once more, in elementwise operations
+    uint32_t *width; // stored values its expression reads
+    uint32_t *depth; // of its expression
+    bool *late;      // depends on the anchor at hand
 };
 
-static const struct node *fnode(const struct fuse *s, nid v) { return node_at(s->f, v); }
-static uint32_t flags(const struct fuse *s, nid v) { return op_info(fnode(s, v)->op)->flags; }
+static const struct node *fnode(const struct fuse *s, nid v) {
+    return node_at(s->f, v);
+}
+static uint32_t flags(const struct fuse *s, nid v) {
+    return op_info(fnode(s, v)->op)->flags;
+}
 static bool is_source(enum op op) {
     return op == OP_INPUT || op == OP_CONST || op == OP_PARAM;
 }
 
-// ---- what must be stored -------------------------------------------------------------------
-// A small-channel image is made in the scratch of the convolution that reads it: there
-// masking, cropping and normalising cost least.
+// ---- what must be stored
+// ------------------------------------------------------------------- A small-channel
+// image is made in the scratch of the convolution that reads it: there masking, cropping
+// and normalising cost least.
 static bool wants_prologue(const struct fuse *s, nid anchor) {
     const struct node *n = fnode(s, anchor);
     if (n->op == OP_MATMUL || n->op == OP_CONV_DX) return false;
@@ -40,8 +45,8 @@ static bool wants_prologue(const struct fuse *s, nid anchor) {
 static void store_operands(struct fuse *s, nid v) {
     const struct node *n = fnode(s, v);
     for (uint32_t i = 0; i < n->nin; i++)
-        if (n->in[i] != NID_NONE && !(i == 0 && (flags(s, v) & OPF_ANCHOR) &&
-                                      wants_prologue(s, v)))
+        if (n->in[i] != NID_NONE &&
+            !(i == 0 && (flags(s, v) & OPF_ANCHOR) && wants_prologue(s, v)))
             s->stored[n->in[i]] = true;
 }
 
@@ -57,12 +62,18 @@ static void store_required(struct fuse *s) {
     }
 }
 
-// ---- what had better be stored ---------------------------------------------------------------
+// ---- what had better be stored
+// ---------------------------------------------------------------
 static size_t op_cost(enum op op) {
     switch (op) {
-    case OP_EXP: case OP_LOG: case OP_TANH: case OP_SIGMOID: return 20;
-    case OP_SQRT: case OP_DIV: return 4;
-    case OP_RESHAPE: case OP_CAST: return 0;
+    case OP_EXP:
+    case OP_LOG:
+    case OP_TANH:
+    case OP_SIGMOID: return 20;
+    case OP_SQRT:
+    case OP_DIV: return 4;
+    case OP_RESHAPE:
+    case OP_CAST: return 0;
     default: return 1;
     }
 }
@@ -108,7 +119,8 @@ static void store_worthwhile(struct fuse *s) {
     }
 }
 
-// ---- drawing chains into anchors ---------------------------------------------------------------
+// ---- drawing chains into anchors
+// ---------------------------------------------------------------
 static void mark_late(struct fuse *s, nid anchor) {
     for (nid v = 0; v < s->f->nodes.n; v++) {
         const struct node *n = fnode(s, v);
@@ -177,7 +189,8 @@ static void draw_in(struct fuse *s, struct kernel *k) {
     k->outs[0] = v;
 }
 
-// ---- kernels -------------------------------------------------------------------------------
+// ---- kernels
+// -------------------------------------------------------------------------------
 static void add_input(struct kernel *k, nid v) {
     for (size_t i = 0; i < k->nins; i++)
         if (k->ins[i] == v) return;
@@ -209,8 +222,8 @@ static struct kernel kernel_of(struct fuse *s, nid v) {
     return k;
 }
 
-// Kernels in an order in which each finds what it reads. They nearly are already: a kernel
-// that stores a value on the way to its root may come after one that reads it.
+// Kernels in an order in which each finds what it reads. They nearly are already: a
+// kernel that stores a value on the way to its root may come after one that reads it.
 static void order(struct arena *arena, const struct fuse *s, struct kfunc *k) {
     size_t n = k->kernels.n, placed = 0;
     struct kernel *in = k->kernels.at, *out = NEW_N(arena, struct kernel, n);

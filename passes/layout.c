@@ -1,10 +1,13 @@
-// Layout: how each stored value lies in memory. A rule of the value alone: feature maps are
-// blocked by vector lanes with the border their convolutions want; the rest is row-major.
+// Layout: how each stored value lies in memory. A rule of the value alone: feature maps
+// are blocked by vector lanes with the border their convolutions want; the rest is
+// row-major.
 #include "passes/pass.h"
 
 #define FEW_CHANNELS 4 // a feature map of so few is not worth a block of its own
 
-static size_t round_bytes(size_t n) { return size_align(n, 64); }
+static size_t round_bytes(size_t n) {
+    return size_align(n, 64);
+}
 
 static size_t blocked_bytes(const struct type *t, size_t lanes, size_t border) {
     size_t blocks = (t->dim[0] + lanes - 1) / lanes;
@@ -16,7 +19,8 @@ static size_t border_of(const struct kfunc *k, nid v) {
     size_t most = 0;
     for (size_t i = 0; i < k->kernels.n; i++) {
         nid a = k->kernels.at[i].anchor;
-        if (a != NID_NONE && node_at(k->f, a)->in[0] == v && k->kernels.at[i].prologue != v)
+        if (a != NID_NONE && node_at(k->f, a)->in[0] == v &&
+            k->kernels.at[i].prologue != v)
             most = size_max(most, kernel_border(k->f, a));
     }
     return most;
@@ -70,8 +74,10 @@ bool pass_layout(struct module *m, struct module_func *mf, struct diags *d) {
         if (kernel->prologue == NID_NONE) continue;
         const struct type *t = type_at(k->f, kernel->prologue);
         size_t border = kernel_border(k->f, kernel->anchor);
-        size_t bytes = t->dim[0] * (t->dim[1] + 2 * border) * (t->dim[2] + 2 * border) * 4;
-        kernel->scratch_layout = (struct layout){LAYOUT_PLANAR, border, round_bytes(bytes)};
+        size_t bytes =
+            t->dim[0] * (t->dim[1] + 2 * border) * (t->dim[2] + 2 * border) * 4;
+        kernel->scratch_layout =
+            (struct layout){LAYOUT_PLANAR, border, round_bytes(bytes)};
     }
     return true;
 }

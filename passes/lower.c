@@ -6,7 +6,8 @@ static const struct node *graph_node(const struct lower *l, nid v) {
     return node_at(l->graph, v);
 }
 
-// ---- rowsets -------------------------------------------------------------------------------
+// ---- rowsets
+// -------------------------------------------------------------------------------
 uint32_t rowset_at(const struct lower *l, nid v) {
     return l->rowset_of[graph_node(l, v)->type.rowset];
 }
@@ -76,7 +77,8 @@ size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rows
     return mult;
 }
 
-// ---- slots -----------------------------------------------------------------------------------
+// ---- slots
+// -----------------------------------------------------------------------------------
 static struct stage_build *stage_for(struct lower *l, uint32_t rowset) {
     if (!l->stages[rowset]) {
         struct stage_build *s = NEW(l->arena, struct stage_build);
@@ -103,10 +105,10 @@ uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
             kind != LEAF_COLUMN)
             return i;
     }
-    return slot_add(l, s,
-                    (struct plan_slot){
-                        .leaf = true, .kind = kind, .rowset = rowset, .mult = mult},
-                    t);
+    return slot_add(
+        l, s,
+        (struct plan_slot){.leaf = true, .kind = kind, .rowset = rowset, .mult = mult},
+        t);
 }
 
 void slot_known(struct lower *l, struct stage_build *s, nid v, enum facet facet,
@@ -139,7 +141,8 @@ static uint32_t column_of(struct lower *l, nid v, enum facet facet) {
     return column;
 }
 
-static uint32_t slot_kept(struct lower *l, struct stage_build *s, nid v, enum facet facet) {
+static uint32_t slot_kept(struct lower *l, struct stage_build *s, nid v,
+                          enum facet facet) {
     uint32_t rowset = rowset_at(l, v);
     struct plan_slot slot = {.leaf = true,
                              .kind = LEAF_COLUMN,
@@ -153,7 +156,8 @@ uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet
     // A row that topk picked is a row of its operand.
     while (graph_node(l, v)->op == OP_TOPK) v = graph_node(l, v)->in[0];
     for (size_t i = 0; i < s->have.n; i++)
-        if (s->have.at[i].v == v && s->have.at[i].facet == facet) return s->have.at[i].slot;
+        if (s->have.at[i].v == v && s->have.at[i].facet == facet)
+            return s->have.at[i].slot;
     uint32_t slot;
     if (facet != FACET_PIXELS && rowset_at(l, v) != s->rowset)
         slot = slot_kept(l, s, v, facet);
@@ -162,7 +166,8 @@ uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet
     return slot;
 }
 
-// ---- functions -------------------------------------------------------------------------------
+// ---- functions
+// -------------------------------------------------------------------------------
 struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
                     const char *part) {
     const struct node *n = graph_node(l, v);
@@ -222,7 +227,8 @@ void fn_finish(struct fn *f) {
     VEC_PUSH(l->arena, &f->s->steps, step);
 }
 
-// ---- what is wanted --------------------------------------------------------------------------
+// ---- what is wanted
+// --------------------------------------------------------------------------
 static void sink_add(struct lower *l, struct stage_build *s, enum sink_role role,
                      uint32_t slot, uint32_t where) {
     struct plan_sink k = {.role = role, .slot = slot};
@@ -303,7 +309,8 @@ static void want_rowset(struct lower *l, uint32_t rowset) {
 
 static void stage_finish(struct lower *l, struct plan_stage *out,
                          const struct stage_build *s) {
-    *out = (struct plan_stage){.name = s->name.n ? s->name.at : l->rowsets.at[s->rowset].name,
+    *out = (struct plan_stage){.name =
+                                   s->name.n ? s->name.at : l->rowsets.at[s->rowset].name,
                                .rowset = s->rowset,
                                .nslots = s->slots.n,
                                .nsteps = s->steps.n,

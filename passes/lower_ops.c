@@ -1,7 +1,8 @@
-// What each pipeline op becomes: a part of a tensor function (expr), or functions of its own.
+// What each pipeline op becomes: a part of a tensor function (expr), or functions of its
+// own.
 //
-// expr(f, v, facet) gives v inside the function f, computing it there when it is cheap and
-// reading it from its slot when it is costly, kept, or used in several places.
+// expr(f, v, facet) gives v inside the function f, computing it there when it is cheap
+// and reading it from its slot when it is costly, kept, or used in several places.
 #include "passes/lower.h"
 
 static nid expr(struct fn *f, nid v, enum facet facet);
@@ -14,7 +15,8 @@ static nid input_of(struct fn *f, nid v, enum facet facet) {
     return fn_input(f, slot_of(f->l, f->s, v, facet));
 }
 
-// ---- small parts -------------------------------------------------------------------------
+// ---- small parts
+// -------------------------------------------------------------------------
 nid part_i32s(struct fn *f, const int32_t *v, size_t n) {
     return b_const(&f->b, type_tensor(ELEM_I32, false, 1, &n), v);
 }
@@ -36,8 +38,8 @@ nid part_class(struct fn *f, nid v, size_t classes, nid user) {
     struct plan_rowset *r = &l->rowsets.at[root];
     if (r->classes && r->classes != classes) {
         diag_error(l->d, gnode(f, user)->span,
-                   "models with %zu and with %zu classes score the same images", r->classes,
-                   classes);
+                   "models with %zu and with %zu classes score the same images",
+                   r->classes, classes);
         l->failed = true;
     }
     r->classes = classes;
@@ -63,7 +65,8 @@ nid part_normalise(struct fn *f, const struct model *model, nid pixels) {
     return b_binary(&f->b, OP_MUL, x, b_const(&f->b, t, scale));
 }
 
-nid part_logits(struct fn *f, nid model_node, nid normalised, bool keep_params, nid user) {
+nid part_logits(struct fn *f, nid model_node, nid normalised, bool keep_params,
+                nid user) {
     const struct model *model = gnode(f, model_node)->model;
     const struct type *t = type_at(f->b.f, normalised);
     const struct func *net = model->func;
@@ -102,11 +105,15 @@ static nid part_loss(struct fn *f, const struct node *n, nid v, bool keep_params
     nid x = part_normalise(f, model, part_pixels(f, n->in[1]));
     nid logits = part_logits(f, n->in[0], x, keep_params, v);
     nid cls = part_class(f, n->in[1], model->classes, v);
-    return b_binary(&f->b, OP_SUB, part_log_sum_exp(f, logits), part_pick(f, logits, cls));
+    return b_binary(&f->b, OP_SUB, part_log_sum_exp(f, logits),
+                    part_pick(f, logits, cls));
 }
 
-// ---- images ------------------------------------------------------------------------------
-nid part_pixels(struct fn *f, nid v) { return expr(f, v, FACET_PIXELS); }
+// ---- images
+// ------------------------------------------------------------------------------
+nid part_pixels(struct fn *f, nid v) {
+    return expr(f, v, FACET_PIXELS);
+}
 
 static nid resized(struct fn *f, nid x, nid box, size_t h, size_t w) {
     struct value attrs[2] = {val_int((int64_t)h), val_int((int64_t)w)};
@@ -151,7 +158,8 @@ static nid join(struct fn *f, const nid *parts, size_t n, int64_t axis) {
 static nid stitch_pixels(struct fn *f, const struct node *n) {
     size_t factor = (size_t)attr_int(n, "factor"), size = n->type.dim[1];
     nid rows = input_of(f, n->in[0], FACET_PIXELS);
-    nid *down = NEW_N(f->l->arena, nid, factor), *across = NEW_N(f->l->arena, nid, factor);
+    nid *down = NEW_N(f->l->arena, nid, factor),
+        *across = NEW_N(f->l->arena, nid, factor);
     for (size_t i = 0; i < factor; i++) {
         size_t h = part_start(size, factor, i + 1) - part_start(size, factor, i);
         for (size_t j = 0; j < factor; j++) {
@@ -174,8 +182,9 @@ static nid pixels(struct fn *f, const struct node *n, nid v) {
     }
 }
 
-// ---- where pixels come from --------------------------------------------------------------
-// Pixels [start, start+length) that entry i of a map's side covers.
+// ---- where pixels come from
+// -------------------------------------------------------------- Pixels [start,
+// start+length) that entry i of a map's side covers.
 static void map_entry(const struct type *map, size_t n, size_t i, size_t *start,
                       size_t *length) {
     if (map->map_stride) {
@@ -258,19 +267,21 @@ static nid box(struct fn *f, const struct node *n, nid v) {
     return is_whole(f->l, base) ? place : compose(f, expr(f, base, FACET_BOX), place, x);
 }
 
-// ---- maps --------------------------------------------------------------------------------
-// Weight of each patch in each window along one side: pixels shared / window.
+// ---- maps
+// -------------------------------------------------------------------------------- Weight
+// of each patch in each window along one side: pixels shared / window.
 static nid pool_weights(struct fn *f, const struct type *map, size_t n, size_t windows,
                         size_t window, size_t stride) {
     size_t dim[2] = {windows, n};
-    float *w = NEW_N(f->l->arena, float, windows * n);
+    float *w = NEW_N(f->l->arena, float, windows *n);
     for (size_t i = 0; i < windows; i++)
         for (size_t j = 0; j < n; j++) {
             size_t start, length;
             map_entry(map, n, j, &start, &length);
             size_t low = size_max(start, i * stride);
             size_t high = size_min(start + length, i * stride + window);
-            w[i * n + j] = high > low ? (float)((double)(high - low) / (double)window) : 0;
+            w[i * n + j] =
+                high > low ? (float)((double)(high - low) / (double)window) : 0;
         }
     return b_const(&f->b, type_tensor(ELEM_F32, false, 2, dim), w);
 }
@@ -303,8 +314,9 @@ static nid perturb(struct fn *f, const struct node *n) {
     return b_binary(&f->b, OP_ADD, map, noise);
 }
 
-// ---- scores and labels ---------------------------------------------------------------------
-// sqrt of the sum over parameters of the squares of the row's gradient.
+// ---- scores and labels
+// --------------------------------------------------------------------- sqrt of the sum
+// over parameters of the squares of the row's gradient.
 static nid gradnorm(struct fn *f, const struct node *n, nid v) {
     nid loss = part_loss(f, n, v, true), total = NID_NONE;
     size_t before = f->b.f->nodes.n; // nodes past this are made here
@@ -330,7 +342,8 @@ static nid relabel(struct fn *f, const struct node *n, nid v) {
     return b_unary(&f->b, OP_EXP, b_binary(&f->b, OP_SUB, z, part_log_sum_exp(f, z)));
 }
 
-// ---- dispatch --------------------------------------------------------------------------------
+// ---- dispatch
+// --------------------------------------------------------------------------------
 static nid body(struct fn *f, nid v, enum facet facet) {
     const struct node *n = gnode(f, v);
     if (facet == FACET_PIXELS) return pixels(f, n, v);
@@ -372,8 +385,8 @@ static nid expr(struct fn *f, nid v, enum facet facet) {
 }
 
 uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet facet) {
-    static const char *const parts[] = {[FACET_PIXELS] = "pixels", [FACET_PLACE] = "place",
-                                        [FACET_BOX] = "box"};
+    static const char *const parts[] = {
+        [FACET_PIXELS] = "pixels", [FACET_PLACE] = "place", [FACET_BOX] = "box"};
     const struct node *n = node_at(l->graph, v);
     if (facet == FACET_PREDICTED) return lower_predicted(l, s, v);
     if (facet == FACET_VALUE && n->op == OP_SHAP_PATCHES) return lower_shap(l, s, v);

@@ -1,7 +1,7 @@
 // shap_patches: coalition values of each image, then one constant product.
 //
-//     values  128 rows an image: mask the normalised image with coalition j, run the model
-//     phi     one row an image: v . S
+//     values  128 rows an image: mask the normalised image with coalition j, run the
+//     model phi     one row an image: v . S
 #include "passes/lower.h"
 #include "passes/shapley.h"
 
@@ -18,11 +18,11 @@ static bool coalitions_read(struct lower *l, const struct node *n, const char *p
     struct npy file;
     if (!npy_read(l->arena, path, &file, n->span, l->d)) return !(l->failed = true);
     if (file.rank != 2 || file.dim[1] != m || !file.count)
-        return fail(l, n, arena_printf(l->arena, "%s must be a matrix [samples, %zu]", path,
-                                       m));
+        return fail(
+            l, n, arena_printf(l->arena, "%s must be a matrix [samples, %zu]", path, m));
     if (file.count > SHAPLEY_MAX_CELLS) return fail(l, n, "too many coalitions");
-    *out = (struct coalitions){.n = file.dim[0], .m = m,
-                               .z = arena_alloc(l->arena, file.count, 1)};
+    *out = (struct coalitions){
+        .n = file.dim[0], .m = m, .z = arena_alloc(l->arena, file.count, 1)};
     for (size_t i = 0; i < file.count; i++) {
         double v;
         switch (file.type) {
@@ -33,8 +33,9 @@ static bool coalitions_read(struct lower *l, const struct node *n, const char *p
         default: v = ((const uint8_t *)file.data)[i]; break;
         }
         if (v != 0 && v != 1)
-            return fail(l, n, arena_printf(l->arena, "%s holds %g; coalitions are 0 or 1",
-                                           path, v));
+            return fail(
+                l, n,
+                arena_printf(l->arena, "%s holds %g; coalitions are 0 or 1", path, v));
         out->z[i] = v == 1;
     }
     return true;
@@ -62,9 +63,10 @@ static bool coalitions_of(struct lower *l, const struct node *n, struct coalitio
 }
 
 // For each coalition the mask spread over the width: f32 [n, grid, width].
-static nid mask_table(struct fn *f, const struct coalitions *c, size_t grid, size_t width) {
+static nid mask_table(struct fn *f, const struct coalitions *c, size_t grid,
+                      size_t width) {
     size_t dim[3] = {c->n, grid, width};
-    float *t = NEW_N(f->l->arena, float, c->n * grid * width);
+    float *t = NEW_N(f->l->arena, float, c->n *grid *width);
     for (size_t s = 0; s < c->n; s++)
         for (size_t g = 0; g < grid; g++)
             for (size_t j = 0; j < grid; j++)
@@ -74,8 +76,8 @@ static nid mask_table(struct fn *f, const struct coalitions *c, size_t grid, siz
 }
 
 // x where the coalition's patches are, the baseline elsewhere.
-static nid masked(struct fn *f, const struct coalitions *c, size_t grid, nid x, nid subrow,
-                  double baseline) {
+static nid masked(struct fn *f, const struct coalitions *c, size_t grid, nid x,
+                  nid subrow, double baseline) {
     const struct type *t = type_at(f->b.f, x);
     size_t h = t->dim[1], w = t->dim[2], dim[3] = {1, h, w};
     int64_t *row = NEW_N(f->l->arena, int64_t, h);
@@ -108,14 +110,14 @@ static uint32_t lower_values(struct lower *l, struct stage_build *s, nid v,
     bool predicted = !strcmp(attr_str(n, "target"), "predicted");
     uint32_t answer = predicted ? slot_of(l, s, v, FACET_PREDICTED) : SLOT_NONE;
     struct fn *f = fn_begin(l, s, mult, v, "values");
-    uint32_t sub = slot_leaf(l, s, LEAF_SUBROW, rowset_at(l, v), mult,
-                             type_scalar(ELEM_I32, true));
+    uint32_t sub =
+        slot_leaf(l, s, LEAF_SUBROW, rowset_at(l, v), mult, type_scalar(ELEM_I32, true));
     nid x = part_normalise(f, model, fn_input(f, image));
     x = masked(f, c, (size_t)attr_int(n, "grid"), x, fn_input(f, sub),
                attr_float(n, "baseline"));
     nid logits = part_logits(f, n->in[0], x, false, v);
-    nid target = predicted ? fn_input(f, answer)
-                           : part_class(f, n->in[1], model->classes, v);
+    nid target =
+        predicted ? fn_input(f, answer) : part_class(f, n->in[1], model->classes, v);
     uint32_t out = fn_output(f, value_of(f, n, logits, target));
     fn_finish(f);
     return out;

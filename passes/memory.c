@@ -5,10 +5,10 @@
 
 #define MOST_ROWS 16
 
-struct block { // a stored value, or a kernel's scratch
-    nid v;         // NID_NONE: scratch
-    size_t bytes;  // a row
-    bool once;     // shared by the rows of a call
+struct block {          // a stored value, or a kernel's scratch
+    nid v;              // NID_NONE: scratch
+    size_t bytes;       // a row
+    bool once;          // shared by the rows of a call
     size_t first, last; // kernels between which it is alive
     size_t offset;
 };
@@ -78,7 +78,8 @@ static size_t assign(struct blocks *b, size_t batch) {
     size_t total = 0;
     for (size_t i = 0; i < b->list.n; i++) {
         b->list.at[i].offset = first_fit(b, i, batch);
-        total = size_max(total, b->list.at[i].offset + block_bytes(&b->list.at[i], batch));
+        total =
+            size_max(total, b->list.at[i].offset + block_bytes(&b->list.at[i], batch));
     }
     return total;
 }

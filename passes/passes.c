@@ -6,7 +6,8 @@
 #include <time.h>
 
 const struct pass passes[] = {
-    {"lower", "pipeline ops become rowsets, stages and tensor functions", pass_lower, NULL},
+    {"lower", "pipeline ops become rowsets, stages and tensor functions", pass_lower,
+     NULL},
     {"diff", "gradients become ordinary ops (reverse mode)", NULL, pass_diff},
     {"fold-norm", "batch norm and other per-channel scales join the weights", NULL,
      pass_fold_norm},

@@ -61,11 +61,12 @@ static double weight_of(const uint8_t *z, size_t m) {
 bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **why) {
     size_t n = c->n, m = c->m, p = m + 1;
     if (n < p) {
-        *why = arena_printf(a, "%zu coalitions cannot determine %zu Shapley values", n, m);
+        *why =
+            arena_printf(a, "%zu coalitions cannot determine %zu Shapley values", n, m);
         return false;
     }
-    double *rows = NEW_N(a, double, n * p), *weighted = NEW_N(a, double, n * p);
-    double *normal = NEW_N(a, double, p * p);
+    double *rows = NEW_N(a, double, n *p), *weighted = NEW_N(a, double, n *p);
+    double *normal = NEW_N(a, double, p *p);
     for (size_t i = 0; i < n; i++) {
         double w = weight_of(c->z + i * m, m);
         for (size_t j = 0; j < p; j++) {
@@ -85,11 +86,13 @@ bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **w
         most = diagonal > most ? diagonal : most;
     }
     if (info != 0 || least < most * 1e-7) {
-        *why = arena_printf(a, "these %zu coalitions do not determine %zu Shapley values "
-                               "(some patches are always present or absent together)", n, m);
+        *why = arena_printf(a,
+                            "these %zu coalitions do not determine %zu Shapley values "
+                            "(some patches are always present or absent together)",
+                            n, m);
         return false;
     }
-    c->solve = NEW_N(a, float, n * m);
+    c->solve = NEW_N(a, float, n *m);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < m; j++) c->solve[i * m + j] = (float)weighted[i * p + j];
     return true;
@@ -100,8 +103,9 @@ void shapley_exact(struct arena *a, struct coalitions *c) {
     size_t m = c->m;
     double *weight = NEW_N(a, double, m);
     weight[0] = 1.0 / (double)m;
-    for (size_t k = 1; k < m; k++) weight[k] = weight[k - 1] * (double)k / (double)(m - k);
-    c->solve = NEW_N(a, float, c->n * m);
+    for (size_t k = 1; k < m; k++)
+        weight[k] = weight[k - 1] * (double)k / (double)(m - k);
+    c->solve = NEW_N(a, float, c->n *m);
     for (size_t s = 0; s < c->n; s++) {
         size_t present = 0;
         for (size_t j = 0; j < m; j++) present += c->z[s * m + j];

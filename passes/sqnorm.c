@@ -4,8 +4,8 @@
 //     sum((p q)^2), inner size 1    ->  sum(p^2) * sum(q^2)
 #include "passes/rewrite.h"
 
-// The value whose squares node v sums (into rank 0), or NID_NONE. Order does not matter in
-// the sum, so reshapes and transposes are looked through.
+// The value whose squares node v sums (into rank 0), or NID_NONE. Order does not matter
+// in the sum, so reshapes and transposes are looked through.
 static nid squared(const struct func *f, nid v) {
     const struct node *n = node_at(f, v);
     if (n->op != OP_SUM || n->type.rank != 0) return NID_NONE;

@@ -1,0 +1,89 @@
+// See manifest.h.
+#include "cli/manifest.h"
+
+#include "runtime/result.h"
+
+#include <math.h>
+
+static const char *json_number(struct arena *a, double v) {
+    if (!isfinite(v)) return "null";
+    for (int digits = 1;; digits++) { // the shortest that reads back the same
+        char *s = arena_printf(a, "%.*g", digits, v);
+        if (digits >= 17 || strtod(s, NULL) == v) return s;
+    }
+}
+
+static const char *json_list(struct arena *a, const struct value *v) {
+    struct text t = {.arena = a};
+    text_add(&t, "[");
+    for (size_t i = 0; i < v->n; i++)
+        text_add(&t, "%s%s", i ? ", " : "",
+                 v->kind == VAL_FLOATS ? json_number(a, v->fs[i])
+                                       : json_number(a, (double)v->is[i]));
+    text_add(&t, "]");
+    return t.at;
+}
+
+static const char *json_value(struct arena *a, const struct value *v) {
+    switch (v->kind) {
+    case VAL_INT: return arena_printf(a, "%lld", (long long)v->i);
+    case VAL_FLOAT: return json_number(a, v->f);
+    case VAL_BOOL: return v->i ? "true" : "false";
+    case VAL_STRING: return json_string(a, v->s);
+    case VAL_INTS:
+    case VAL_FLOATS: return json_list(a, v);
+    case VAL_NONE: break;
+    }
+    return "null";
+}
+
+// A path says where things lay on one machine; the result should be the same on another.
+static const char *file_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool is_path_of(const struct program *p, const char *s) {
+    for (nid v = 0; v < p->graph->nodes.n; v++) {
+        const struct op_info *info = op_info(node_at(p->graph, v)->op);
+        for (size_t i = 0; info->attrs[i].name; i++) {
+            const struct value *a = &node_at(p->graph, v)->attrs[i];
+            if (!info->attrs[i].path || a->kind != VAL_STRING) continue;
+            size_t n = strlen(a->s), m = strlen(s);
+            if (m && n >= m && !strcmp(a->s + n - m, s)) return true;
+        }
+    }
+    return false;
+}
+
+void manifest_fields(struct arena *arena, const struct program *program,
+                     struct plan *plan) {
+    VEC(struct result_field) fields = {0};
+    for (size_t i = 0; i < program->params.n; i++) {
+        const struct param *p = &program->params.at[i];
+        if (p->value.kind == VAL_STRING && is_path_of(program, p->value.s)) continue;
+        VEC_PUSH(arena, &fields,
+                 (struct result_field){"params", p->name, json_value(arena, &p->value)});
+    }
+    for (nid v = 0; v < program->graph->nodes.n; v++) {
+        const struct node *n = node_at(program->graph, v);
+        const char *name = n->name ? n->name : op_info(n->op)->name;
+        int seed = op_attr(n->op, "seed", 4);
+        if (seed >= 0 && n->attrs[seed].kind == VAL_INT)
+            VEC_PUSH(
+                arena, &fields,
+                (struct result_field){"seeds", name, json_value(arena, &n->attrs[seed])});
+        if (n->op != OP_ONNX) continue;
+        char hex[DIGEST_HEX];
+        digest_hex(n->model->digest, hex);
+        VEC_PUSH(arena, &fields,
+                 (struct result_field){
+                     "models", name,
+                     arena_printf(arena, "{\"file\": %s, \"digest\": \"%s\"}",
+                                  json_string(arena, file_name(n->model->path)), hex)});
+    }
+    for (size_t i = 0; i < plan->nsaves; i++) {
+        plan->saves[i].fields = fields.at;
+        plan->saves[i].nfields = fields.n;
+    }
+}
