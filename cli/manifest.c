@@ -43,25 +43,11 @@ static const char *file_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-static bool is_path_of(const struct program *p, const char *s) {
-    for (nid v = 0; v < p->graph->nodes.n; v++) {
-        const struct op_info *info = op_info(node_at(p->graph, v)->op);
-        for (size_t i = 0; info->attrs[i].name; i++) {
-            const struct value *a = &node_at(p->graph, v)->attrs[i];
-            if (!info->attrs[i].path || a->kind != VAL_STRING) continue;
-            size_t n = strlen(a->s), m = strlen(s);
-            if (m && n >= m && !strcmp(a->s + n - m, s)) return true;
-        }
-    }
-    return false;
-}
-
 void manifest_fields(struct arena *arena, const struct program *program,
                      struct plan *plan) {
     VEC(struct result_field) fields = {0};
     for (size_t i = 0; i < program->params.n; i++) {
         const struct param *p = &program->params.at[i];
-        if (p->value.kind == VAL_STRING && is_path_of(program, p->value.s)) continue;
         VEC_PUSH(arena, &fields,
                  (struct result_field){"params", p->name, json_value(arena, &p->value)});
     }

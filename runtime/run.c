@@ -48,11 +48,13 @@ static bool run_one(struct run *r, const struct plan_stage *s, struct run_stage 
                             .progress = report_progress,
                             .progress_ctx = r};
     if (!stage_run(&run, d)) return false;
-    *report = (struct run_stage){s->name, r->rowsets.at[s->rowset].rows, now() - r->start};
+    *report =
+        (struct run_stage){s->name, r->rowsets.at[s->rowset].rows, now() - r->start};
     return true;
 }
 
-static void report_saves(const struct run *r, struct arena *arena, struct run_report *out) {
+static void report_saves(const struct run *r, struct arena *arena,
+                         struct run_report *out) {
     out->nsaved = r->plan->nsaves;
     out->saved = arena_alloc(arena, out->nsaved, sizeof *out->saved);
     for (size_t i = 0; i < out->nsaved; i++) {

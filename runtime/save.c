@@ -15,7 +15,7 @@ struct save {
     uint32_t root; // the reader behind the rows
     size_t mult;   // source rows of each row
     size_t row_bytes;
-    uint8_t *source;              // a source image's pixels
+    uint8_t *source;               // a source image's pixels
     struct result_origin *origins; // mult of them, with room for their names
     char (*names)[512];
 };
@@ -26,7 +26,8 @@ void saves_init(struct saves *s, struct arena *arena, const struct plan *plan,
     s->at = NEW_N(arena, struct save *, plan->nsaves);
 }
 
-// ---- before the run ------------------------------------------------------------------------
+// ---- before the run
+// ------------------------------------------------------------------------
 static const char *const *class_names(const struct saves *s, uint32_t root, size_t *n) {
     const struct reader *r = s->rowsets->at[root].reader;
     *n = reader_classes(r);
@@ -52,11 +53,13 @@ static bool begin_images(struct saves *s, struct save *save, struct diags *d) {
     return (save->result = result_begin(&info, d)) != NULL;
 }
 
-// The file itself is made when its number of rows is known; what can be seen now is whether
-// its folder takes one.
-static bool check_file(const struct saves *s, const struct plan_save *p, struct diags *d) {
+// The file itself is made when its number of rows is known; what can be seen now is
+// whether its folder takes one.
+static bool check_file(const struct saves *s, const struct plan_save *p,
+                       struct diags *d) {
     const char *slash = strrchr(p->to, '/');
-    char *folder = slash ? arena_strndup(s->arena, p->to, (size_t)(slash - p->to) + 1) : "./";
+    char *folder =
+        slash ? arena_strndup(s->arena, p->to, (size_t)(slash - p->to) + 1) : "./";
     if (access(folder, W_OK | X_OK) == 0) return true;
     return diag_error(d, p->span, "cannot write into %s: %s", folder, strerror(errno));
 }
@@ -76,7 +79,8 @@ bool saves_check(struct saves *s, struct diags *d) {
     return true;
 }
 
-// ---- during the run --------------------------------------------------------------------------
+// ---- during the run
+// --------------------------------------------------------------------------
 bool save_begin(struct saves *s, size_t which, struct diags *d) {
     struct save *save = s->at[which];
     const struct plan_save *p = save->plan;
@@ -109,8 +113,9 @@ static void find_origins(const struct saves *s, struct save *save,
 }
 
 // The first source of the row beside its map, while the overview has room for more.
-static bool show_source(const struct saves *s, struct save *save, const struct save_chunk *c,
-                        size_t i, uint32_t cls, struct decoder *decoder, struct diags *d) {
+static bool show_source(const struct saves *s, struct save *save,
+                        const struct save_chunk *c, size_t i, uint32_t cls,
+                        struct decoder *decoder, struct diags *d) {
     if (!result_wants_source(save->result, cls)) return true;
     const struct rowset *reader = &s->rowsets->at[save->root];
     size_t q = (c->first + i) * save->mult, size = s->plan->rowsets[save->root].size;
@@ -119,7 +124,8 @@ static bool show_source(const struct saves *s, struct save *save, const struct s
     if (!reader_load(reader->reader, decoder, reader->pick ? reader->pick[row] : row,
                      save->source, NULL, why, sizeof why))
         return diag_error(d, NO_SPAN, "%s", why);
-    struct result_source source = {.cls = cls, .pixels = save->source, .h = size, .w = size};
+    struct result_source source = {
+        .cls = cls, .pixels = save->source, .h = size, .w = size};
     if (c->maps && c->map_mult == save->mult) {
         source.mh = save->plan->map_h, source.mw = save->plan->map_w;
         source.map = c->maps + i * save->mult * source.mh * source.mw;
@@ -152,7 +158,8 @@ bool save_chunk(struct saves *s, size_t which, const struct save_chunk *c,
     return npy_write(save->npy, c->values, c->rows * save->row_bytes, d);
 }
 
-// ---- after the run -----------------------------------------------------------------------------
+// ---- after the run
+// -----------------------------------------------------------------------------
 bool saves_commit(struct saves *s, struct diags *d) {
     for (size_t i = 0; i < s->plan->nsaves; i++) {
         struct save *save = s->at[i];

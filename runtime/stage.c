@@ -1,7 +1,7 @@
-// See stage.h. A worker takes the next chunk of rows, fills the leaf slots (decoding as it
-// goes, while other workers compute), calls the steps in order, and hands the slots to their
-// sinks: columns at once, saves when the chunks before have been saved. Nothing a chunk
-// computes depends on how many rows it has or who computes it.
+// See stage.h. A worker takes the next chunk of rows, fills the leaf slots (decoding as
+// it goes, while other workers compute), calls the steps in order, and hands the slots to
+// their sinks: columns at once, saves when the chunks before have been saved. Nothing a
+// chunk computes depends on how many rows it has or who computes it.
 #include "runtime/stage.h"
 
 #include "runtime/call.h"
@@ -19,10 +19,10 @@ struct shared { // what the workers of a stage share; under the lock where it sa
     size_t rows, chunk, chunks;
     pthread_mutex_t lock;
     pthread_cond_t turned;
-    size_t next;        // chunk to take; lock
-    size_t turn;        // chunk to save; lock
-    size_t done;        // rows; lock
-    bool failed;        // lock
+    size_t next;         // chunk to take; lock
+    size_t turn;         // chunk to save; lock
+    size_t done;         // rows; lock
+    bool failed;         // lock
     size_t failed_chunk; // the first in order that failed; lock
     struct arena *arena; // for the message; lock
     struct diags why;    // lock
@@ -44,7 +44,8 @@ struct worker {
     struct diags *d; // where errors of the chunk at hand go
 };
 
-// ---- leaves -----------------------------------------------------------------------------
+// ---- leaves
+// -----------------------------------------------------------------------------
 static void remember(struct worker *w, uint32_t rowset, size_t row, struct digest key) {
     size_t at = row % MEMO;
     w->memo[at].known = true;
@@ -76,8 +77,8 @@ static bool key_of_root(void *ctx, uint32_t rowset, size_t row, struct digest *k
     return load_row(w, rowset, row, NULL, key);
 }
 
-static bool fill_pixels(struct worker *w, const struct plan_slot *s, size_t row, char *out,
-                        size_t last) {
+static bool fill_pixels(struct worker *w, const struct plan_slot *s, size_t row,
+                        char *out, size_t last) {
     if (row == last) { // crops of one image, one behind the other
         memcpy(out, out - s->row_bytes, s->row_bytes);
         return true;
@@ -122,14 +123,16 @@ static bool fill_leaf(struct worker *w, size_t slot, size_t first, size_t rows) 
         size_t q = first * s->mult + i, row = 0;
         if (s->kind != LEAF_SUBROW)
             row = rowset_ancestor(run->rowsets, run->stage->rowset, q / each, s->rowset);
-        if (!fill_row(w, s, q, row, last, w->slots[slot] + i * s->row_bytes)) return false;
+        if (!fill_row(w, s, q, row, last, w->slots[slot] + i * s->row_bytes))
+            return false;
         last = row;
     }
     return true;
 }
 
-// ---- steps ------------------------------------------------------------------------------
-// Rows that share every argument of lower multiplicity; calls do not straddle them.
+// ---- steps
+// ------------------------------------------------------------------------------ Rows
+// that share every argument of lower multiplicity; calls do not straddle them.
 static size_t unit_of(const struct plan_stage *s, const struct plan_step *step,
                       size_t rows) {
     size_t unit = rows;
@@ -168,7 +171,8 @@ static bool run_step(struct worker *w, const struct plan_step *step, size_t chun
     return true;
 }
 
-// ---- sinks ------------------------------------------------------------------------------
+// ---- sinks
+// ------------------------------------------------------------------------------
 static void keep_columns(struct worker *w, size_t first, size_t rows) {
     const struct stage_run *run = w->shared->run;
     for (size_t i = 0; i < run->stage->nsinks; i++) {
@@ -217,7 +221,8 @@ static bool save_in_turn(struct worker *w, size_t chunk, size_t first, size_t ro
     bool mine = s->turn == chunk, ok = mine;
     pthread_mutex_unlock(&s->lock);
     if (!mine) return true;
-    for (size_t i = 0; i < s->run->plan->nsaves && ok; i++) ok = save_one(w, i, first, rows);
+    for (size_t i = 0; i < s->run->plan->nsaves && ok; i++)
+        ok = save_one(w, i, first, rows);
     if (!ok) return false;
     pthread_mutex_lock(&s->lock);
     s->turn++;
@@ -226,7 +231,8 @@ static bool save_in_turn(struct worker *w, size_t chunk, size_t first, size_t ro
     return true;
 }
 
-// ---- workers ----------------------------------------------------------------------------
+// ---- workers
+// ----------------------------------------------------------------------------
 static bool run_chunk(struct worker *w, size_t chunk) {
     struct shared *s = w->shared;
     const struct plan_stage *stage = s->run->stage;
@@ -296,7 +302,8 @@ static bool worker_init(struct worker *w) {
 }
 
 static void worker_free(struct worker *w) {
-    for (size_t i = 0; w->slots && i < w->shared->run->stage->nslots; i++) free(w->slots[i]);
+    for (size_t i = 0; w->slots && i < w->shared->run->stage->nslots; i++)
+        free(w->slots[i]);
     free(w->slots);
     free(w->arena);
     decoder_free(w->decoder);
