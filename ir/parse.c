@@ -284,7 +284,11 @@ static bool read_op_name(struct reader *r, struct statement *s) {
     if (s->op == OP_INPUT)
         return diag_error(r->d, s->op_span, "inputs stand in the function's first line");
     if (s->op != OP_COUNT) return true;
+    bool pipeline = r->family == FAMILY_PIPELINE;
     const char *text = arena_strndup(r->arena, name.at, name.n);
+    if (op_find(pipeline ? FAMILY_TENSOR : FAMILY_PIPELINE, name.at, name.n) != OP_COUNT)
+        return diag_error(r->d, s->op_span, "`%s` is an op of %s", text,
+                          pipeline ? "tensor functions (func)" : "pipelines");
     const char *near = near_miss(text, op_name_at, &r->family);
     diag_error(r->d, s->op_span, "unknown op `%s`", text);
     return diag_help(r->d, near ? "did you mean `%s`?" : NULL, near);

@@ -40,13 +40,17 @@ const char *rule_type(struct rule_ctx *c, size_t operand) {
 }
 
 // ---- operands -----------------------------------------------------------------------
+static const char *kind_text(enum kind k) {
+    return k == KIND_MODEL ? "a model" : k == KIND_TENSOR ? "a tensor" : kind_name(k);
+}
+
 // "images, maps or scores"
 static const char *kinds_text(struct arena *a, uint32_t kinds) {
     struct text t = {.arena = a};
     for (uint32_t k = 0; k < KIND_COUNT; k++) {
         if (!(kinds >> k & 1)) continue;
         uint32_t later = kinds >> k >> 1;
-        text_add(&t, "%s%s", kind_name((enum kind)k),
+        text_add(&t, "%s%s", kind_text((enum kind)k),
                  !later                  ? ""
                  : (later & (later - 1)) ? ", "
                                          : " or ");
@@ -66,6 +70,7 @@ bool check_operands(enum op op, struct rule_ctx *c) {
     const struct op_info *info = op_info(op);
     size_t n = op_operand_count(op);
     bool variadic = info->flags & OPF_VARIADIC;
+    if (c->nin > n && n == 0) return rule_fail(c, "takes no operands");
     if (c->nin > n && !variadic)
         return rule_fail(c, "takes %zu operand%s, not %zu", n, n == 1 ? "" : "s", c->nin);
     for (size_t i = c->nin; i < n; i++)

@@ -88,8 +88,8 @@ bool rule_save(struct rule_ctx *c, struct type *out) {
 static bool channels_match(struct rule_ctx *c) {
     const struct type *m = c->ins[0], *x = c->ins[1];
     return m->dim[0] == x->dim[0] ||
-           rule_fail_in(c, 1, "`model` takes images of %zu channels, `x` has %zu",
-                        m->dim[0], x->dim[0]);
+           rule_fail_in(c, 1, "`model` takes images of %zu channel%s, `x` has %zu",
+                        m->dim[0], m->dim[0] == 1 ? "" : "s", x->dim[0]);
 }
 
 enum {
