@@ -8,8 +8,7 @@
 #define MAX_CHUNK  ((png_alloc_size_t)8 << 20) // bytes of one chunk other than pixels
 #define MAX_CHUNKS 128
 
-// ---- decoding
-// --------------------------------------------------------------------------
+// ---- decoding -----------------------------------------------------------------------
 struct reading {
     png_structp png;
     png_infop info;
@@ -133,8 +132,7 @@ bool png_decode(const uint8_t *bytes, size_t n, struct image *out, struct why wh
     return false;
 }
 
-// ---- encoding
-// --------------------------------------------------------------------------
+// ---- encoding -----------------------------------------------------------------------
 struct writing {
     png_structp png;
     png_infop info;

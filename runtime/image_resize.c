@@ -8,8 +8,7 @@
 
 #define WEIGHT_BITS 22 // Pillow's PRECISION_BITS: 32 - 8 - 2
 
-// ---- one axis
-// --------------------------------------------------------------------------
+// ---- one axis -----------------------------------------------------------------------
 struct axis {
     size_t in;        // pixels of the image
     size_t box0, box; // the part of it that is resized
@@ -73,8 +72,7 @@ static bool taps_make(const struct axis *a, struct taps *t) {
     return ok;
 }
 
-// ---- two passes
-// ------------------------------------------------------------------------
+// ---- two passes ---------------------------------------------------------------------
 struct plane { // one channel: value (y, x) is at[y * row + x * step]
     const uint8_t *at;
     size_t row, step;
@@ -176,9 +174,8 @@ bool image_resize(const uint8_t *in, size_t c, size_t in_h, size_t in_w, size_t 
     return true;
 }
 
-// ---- fitting
-// --------------------------------------------------------------------------- Python's
-// round(v / 2): a half goes to the even neighbour.
+// ---- fitting ------------------------------------------------------------------------
+// Python's round(v / 2): a half goes to the even neighbour.
 static size_t half_to_even(size_t v) {
     return v / 2 + (v % 4 == 3);
 }

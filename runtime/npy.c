@@ -24,8 +24,7 @@ static const struct npy_kind kinds[] = {
     [NPY_I32] = {"<i4", 4}, [NPY_I64] = {"<i8", 8}, [NPY_BOOL] = {"|b1", 1},
 };
 
-// ---- reading the header
-// ----------------------------------------------------------------
+// ---- reading the header -------------------------------------------------------------
 struct header { // text being read, and what it said
     const char *at, *end;
     char descr[16];
@@ -141,9 +140,8 @@ static bool read_type(struct header *h) {
     return wrong(h, "its type is not one of float32, float64, uint8, int32, int64, bool");
 }
 
-// ---- reading the file
-// ------------------------------------------------------------------ Finds the header's
-// text and the values behind it.
+// ---- reading the file ---------------------------------------------------------------
+// Finds the header's text and the values behind it.
 static bool find_parts(const char *file, size_t n, struct header *h) {
     const unsigned char *b = (const unsigned char *)file;
     if (n < MAGIC_N + 2 || memcmp(file, MAGIC, MAGIC_N) != 0)
@@ -207,8 +205,7 @@ bool npy_read(struct arena *a, const char *path, struct npy *out, struct span at
     return diag_error(d, at, "cannot read `%s`: %s", path, h.problem);
 }
 
-// ---- writing
-// ---------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------
 struct npy_writer {
     struct arena *arena;
     struct out_place place;
@@ -216,9 +213,7 @@ struct npy_writer {
     size_t left; // bytes still to come
 };
 
-// The header of format 1.0, padded so that the values start at a multiple of 64.
-static void format_header(struct text *t, enum npy_type type, size_t rank,
-                          const size_t *dim) {
+void npy_header(struct text *t, enum npy_type type, size_t rank, const size_t *dim) {
     text_add_n(t, MAGIC "\1\0\0\0", MAGIC_N + 4);
     text_add(t, "{'descr': '%s', 'fortran_order': False, 'shape': (", kinds[type].descr);
     for (size_t i = 0; i < rank; i++) text_add(t, "%s%zu", i ? ", " : "", dim[i]);
@@ -262,7 +257,7 @@ struct npy_writer *npy_create(const char *path, enum npy_type type, size_t rank,
         return NULL;
     }
     struct text header = {.arena = a};
-    format_header(&header, type, rank, dim);
+    npy_header(&header, type, rank, dim);
     if (create(w, d)) {
         if (out_write(w->fd, header.at, header.n)) return w;
         write_failed(w, d);

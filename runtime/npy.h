@@ -27,4 +27,8 @@ bool npy_write(struct npy_writer *w, const void *data, size_t bytes, struct diag
 bool npy_commit(struct npy_writer *w, struct diags *d); // frees w
 void npy_abandon(struct npy_writer *w);                 // frees w, leaves nothing behind
 
+// Adds what stands before the values in format 1.0, padded to a multiple of 64 bytes: 128
+// for two axes, whatever their lengths.
+void npy_header(struct text *t, enum npy_type type, size_t rank, const size_t *dim);
+
 #endif

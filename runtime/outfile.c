@@ -6,9 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// ---- places
-// ---------------------------------------------------------------------------- The path
-// without slashes at its end, split into folder and name.
+// ---- places -------------------------------------------------------------------------
+// The path without slashes at its end, split into folder and name.
 static bool split(struct arena *a, const char *path, struct out_place *p) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
@@ -79,8 +78,7 @@ bool out_place_sync(const struct out_place *p) {
     return ok;
 }
 
-// ---- files
-// -----------------------------------------------------------------------------
+// ---- files --------------------------------------------------------------------------
 bool out_write(int fd, const void *data, size_t n) {
     const char *at = data;
     while (n) {

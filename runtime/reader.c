@@ -9,9 +9,8 @@
 // The first that claims a path reads it.
 static const struct reader_format *const formats[] = {&reader_cifar, &reader_folder};
 
-// ---- lists
-// ----------------------------------------------------------------------------- Room for
-// one more element; false when out of memory.
+// ---- lists --------------------------------------------------------------------------
+// Room for one more element; false when out of memory.
 static bool grow(void **at, size_t n, size_t *cap, size_t size) {
     if (n < *cap) return true;
     size_t grown = *cap ? *cap + *cap / 2 : 64, bytes;
@@ -77,8 +76,7 @@ bool reader_no_memory(const struct reader_options *o, struct diags *d) {
                       o->path);
 }
 
-// ---- opening
-// ---------------------------------------------------------------------------
+// ---- opening ------------------------------------------------------------------------
 static const struct reader_format *choose(const struct reader_options *o,
                                           struct diags *d) {
     struct stat st;
@@ -121,8 +119,7 @@ void reader_close(struct reader *r) {
     free(r);
 }
 
-// ---- rows
-// ------------------------------------------------------------------------------
+// ---- rows ---------------------------------------------------------------------------
 size_t reader_rows(const struct reader *r) {
     return r->nrows;
 }

@@ -25,9 +25,8 @@ static bool is_batch(const char *name) {
     return strncmp(name, "data_batch_", 11) == 0 && ends_in_bin(name);
 }
 
-// ---- finding the files
-// ----------------------------------------------------------------- The folder's batches;
-// false with errno set.
+// ---- finding the files --------------------------------------------------------------
+// The folder's batches; false with errno set.
 static bool find_batches(const char *path, struct names *out) {
     DIR *dir = opendir(path);
     if (!dir) return false;
@@ -55,8 +54,7 @@ static bool claims(const struct reader_options *o, const struct stat *st) {
     return found;
 }
 
-// ---- listing
-// ---------------------------------------------------------------------------
+// ---- listing ------------------------------------------------------------------------
 struct listing {
     struct reader *reader;
     const struct reader_options *o;
@@ -114,9 +112,8 @@ static bool list_batch(struct listing *l, const char *name) {
     return ok;
 }
 
-// ---- class names
-// ----------------------------------------------------------------------- One a line,
-// blank lines aside. The text is cut up in place.
+// ---- class names --------------------------------------------------------------------
+// One a line, blank lines aside. The text is cut up in place.
 static bool add_names(struct reader *r, char *text, const struct reader_options *o,
                       struct diags *d) {
     char *save = NULL;
@@ -155,8 +152,7 @@ static bool name_classes(struct listing *l) {
     return add_names(r, text, l->o, l->d);
 }
 
-// ---- the whole list
-// --------------------------------------------------------------------
+// ---- the whole list -----------------------------------------------------------------
 static bool list_folder(struct listing *l) {
     struct names batches = {0};
     bool ok = find_batches(l->o->path, &batches);
@@ -203,8 +199,7 @@ static bool list(struct reader *r, const struct reader_options *o, struct diags 
     return ok;
 }
 
-// ---- one row
-// ---------------------------------------------------------------------------
+// ---- one row ------------------------------------------------------------------------
 static void name(const struct reader *r, const struct reader_row *row, char *out,
                  size_t n) {
     snprintf(out, n, "%s:%u", r->names.at + row->name, row->record);

@@ -13,8 +13,7 @@ static bool claims(const struct reader_options *o, const struct stat *st) {
     return S_ISDIR(st->st_mode);
 }
 
-// ---- listing a folder
-// ------------------------------------------------------------------
+// ---- listing a folder ---------------------------------------------------------------
 static bool is_image(const char *name) {
     static const char *const endings[] = {".jpg", ".jpeg", ".png"};
     const char *dot = strrchr(name, '.');
@@ -73,8 +72,7 @@ static int list_folder(int at, const char *path, struct listing *l) {
     return err;
 }
 
-// ---- listing the rows
-// ------------------------------------------------------------------
+// ---- listing the rows ---------------------------------------------------------------
 static bool no_images(const struct reader_options *o, const char *cls,
                       const struct listing *l, struct diags *d) {
     diag_error(d, o->span,
@@ -151,8 +149,7 @@ static bool list(struct reader *r, const struct reader_options *o, struct diags 
     return ok;
 }
 
-// ---- one row
-// ---------------------------------------------------------------------------
+// ---- one row ------------------------------------------------------------------------
 static void name(const struct reader *r, const struct reader_row *row, char *out,
                  size_t n) {
     snprintf(out, n, "%s/%s", reader_class_name(r, row->cls), r->names.at + row->name);

@@ -3,14 +3,15 @@
 // holds.
 #include "runtime/base/diag.h"
 
+#include "runtime/base/utf8.h"
+
 #include <unistd.h>
 
 #define TAB        8
 #define VIEW_CELLS 160 // a longer line is shown as the part around its span
 #define VIEW_LEAD  60  // cells shown before the span then
 
-// ---- gathering
-// -------------------------------------------------------------------------
+// ---- gathering ----------------------------------------------------------------------
 void diags_init(struct diags *d, struct arena *arena) {
     *d = (struct diags){.arena = arena};
 }
@@ -61,8 +62,7 @@ bool diag_help(struct diags *d, const char *fmt, ...) {
     return false;
 }
 
-// ---- glyphs
-// ----------------------------------------------------------------------------
+// ---- glyphs -------------------------------------------------------------------------
 #define REPLACEMENT 0xFFFDu // stands for a byte that is no character
 
 struct range {
@@ -93,25 +93,6 @@ static bool in_ranges(const struct range *r, size_t n, uint32_t c) {
     return false;
 }
 
-// Bytes of the well-formed UTF-8 sequence at s, 0 when there is none.
-static size_t utf8_length(const unsigned char *s, size_t n, uint32_t *code) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = s[0] < 0x80   ? 1
-                 : s[0] < 0xC0 ? 0
-                 : s[0] < 0xE0 ? 2
-                 : s[0] < 0xF0 ? 3
-                               : 4;
-    if (len == 0 || len > n || s[0] > 0xF4) return 0;
-    uint32_t c = len == 1 ? s[0] : s[0] & (0xFFu >> (len + 1));
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xC0) != 0x80) return 0;
-        c = c << 6 | (s[i] & 0x3Fu);
-    }
-    if (c < least[len] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) return 0;
-    *code = c;
-    return len;
-}
-
 // Controls, and the marks that turn the direction of what follows, must not reach a
 // terminal: the line shown would not be the line that was read.
 static bool steers(uint32_t c) {
@@ -127,7 +108,7 @@ struct glyph {
 // The glyph at s (n > 0 bytes left) when it starts in this column, from 0.
 static struct glyph glyph_at(const char *s, size_t n, size_t column) {
     uint32_t c;
-    size_t len = utf8_length((const unsigned char *)s, n, &c);
+    size_t len = utf8_length(s, n, &c);
     if (len == 0) return (struct glyph){1, 1, REPLACEMENT};
     if (c == '\t') return (struct glyph){1, TAB - column % TAB, c};
     if (steers(c)) return (struct glyph){len, 1, REPLACEMENT};
@@ -149,8 +130,7 @@ static size_t cells_of(const char *s, size_t n) {
     return column;
 }
 
-// ---- places
-// ----------------------------------------------------------------------------
+// ---- places -------------------------------------------------------------------------
 struct line { // of a source, without its end
     const char *text;
     size_t n, number;
@@ -182,8 +162,7 @@ void source_locate(const struct source *s, size_t at, size_t *line, size_t *colu
     *column = cells_before(s, &l, at) + 1;
 }
 
-// ---- printing
-// --------------------------------------------------------------------------
+// ---- printing -----------------------------------------------------------------------
 struct printer {
     FILE *to;
     bool color;

@@ -38,8 +38,7 @@ static size_t u16_at(const uint8_t *p) {
     return p[0] | (size_t)p[1] << 8;
 }
 
-// ---- decoding
-// --------------------------------------------------------------------------
+// ---- decoding -----------------------------------------------------------------------
 static void check_golden(struct arena *a, const char *golden) {
     int stem = (int)(strlen(golden) - 4);
     const char *ending = strncmp(golden, "jpeg", 4) == 0 ? "jpg" : "png";
@@ -137,8 +136,7 @@ static void test_bombs_are_refused_by_their_header(void **state) {
                    "too large: 65536x1");
 }
 
-// ---- resizing
-// --------------------------------------------------------------------------
+// ---- resizing -----------------------------------------------------------------------
 static void test_resize_is_pillows(void **state) {
     struct bytes b = load(*state, "resize.bin");
     size_t cases = 0;
@@ -191,8 +189,7 @@ static void test_a_thin_image_costs_only_its_crop(void **state) {
     assert_int_equal(out[224 * 223], 200);
 }
 
-// ---- encoding
-// --------------------------------------------------------------------------
+// ---- encoding -----------------------------------------------------------------------
 static void test_png_round_trip(void **state) {
     (void)state;
     enum { H = 19, W = 13 };

@@ -77,8 +77,7 @@ static void expect_refused(struct fixture *f, const char *path, const char *reas
     if (!strstr(message, reason)) fail_msg("\"%s\" does not say \"%s\"", message, reason);
 }
 
-// ---- reading
-// ---------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------
 static void test_versions_are_read(void **state) {
     struct fixture *f = *state;
     const float values[6] = {1, -2, 3.5f, 4, 5, 6};
@@ -163,8 +162,7 @@ static void test_header_longer_than_the_file(void **state) {
     expect_refused(f, f->folder, "Is a directory");
 }
 
-// ---- writing
-// ---------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------
 static void test_bytes_are_numpys(void **state) {
     struct fixture *f = *state;
     char *path = in_folder(f, "out.npy"), *file;
