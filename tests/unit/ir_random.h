@@ -132,9 +132,11 @@ static inline void random_attrs(struct random_func *g, enum op op, const struct 
     }
 }
 
+// One made lately, or any: so that functions are deep and yet use their inputs.
 static inline nid random_operand(struct random_func *g) {
-    size_t n = g->values.n, back = random_below(&g->r, size_min(n, 12));
-    return g->values.at[n - 1 - back];
+    size_t n = g->values.n;
+    if (random_below(&g->r, 3) == 0) return g->values.at[random_below(&g->r, n)];
+    return g->values.at[n - 1 - random_below(&g->r, size_min(n, 8))];
 }
 
 // One more value, when the op and the operands picked go together.
