@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs what the tests need, and runs them all: gcc with warnings as errors, clang, and
+# gcc with the address and undefined-behaviour sanitizers. Needs sh and apt (Debian 12).
+set -eu
+cd "$(dirname "$0")/.."
+sh examples/build.sh clang-19 libcmocka-dev
+
+test_build() { # folder, cmake options ...
+  folder=$1
+  shift
+  echo "== $folder: $*"
+  cmake -S . -B "$folder" -G Ninja -DDDG_WERROR=ON -DDDG_VERIFY=ON "$@" >/dev/null
+  cmake --build "$folder"
+  ctest --test-dir "$folder" --output-on-failure -j 2
+}
+
+CC=clang-19 cmake -S . -B build-clang -G Ninja -DDDG_WERROR=ON >/dev/null
+cmake --build build-clang
+test_build build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
+test_build build-sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDG_SANITIZE=ON
