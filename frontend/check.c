@@ -1,0 +1,303 @@
+// Evaluates a program: names, arithmetic and calls of `def`s. See check.h; the language's
+// ops are in check_op.c.
+//
+// Declarations come in order (order.c), so a name's value is there when it is asked for.
+// A def is expanded at each call: its locals are evaluated in a frame of their own. Steps
+// and depth are counted, so a small program cannot grow without end.
+#include "frontend/check.h"
+
+#include "frontend/check_core.h"
+#include "frontend/constant.h"
+
+// ---- errors
+// ------------------------------------------------------------------------------
+void check_note_calls(struct checker *c, const struct frame *f) {
+    for (; f; f = f->up) diag_note(c->d, f->call, "in this call of `%s`", f->def->name);
+}
+
+static bool span_eq(struct span a, struct span b) {
+    return a.file == b.file && a.start == b.start && a.end == b.end;
+}
+
+static bool reported_at(const struct diags *d, struct span at) {
+    for (size_t i = 0; i < d->list.n; i++)
+        if (d->list.at[i].severity == DIAG_ERROR && span_eq(d->list.at[i].span, at))
+            return true;
+    return false;
+}
+
+// Where a name got its value: a def's argument at the call, or where it was bound.
+static void note_origin(struct checker *c, const struct frame *f, const struct expr *e) {
+    if (!e || e->kind != EXPR_NAME || !e->name.decl) return;
+    const struct decl *d = e->name.decl;
+    if (d->kind != DECL_ARG) diag_note(c->d, d->span, "`%s` is bound here", d->name);
+    else diag_note(c->d, f->args[d->index]->span, "`%s` is this", d->name);
+}
+
+bool check_report(struct checker *c, const struct frame *f, struct span at,
+                  const struct expr *about, const char *help, const char *fmt, ...) {
+    if (f && reported_at(c->d, at)) return false;
+    va_list ap;
+    va_start(ap, fmt);
+    const char *message = arena_vprintf(c->arena, fmt, ap);
+    va_end(ap);
+    diag_error(c->d, at, "%s", message);
+    if (help) diag_help(c->d, "%s", help);
+    note_origin(c, f, about);
+    check_note_calls(c, f);
+    return false;
+}
+
+const char *check_came(struct checker *c, const struct expr *e, const struct result *r) {
+    const char *what = r->kind == RESULT_NODE
+                           ? type_str(c->arena, type_at(c->b.f, r->node))
+                           : constant_describe(c->arena, &r->value);
+    return e->kind == EXPR_NAME ? arena_printf(c->arena, "`%s` is %s", e->name.text, what)
+                                : arena_printf(c->arena, "got %s", what);
+}
+
+bool check_steps(struct checker *c, struct span at, size_t n) {
+    if (c->stopped) return false;
+    c->steps += n;
+    if (c->steps <= EVAL_MAX_STEPS) return true;
+    c->stopped = true;
+    return diag_error(
+        c->d, at,
+        "this program is too large: with its `def`s expanded it has more than "
+        "%d expressions",
+        EVAL_MAX_STEPS);
+}
+
+// ---- compile-time values
+// -----------------------------------------------------------------
+static struct result of_value(struct value v, const struct source *base) {
+    return (struct result){.kind = RESULT_VALUE, .value = v, .base = base};
+}
+
+// Arithmetic needs compile-time values.
+static bool is_value(struct checker *c, const struct frame *f, const struct expr *op,
+                     const struct expr *e, const struct result *r) {
+    if (r->kind != RESULT_NODE) return r->kind == RESULT_VALUE;
+    return check_report(c, f, op->binary.op_span, e, NULL,
+                        "`%s` is for numbers known at compile time; %s", op->binary.op,
+                        check_came(c, e, r));
+}
+
+static struct result of_operation(struct checker *c, const struct frame *f,
+                                  const struct expr *e, const struct result *l,
+                                  const struct result *r) {
+    struct fault fault;
+    struct value v;
+    bool ok = e->kind == EXPR_NEGATE ? constant_negate(c->arena, &l->value, &v, &fault)
+                                     : constant_binary(c->arena, e->binary.op, &l->value,
+                                                       &r->value, &v, &fault);
+    if (!ok) {
+        check_report(c, f, e->binary.op_span, NULL, fault.help, "%s", fault.why);
+        return POISON;
+    }
+    if (v.kind == VAL_STRING && !check_steps(c, e->span, strlen(v.s) / 64)) return POISON;
+    return of_value(v, l->base);
+}
+
+static struct result check_negate(struct checker *c, const struct frame *f,
+                                  const struct expr *e) {
+    struct result l = check_expr(c, f, e->binary.l, NULL);
+    return is_value(c, f, e, e->binary.l, &l) ? of_operation(c, f, e, &l, NULL) : POISON;
+}
+
+static struct result check_binary(struct checker *c, const struct frame *f,
+                                  const struct expr *e) {
+    struct result l = check_expr(c, f, e->binary.l, NULL);
+    struct result r = check_expr(c, f, e->binary.r, NULL);
+    bool ok = is_value(c, f, e, e->binary.l, &l) && is_value(c, f, e, e->binary.r, &r);
+    return ok ? of_operation(c, f, e, &l, &r) : POISON;
+}
+
+// A list item as both kinds of number; *floats is set when it is a float.
+static bool list_item(struct checker *c, const struct frame *f, const struct expr *e,
+                      int64_t *i, double *v, bool *floats) {
+    struct result r = check_expr(c, f, e, NULL);
+    if (r.kind == RESULT_POISON) return false;
+    bool is_int = r.kind == RESULT_VALUE && r.value.kind == VAL_INT;
+    bool is_float = r.kind == RESULT_VALUE && r.value.kind == VAL_FLOAT;
+    if (!is_int && !is_float)
+        return check_report(c, f, e->span, e, NULL, "a list holds numbers; %s",
+                            check_came(c, e, &r));
+    *i = r.value.i;
+    *v = is_int ? (double)r.value.i : r.value.f;
+    *floats = *floats || is_float;
+    return true;
+}
+
+// Ints when all items are, else floats.
+static struct result check_list(struct checker *c, const struct frame *f,
+                                const struct expr *e) {
+    size_t n = e->list.n;
+    int64_t *is = NEW_N(c->arena, int64_t, n);
+    double *fs = NEW_N(c->arena, double, n);
+    bool ok = true, floats = false;
+    for (size_t i = 0; i < n && !c->stopped; i++)
+        ok = list_item(c, f, e->list.items[i], &is[i], &fs[i], &floats) && ok;
+    if (!ok || c->stopped) return POISON;
+    return of_value(floats ? val_floats(fs, n) : val_ints(is, n), NULL);
+}
+
+// ---- calls of defs
+// -----------------------------------------------------------------------
+static struct frame new_frame(struct checker *c, const struct frame *up,
+                              const struct call *call, const char *name) {
+    const struct decl *def = call->def;
+    struct frame f = {.def = def, .up = up, .call = call->name_span};
+    f.values = NEW_N(c->arena, struct result, def->args.n + def->locals.n);
+    f.args = NEW_N(c->arena, const struct expr *, def->args.n);
+    f.prefix =
+        name ? name
+        : up ? arena_printf(c->arena, "%.*s.%s", NAME_MAX_BYTES, up->prefix, def->name)
+             : def->name;
+    return f;
+}
+
+// Arguments belong to the caller; defaults to where the def stands.
+static void check_args(struct checker *c, const struct frame *f,
+                       const struct call *call) {
+    for (size_t i = 0; i < f->def->args.n; i++) {
+        const struct expr *given = call->slots[i];
+        f->args[i] = given ? given : f->def->args.at[i]->expr;
+        f->values[i] = check_expr(c, given ? f->up : f, f->args[i], NULL);
+    }
+}
+
+static struct result check_body(struct checker *c, const struct frame *f,
+                                const char *name) {
+    size_t before = c->b.f->nodes.n;
+    for (size_t i = 0; i < f->def->locals.n && !c->stopped; i++) {
+        const struct decl *d = f->def->locals.at[i];
+        const char *full =
+            arena_printf(c->arena, "%.*s.%s", NAME_MAX_BYTES, f->prefix, d->name);
+        struct result r = check_expr(c, f, d->expr, full);
+        f->values[d->index] = d->cyclic ? POISON : r;
+    }
+    struct result r = check_expr(c, f, f->def->expr, name);
+    // What a call gives is called what the call is bound to.
+    if (r.kind == RESULT_NODE && name && r.node >= before)
+        c->b.f->nodes.at[r.node].name = name;
+    return r;
+}
+
+static struct result check_def_call(struct checker *c, const struct frame *f,
+                                    const struct expr *e, const char *name) {
+    const struct decl *def = e->call->def;
+    size_t work = 1 + (def->args.n + def->locals.n) / 8;
+    if (!check_steps(c, e->span, work)) return POISON;
+    struct frame inner = new_frame(c, f, e->call, name);
+    check_args(c, &inner, e->call);
+    return def->cyclic ? POISON : check_body(c, &inner, name);
+}
+
+static struct result check_call(struct checker *c, const struct frame *f,
+                                const struct expr *e, const char *name) {
+    const struct call *call = e->call;
+    if (!call->bad)
+        return call->def ? check_def_call(c, f, e, name) : check_op_call(c, f, e, name);
+    for (size_t i = 0; i < call->nargs; i++) check_expr(c, f, call->args[i].value, NULL);
+    return POISON;
+}
+
+// ---- expressions
+// -------------------------------------------------------------------------
+static struct result check_name(struct checker *c, const struct frame *f,
+                                const struct expr *e) {
+    const struct decl *d = e->name.decl;
+    if (!d) return POISON;
+    return d->owner ? f->values[d->index] : c->globals[d->index];
+}
+
+static struct result check_kind(struct checker *c, const struct frame *f,
+                                const struct expr *e, const char *name) {
+    switch (e->kind) {
+    case EXPR_BAD: return POISON;
+    case EXPR_VALUE: return of_value(e->value, e->span.file);
+    case EXPR_NAME: return check_name(c, f, e);
+    case EXPR_LIST: return check_list(c, f, e);
+    case EXPR_NEGATE: return check_negate(c, f, e);
+    case EXPR_BINARY: return check_binary(c, f, e);
+    case EXPR_CALL: return check_call(c, f, e, name);
+    }
+    BUG("unknown kind of expression %d", (int)e->kind);
+}
+
+struct result check_expr(struct checker *c, const struct frame *f, const struct expr *e,
+                         const char *name) {
+    if (!check_steps(c, e->span, 1)) return POISON;
+    if (c->depth == EVAL_MAX_DEPTH) {
+        check_report(c, f, e->span, NULL, NULL, "calls of `def`s nest too deeply here");
+        return POISON;
+    }
+    c->depth++;
+    struct result r = check_kind(c, f, e, name);
+    c->depth--;
+    return r;
+}
+
+// ---- declarations
+// ------------------------------------------------------------------------ The value of a
+// param: of its default, and of what -D says instead.
+static struct result check_param_value(struct checker *c, const struct decl *d,
+                                       const struct expr *e, const char *what) {
+    struct result r = check_expr(c, NULL, e, NULL);
+    if (r.kind == RESULT_POISON || d->type == VAL_NONE) return POISON;
+    if (r.kind == RESULT_VALUE && constant_convert(c->arena, &r.value, d->type)) return r;
+    check_report(c, NULL, e->span, e, NULL, "param `%s` is %s; its %s is not: %s",
+                 d->name, constant_kind_name(d->type), what, check_came(c, e, &r));
+    return POISON;
+}
+
+static struct result check_param(struct checker *c, const struct decl *d) {
+    struct result r = check_param_value(c, d, d->expr, "default");
+    return d->given ? check_param_value(c, d, d->given, "value") : r;
+}
+
+static const char *trim_slashes(struct arena *a, const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    return arena_strndup(a, path, n);
+}
+
+// Nothing is written twice: which of two would stay?
+static void check_save(struct checker *c, const struct decl *d) {
+    struct result r = check_call(c, NULL, d->expr, NULL);
+    if (r.kind != RESULT_NODE) return;
+    const struct func *f = c->b.f;
+    const char *to = trim_slashes(c->arena, attr_str(node_at(f, r.node), "to"));
+    for (size_t i = 0; i < f->outs.n; i++) {
+        if (strcmp(to, f->out_names.at[i]) != 0) continue;
+        diag_error(c->d, d->expr->span, "\"%s\" is written twice", to);
+        diag_note(c->d, node_at(f, f->outs.at[i])->span, "it is written here already");
+        return;
+    }
+    build_output(&c->b, to, r.node);
+}
+
+static void check_decl(struct checker *c, const struct decl *d) {
+    struct result r = POISON;
+    switch (d->kind) {
+    case DECL_DEF:
+    case DECL_ARG: return;
+    case DECL_SAVE: check_save(c, d); return;
+    case DECL_PARAM: r = check_param(c, d); break;
+    case DECL_BIND: r = check_expr(c, NULL, d->expr, d->name); break;
+    }
+    c->globals[d->index] = d->cyclic ? POISON : r;
+}
+
+struct checked check_tree(struct arena *arena, const struct tree *tree, struct diags *d) {
+    struct checker c = {.arena = arena, .d = d};
+    builder_init(&c.b, arena, "program");
+    c.b.fold = false;
+    c.globals = NEW_N(arena, struct result, tree->nvalues);
+    for (size_t i = 0; i < tree->ordered.n && !c.stopped; i++)
+        check_decl(&c, tree->ordered.at[i]);
+    struct value *values = NEW_N(arena, struct value, tree->nvalues);
+    for (size_t i = 0; i < tree->nvalues; i++) values[i] = c.globals[i].value;
+    return (struct checked){builder_finish(&c.b), values};
+}
