@@ -1,4 +1,5 @@
-// Random numbers: Philox against its published answers; distributions; independence of order.
+// Random numbers: Philox against its published answers; distributions; independence of
+// order.
 #include "runtime/builtin.h"
 #include "runtime/random.h"
 

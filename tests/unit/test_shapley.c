@@ -35,7 +35,8 @@ static void exact_values(void **state) {
         shapley_exact(a, &c);
         double *v = play(a, &c, 3);
         for (size_t j = 0; j < m; j++)
-            assert_true(fabs(solved(&c, v, j) - (0.5 + (double)j + (j < 2 ? 1.5 : 0))) < 1e-5);
+            assert_true(fabs(solved(&c, v, j) - (0.5 + (double)j + (j < 2 ? 1.5 : 0))) <
+                        1e-5);
     }
 }
 
@@ -117,7 +118,9 @@ static void one_player(void **state) {
     assert_true(fabs(solved(&c, v, 0) - 0.7) < 1e-5);
 }
 
-static int setup(void **state) { return (*state = arena_new()) ? 0 : -1; }
+static int setup(void **state) {
+    return (*state = arena_new()) ? 0 : -1;
+}
 static int teardown(void **state) {
     arena_free(*state);
     return 0;
@@ -125,9 +128,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact_values),          cmocka_unit_test(kernel_is_exact_on_additive),
-        cmocka_unit_test(draws),                 cmocka_unit_test(pairs_are_complements),
-        cmocka_unit_test(undetermined),          cmocka_unit_test(one_player),
+        cmocka_unit_test(exact_values), cmocka_unit_test(kernel_is_exact_on_additive),
+        cmocka_unit_test(draws),        cmocka_unit_test(pairs_are_complements),
+        cmocka_unit_test(undetermined), cmocka_unit_test(one_player),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

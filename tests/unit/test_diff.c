@@ -1,0 +1,329 @@
+// Differentiation against finite differences, op by op: for y = sum(c * op(x)) the slope
+// of y along a random direction must be the gradient's component along it. The evaluator
+// sums in double but stores floats, so a step of 1/256 leaves errors of about 5e-4; the
+// tolerance is six times that.
+#include "ir/build.h"
+#include "ir/eval.h"
+#include "passes/pass.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static float number(uint64_t *s, double low, double high) {
+    uint64_t z = (*s += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (float)(low + (high - low) * (double)((z ^ z >> 31) >> 11) * 0x1p-53);
+}
+
+static nid constant(struct builder *b, uint64_t seed, size_t rank, const size_t *dim) {
+    struct type t = type_tensor(ELEM_F32, false, (uint32_t)rank, dim);
+    size_t n = type_count(&t);
+    float *v = NEW_N(b->arena, float, n);
+    for (size_t i = 0; i < n; i++) v[i] = number(&seed, 0.5, 1.5);
+    return b_const(b, t, v);
+}
+
+// ---- one body an op; x is [4,6,6] with values in 0.5 .. 1.5
+// ------------------------------
+#define UNARY(name, OP)                                                                  \
+    static nid name(struct builder *b, nid x) {                                          \
+        return b_unary(b, OP, x);                                                        \
+    }
+UNARY(neg, OP_NEG)
+UNARY(e_to, OP_EXP)
+UNARY(logarithm, OP_LOG)
+UNARY(root, OP_SQRT)
+UNARY(tangent, OP_TANH)
+UNARY(sigmoid, OP_SIGMOID)
+static nid relu(struct builder *b, nid x) {
+    return b_unary(b, OP_RELU, b_binary(b, OP_SUB, x, b_f32(b, 1)));
+}
+#define BINARY(name, OP)                                                                 \
+    static nid name(struct builder *b, nid x) {                                          \
+        static const size_t one[3] = {4, 1, 1};                                          \
+        nid left = b_binary(b, OP, x, constant(b, 11, 3, one));                          \
+        nid right = b_binary(b, OP, constant(b, 12, 3, one), b_binary(b, OP_MUL, x, x)); \
+        return b_binary(b, OP_ADD, left, right);                                         \
+    }
+BINARY(add, OP_ADD)
+BINARY(subtract, OP_SUB)
+BINARY(multiply, OP_MUL)
+BINARY(divide, OP_DIV)
+BINARY(larger, OP_MAX)
+BINARY(smaller, OP_MIN)
+static nid broadcast_scalar(struct builder *b, nid x) {
+    return b_binary(b, OP_MUL, x, b_sum_all(b, x)); // a rank-0 operand that depends on x
+}
+static nid reshaped(struct builder *b, nid x) {
+    return b_reshape(b, x, (size_t[]){6, 24}, 2);
+}
+static nid transposed(struct builder *b, nid x) {
+    return b_transpose(b, x, (int64_t[]){2, 0, 1}, 3);
+}
+static nid spread(struct builder *b, nid x) {
+    nid s = b_sum(b, x, (int64_t[]){1, 2}, 2, true);
+    return b_broadcast(b, s, (size_t[]){4, 3, 2}, 3);
+}
+static nid sliced(struct builder *b, nid x) {
+    return b_slice(b, x, (int64_t[]){3, 1, 5}, (int64_t[]){-1, 2, -2},
+                   (int64_t[]){3, 2, 3}, 3);
+}
+static nid padded(struct builder *b, nid x) {
+    return b_pad(b, x, (int64_t[]){1, -1, 0}, (int64_t[]){0, 2, -2}, (int64_t[]){0, 1, 2},
+                 3, 0.5);
+}
+static nid joined(struct builder *b, nid x) {
+    struct value axis = val_int(1);
+    return build_node(b, OP_CONCAT, (nid[]){x, b_binary(b, OP_MUL, x, x), x}, 3, &axis,
+                      NULL);
+}
+static nid gathered(struct builder *b, nid x) {
+    return b_gather(b, x, (int64_t[]){5, 0, 5, 2}, 4, 2);
+}
+static nid summed(struct builder *b, nid x) {
+    return b_sum(b, b_binary(b, OP_MUL, x, x), (int64_t[]){0, 2}, 2, false);
+}
+static nid largest(struct builder *b, nid x) {
+    return b_amax(b, x, (int64_t[]){1}, 1, true);
+}
+static nid log_softmax(struct builder *b, nid x) {
+    nid top = b_amax(b, x, (int64_t[]){0}, 1, true);
+    nid z = b_binary(b, OP_SUB, x, top);
+    nid sum = b_sum(b, b_unary(b, OP_EXP, z), (int64_t[]){0}, 1, true);
+    return b_binary(b, OP_SUB, z, b_unary(b, OP_LOG, sum));
+}
+static nid product(struct builder *b, nid x, bool tx, bool ty) {
+    nid p = b_reshape(b, x, tx ? (size_t[]){6, 24} : (size_t[]){24, 6}, 2);
+    nid q = constant(b, 13, 2, ty ? (size_t[]){5, 6} : (size_t[]){6, 5});
+    nid y = b_matmul(b, p, q, tx, ty); // [24, 5]
+    nid r = b_reshape(b, x, ty ? (size_t[]){6, 24} : (size_t[]){24, 6}, 2);
+    return b_matmul(b, y, r, true, ty); // x on both sides: [5, 6]
+}
+static nid product_nn(struct builder *b, nid x) {
+    return product(b, x, false, false);
+}
+static nid product_tn(struct builder *b, nid x) {
+    return product(b, x, true, false);
+}
+static nid product_nt(struct builder *b, nid x) {
+    nid p = b_reshape(b, x, (size_t[]){24, 6}, 2);
+    return b_matmul(b, p, p, false, true);
+}
+static nid product_tt(struct builder *b, nid x) {
+    nid p = b_reshape(b, x, (size_t[]){12, 12}, 2);
+    return b_matmul(b, p, p, true, true);
+}
+static const struct conv_attrs odd = {{2, 1}, {1, 0, 2, 1}, {1, 2}, 2};
+static nid conv(struct builder *b, nid x) {
+    return b_conv(b, x, constant(b, 14, 4, (size_t[]){6, 2, 3, 2}), &odd);
+}
+static nid conv_weight(struct builder *b,
+                       nid x) { // x as the weight [6,2,3,4], used twice
+    struct conv_attrs a = {{1, 2}, {1, 1, 1, 1}, {1, 1}, 1};
+    nid w = b_reshape(b, x, (size_t[]){6, 2, 3, 4}, 4);
+    nid y = b_conv(b, constant(b, 15, 3, (size_t[]){2, 5, 7}), w, &a);
+    nid v = b_reshape(b, x, (size_t[]){4, 6, 3, 2}, 4);
+    return b_conv(b, y, v, &a);
+}
+static nid conv_back(struct builder *b, nid x) { // x as the output's gradient
+    struct conv_attrs a = {{2, 1}, {1, 0, 1, 1}, {1, 1}, 1};
+    return b_conv_dx(b, x, constant(b, 16, 4, (size_t[]){4, 3, 2, 2}), &a, 10, 6);
+}
+static nid conv_dw(struct builder *b, nid x) {
+    struct conv_attrs a = {{1, 1}, {1, 1, 1, 1}, {1, 1}, 1};
+    return b_conv_dw(b, x, b_binary(b, OP_MUL, x, x), &a, 3, 3);
+}
+static nid pool(struct builder *b, enum op op, nid x) {
+    struct value v[4] = {val_ints((const int64_t[]){3, 2}, 2),
+                         val_ints((const int64_t[]){2, 2}, 2),
+                         val_ints((const int64_t[]){1, 0, 1, 0}, 4), val_bool(false)};
+    for (int i = 0; i < 3; i++) v[i].is = arena_dup(b->arena, v[i].is, v[i].n, 8);
+    return build_node(b, op, &x, 1, v, NULL);
+}
+static nid maxpool(struct builder *b, nid x) {
+    return pool(b, OP_MAXPOOL, x);
+}
+static nid avgpool(struct builder *b, nid x) {
+    return pool(b, OP_AVGPOOL, x);
+}
+
+static const struct {
+    const char *name;
+    nid (*body)(struct builder *, nid);
+} cases[] = {
+    {"neg", neg},
+    {"exp", e_to},
+    {"log", logarithm},
+    {"sqrt", root},
+    {"tanh", tangent},
+    {"sigmoid", sigmoid},
+    {"relu", relu},
+    {"add", add},
+    {"sub", subtract},
+    {"mul", multiply},
+    {"div", divide},
+    {"max", larger},
+    {"min", smaller},
+    {"broadcast scalar", broadcast_scalar},
+    {"reshape", reshaped},
+    {"transpose", transposed},
+    {"broadcast", spread},
+    {"slice", sliced},
+    {"pad", padded},
+    {"concat", joined},
+    {"gather", gathered},
+    {"sum", summed},
+    {"amax", largest},
+    {"log softmax", log_softmax},
+    {"matmul", product_nn},
+    {"matmul tx", product_tn},
+    {"matmul ty", product_nt},
+    {"matmul tx ty", product_tt},
+    {"conv", conv},
+    {"conv weight", conv_weight},
+    {"conv_dx", conv_back},
+    {"conv_dw", conv_dw},
+    {"maxpool", maxpool},
+    {"avgpool", avgpool},
+};
+
+#define COUNT_X (4 * 6 * 6)
+
+static nid objective(struct builder *b, nid x, nid (*body)(struct builder *, nid)) {
+    nid y = body(b, x);
+    const struct type t = *type_at(b->f, y);
+    return b_sum_all(b, b_binary(b, OP_MUL, y, constant(b, 17, t.rank, t.dim)));
+}
+
+static nid input(struct builder *b, bool rows) {
+    return b_input(b, "x", type_tensor(ELEM_F32, rows, 3, (size_t[]){4, 6, 6}));
+}
+
+static double value_at(struct arena *a, nid (*body)(struct builder *, nid),
+                       const float *x) {
+    struct builder b;
+    float y;
+    builder_init(&b, a, "value");
+    build_output(&b, "y", objective(&b, input(&b, true), body));
+    const void *args[1] = {x};
+    void *outs[1] = {&y};
+    assert_true(eval_func(builder_finish(&b), 1, args, outs, NULL));
+    return y;
+}
+
+static struct func *differentiated(struct arena *a, struct builder *b, nid y, nid x) {
+    nid g = build_node(b, OP_GRAD, (nid[]){y, x}, 2, NULL, NULL);
+    build_output(b, "g", g);
+    struct module m = {.arena = a};
+    struct module_func f = {.f = builder_finish(b)};
+    struct diags d;
+    diags_init(&d, a);
+    if (!pass_diff(&m, &f, &d)) fail_msg("%s", d.list.at[0].message);
+    return f.f;
+}
+
+static void slope(struct arena *a, const char *name, nid (*body)(struct builder *, nid)) {
+    const double step = 0x1p-8;
+    float x[COUNT_X], dir[COUNT_X], up[COUNT_X], down[COUNT_X], g[COUNT_X];
+    uint64_t seed = 5;
+    struct builder b;
+    double along = 0;
+    for (size_t i = 0; i < COUNT_X; i++) x[i] = number(&seed, 0.5, 1.5);
+    // A few elements move, so that none of them crosses a kink of relu, max or amax.
+    for (size_t i = 0; i < COUNT_X; i++) dir[i] = i % 12 ? 0 : number(&seed, -1, 1);
+    builder_init(&b, a, "gradient");
+    nid in = input(&b, true);
+    struct func *f = differentiated(a, &b, objective(&b, in, body), in);
+    const void *args[1] = {x};
+    void *outs[1] = {g};
+    assert_true(eval_func(f, 1, args, outs, NULL));
+    for (size_t i = 0; i < COUNT_X; i++) {
+        up[i] = (float)(x[i] + step * dir[i]);
+        down[i] = (float)(x[i] - step * dir[i]);
+        along += (double)g[i] * dir[i];
+    }
+    double measured = (value_at(a, body, up) - value_at(a, body, down)) / (2 * step);
+    double scale = fmax(1, fabs(measured));
+    if (fabs(measured - along) > 3e-3 * scale)
+        fail_msg("%s: slope %g, gradient %g", name, measured, along);
+}
+
+static void every_rule(void **state) {
+    for (size_t i = 0; i < COUNT(cases); i++) slope(*state, cases[i].name, cases[i].body);
+}
+
+// ---- rows
+// --------------------------------------------------------------------------------- With
+// respect to a parameter that all rows share, the gradient is one a row.
+static void parameter_gradients_are_rows(void **state) {
+    struct arena *a = *state;
+    struct builder b;
+    float x[2 * 3] = {1, 2, 3, 4, 5, 6}, w[3] = {1, 1, 2}, g[2 * 3];
+    builder_init(&b, a, "rows");
+    nid in = b_input(&b, "x", type_tensor(ELEM_F32, true, 1, (size_t[]){3}));
+    nid p = b_param(&b, "w", type_tensor(ELEM_F32, false, 1, (size_t[]){3}), w);
+    nid wx = b_sum_all(&b, b_binary(&b, OP_MUL, in, p));
+    struct func *f = differentiated(a, &b, b_binary(&b, OP_MUL, wx, wx), p); // 2 (w.x) x
+    const void *args[1] = {x};
+    void *outs[1] = {g};
+    assert_true(eval_func(f, 2, args, outs, NULL));
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(g[i] == 2 * 9 * x[i]);
+        assert_true(g[3 + i] == 2 * 21 * x[3 + i]);
+    }
+}
+
+// d/dx (d/dx sum x^3) = 6 x: what comes out can be differentiated again.
+static void second_order(void **state) {
+    struct arena *a = *state;
+    struct builder b;
+    float x[COUNT_X], g[COUNT_X];
+    uint64_t seed = 9;
+    for (size_t i = 0; i < COUNT_X; i++) x[i] = number(&seed, -2, 2);
+    builder_init(&b, a, "second");
+    nid in = input(&b, true);
+    nid cube = b_binary(&b, OP_MUL, b_binary(&b, OP_MUL, in, in), in);
+    nid first = build_node(&b, OP_GRAD, (nid[]){b_sum_all(&b, cube), in}, 2, NULL, NULL);
+    struct func *f = differentiated(a, &b, b_sum_all(&b, first), in);
+    const void *args[1] = {x};
+    void *outs[1] = {g};
+    assert_true(eval_func(f, 1, args, outs, NULL));
+    for (size_t i = 0; i < COUNT_X; i++) assert_true(fabsf(g[i] - 6 * x[i]) < 1e-4f);
+}
+
+static void unreached_is_zero(void **state) {
+    struct arena *a = *state;
+    struct builder b;
+    float x[COUNT_X] = {0}, g[COUNT_X];
+    builder_init(&b, a, "unreached");
+    nid in = input(&b, true);
+    nid other = b_input(&b, "other", type_scalar(ELEM_F32, true));
+    struct func *f = differentiated(a, &b, b_unary(&b, OP_EXP, other), in);
+    const void *args[2] = {x, x};
+    void *outs[1] = {g};
+    memset(g, 1, sizeof g);
+    assert_true(eval_func(f, 1, args, outs, NULL));
+    for (size_t i = 0; i < COUNT_X; i++) assert_true(g[i] == 0);
+}
+
+static int setup(void **state) {
+    return (*state = arena_new()) ? 0 : -1;
+}
+static int teardown(void **state) {
+    arena_free(*state);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_rule),
+        cmocka_unit_test(parameter_gradients_are_rows),
+        cmocka_unit_test(second_order),
+        cmocka_unit_test(unreached_is_zero),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
