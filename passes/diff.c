@@ -112,8 +112,9 @@ static void vjp_div(struct diff *x, const struct node *n, nid y, nid g) {
 static void vjp_max(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     nid p = n->in[0], q = n->in[1];
-    if (n->op == OP_MIN) p = n->in[1], q = n->in[0];
-    nid over = b_unary(x->b, OP_STEP, b_binary(x->b, OP_SUB, p, q));
+    nid ahead =
+        n->op == OP_MAX ? b_binary(x->b, OP_SUB, p, q) : b_binary(x->b, OP_SUB, q, p);
+    nid over = b_unary(x->b, OP_STEP, ahead);
     nid tie = mul(x, b_binary(x->b, OP_EQ, p, q), b_f32(x->b, 0.5f));
     nid share = b_binary(x->b, OP_ADD, over, tie);
     add_to(x, p, mul(x, g, share));
