@@ -229,8 +229,8 @@ IMPORTER(import_size);
 IMPORTER(import_cast);
 IMPORTER(import_equal);
 IMPORTER(import_where);
-// Whether a constant i64 value holds the batch size somewhere.
-bool holds_batch(const struct import *im, nid id);
+// An error ("VERB the number of rows in a batch, ...") when a constant holds ONNX_BATCH.
+bool check_known(struct import *im, nid id, const char *verb);
 
 // ---- the model's digest --------------------------------------------------------------
 // Of what the function computes: ops, attributes, structure and data; never of names.

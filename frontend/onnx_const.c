@@ -4,13 +4,18 @@
 
 #include <math.h>
 
-bool holds_batch(const struct import *im, nid id) {
+static bool holds_batch(const struct import *im, nid id) {
     const struct node *n = node_at(im->b.f, id);
     if (n->op != OP_CONST || n->type.elem != ELEM_I64) return false;
     const int64_t *v = n->data;
     for (size_t i = 0, count = type_count(&n->type); i < count; i++)
         if (v[i] == ONNX_BATCH) return true;
     return false;
+}
+
+bool check_known(struct import *im, nid id, const char *verb) {
+    return !holds_batch(im, id) ||
+           op_fail(im, "%s the number of rows in a batch, which ddg does not know", verb);
 }
 
 static bool make_tensor(struct import *im, const Onnx__TensorProto *t,
@@ -118,6 +123,7 @@ IMPORTER(import_range) {
     size_t n;
     for (size_t i = 0; i < 3; i++) {
         if (!operand_number(im, in[i], "a bound", &v[i])) return false;
+        if (!check_known(im, in[i].id, "computes with")) return false;
         if (fabs(v[i]) > 0x1p40) return op_fail(im, "has a bound of %g", v[i]);
     }
     if (!range_size(im, v[0], v[1], v[2], &n)) return false;
@@ -168,8 +174,9 @@ IMPORTER(import_size) {
 // 0 and 1 for a conversion to bool.
 static nid truth(struct import *im, nid x) {
     const struct type *t = type_at(im->b.f, x);
-    nid zero = op_cast(im, op_scalar(im, 0), t->elem), one = op_scalar(im, 1);
-    return op2(im, OP_SUB, op_cast(im, one, t->elem), op2(im, OP_EQ, x, zero));
+    nid zero = op_cast(im, op_scalar(im, 0), t->elem);
+    nid one = op_cast(im, op_scalar(im, 1), t->elem);
+    return op2(im, OP_SUB, one, op2(im, OP_EQ, x, zero));
 }
 
 IMPORTER(import_cast) {
@@ -187,9 +194,7 @@ IMPORTER(import_cast) {
     if (!val_is_const(im, in[0]))
         return op_fail(im, "converts %s to %s; ddg does that to constants only",
                        val_text(im, in[0]), onnx_elem_name(to));
-    if (holds_batch(im, x))
-        return op_fail(im,
-                       "converts the number of rows in a batch, which ddg does not know");
+    if (!check_known(im, x, "converts")) return false;
     if (truth_value) x = truth(im, x);
     return op_done(op_cast(im, x, e), in[0].form, out);
 }
@@ -201,8 +206,7 @@ static bool can_compare(struct import *im, nid x, nid y) {
     const int64_t *v = n->data;
     bool negative = n->op == OP_CONST && n->type.elem == ELEM_I64;
     for (size_t i = 0; negative && i < type_count(&n->type); i++) negative = v[i] < 0;
-    return negative ||
-           op_fail(im, "compares the number of rows in a batch, which ddg does not know");
+    return negative || check_known(im, x, "compares");
 }
 
 IMPORTER(import_equal) {

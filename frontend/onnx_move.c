@@ -37,9 +37,9 @@ static bool resolve(struct import *im, const struct target *t, size_t *out) {
         return true;
     }
     if (unknown == SIZE_MAX && known == count) return true;
-    return op_fail(im, "expects %s%zu elements%s and would get %zu",
-                   unknown == SIZE_MAX ? "" : "a multiple of ", known,
-                   t->shift ? " a row" : "", count);
+    return op_fail(im, "expects %s of %s%zu elements and would get %zu",
+                   t->shift ? "rows" : "a tensor",
+                   unknown == SIZE_MAX ? "" : "a multiple of ", known, count);
 }
 
 static bool product_is(const int64_t *dim, size_t n, size_t count) {
@@ -66,7 +66,7 @@ static bool keeps_batch(struct import *im, const int64_t *dim, size_t n,
     size_t wanted = 1;
     for (size_t i = 0; i + 1 < n && i < TYPE_MAX_RANK; i++)
         if (rest[i] < 0 || !size_mul(wanted, (size_t)rest[i], &wanted)) wanted = 0;
-    return op_fail(im, "expects %zu elements a row and would get %zu", wanted,
+    return op_fail(im, "expects rows of %zu elements and would get %zu", wanted,
                    type_count(from));
 }
 

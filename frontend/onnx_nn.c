@@ -234,9 +234,12 @@ static bool check_rows(struct import *im, struct onnx_val v, size_t min_rank) {
                    val_text(im, v));
 }
 
-// (v * scale) + shift
+// v * scale + shift, both one number a channel.
 static nid scale_shift(struct import *im, nid v, nid scale, nid shift) {
-    return op2(im, OP_ADD, op2(im, OP_MUL, v, scale), shift);
+    if (v == NID_NONE) return NID_NONE;
+    size_t rank = type_at(im->b.f, v)->rank;
+    v = op2(im, OP_MUL, v, per_channel(im, scale, rank));
+    return op2(im, OP_ADD, v, per_channel(im, shift, rank));
 }
 
 // 1 / sqrt(variance + epsilon), as a constant.
@@ -281,9 +284,7 @@ IMPORTER(import_batch_norm) {
     if (k == NID_NONE) return false;
     nid y = op2(im, OP_SUB, in[0].id, per_channel(im, mean, t->rank));
     y = op2(im, OP_MUL, y, per_channel(im, k, t->rank));
-    y = scale_shift(im, y, per_channel(im, in[1].id, t->rank),
-                    per_channel(im, in[2].id, t->rank));
-    return op_done(y, FORM_ROWS, out);
+    return op_done(scale_shift(im, y, in[1].id, in[2].id), FORM_ROWS, out);
 }
 
 // Mean 0 and variance 1 over the last axes, from `first` on.
@@ -300,10 +301,9 @@ static nid standardise(struct import *im, nid x, size_t first, double epsilon) {
     nid mean = op2(im, OP_MUL, op_reduce(im, OP_SUM, x, axes, n, true), share);
     nid d = op2(im, OP_SUB, x, mean);
     nid squares = op_reduce(im, OP_SUM, op2(im, OP_MUL, d, d), axes, n, true);
-    nid variance =
-        op2(im, OP_ADD, op2(im, OP_MUL, squares, share), op_scalar(im, epsilon));
-    nid k = op2(im, OP_DIV, op_scalar(im, 1), op1(im, OP_SQRT, variance));
-    return op2(im, OP_MUL, d, k);
+    nid variance = op2(im, OP_MUL, squares, share);
+    nid deviation = op1(im, OP_SQRT, op2(im, OP_ADD, variance, op_scalar(im, epsilon)));
+    return op2(im, OP_MUL, d, op2(im, OP_DIV, op_scalar(im, 1), deviation));
 }
 
 static bool read_epsilon(struct import *im, double *out) {
@@ -319,9 +319,7 @@ IMPORTER(import_instance_norm) {
         !check_vector(im, in[2], "a shift", t->dim[0]))
         return false;
     nid y = standardise(im, in[0].id, 1, epsilon);
-    y = scale_shift(im, y, per_channel(im, in[1].id, t->rank),
-                    per_channel(im, in[2].id, t->rank));
-    return op_done(y, FORM_ROWS, out);
+    return op_done(scale_shift(im, y, in[1].id, in[2].id), FORM_ROWS, out);
 }
 
 IMPORTER(import_layer_norm) {

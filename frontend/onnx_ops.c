@@ -189,10 +189,7 @@ bool onnx_import_node(struct import *im, const Onnx__NodeProto *n) {
 static bool check_integers(struct import *im, nid id) {
     const struct node *n = node_at(im->b.f, id);
     if (n->type.elem != ELEM_I64 || n->op != OP_CONST) return true;
-    if (holds_batch(im, id))
-        return op_fail(im,
-                       "computes with the number of rows in a batch, which ddg does not "
-                       "know");
+    if (!check_known(im, id, "computes with")) return false;
     const int64_t *v = n->data;
     for (size_t i = 0, count = type_count(&n->type); i < count; i++)
         if (v[i] > INTEGER_MAX || v[i] < -INTEGER_MAX)
