@@ -36,7 +36,7 @@ static bool worth_it(const struct builder *b, const struct node *n) {
 }
 
 nid build_fold(struct builder *b, const struct node *n) {
-    if (n->type.rows || !operands_constant(b, n) || !worth_it(b, n)) return NID_NONE;
+    if (!operands_constant(b, n) || !worth_it(b, n)) return NID_NONE; // so: no rows
     const struct type **types = NEW_N(b->arena, const struct type *, n->nin);
     const void **in = NEW_N(b->arena, const void *, n->nin);
     for (uint32_t i = 0; i < n->nin; i++) {

@@ -161,7 +161,7 @@ static bool padded(size_t dim, int64_t before, int64_t after, int64_t interior,
     if (__builtin_mul_overflow(dim ? (int64_t)dim - 1 : 0, interior, &gaps) ||
         __builtin_add_overflow((int64_t)dim, gaps, &n) ||
         __builtin_add_overflow(n, before, &n) || __builtin_add_overflow(n, after, &n) ||
-        n < 0 || n > (int64_t)TYPE_MAX_COUNT)
+        n < 0)
         return false;
     *out = (size_t)n;
     return true;

@@ -34,9 +34,9 @@ static bool all_equal(const struct value *v, int64_t to) {
     return true;
 }
 
+// As many elements as there are, from the first on: no step but 1 can take them.
 static nid slice_all(struct builder *b, const struct node *n) {
-    bool whole = same_type_as_operand(b, n, 0) && all_equal(&n->attrs[0], 0) &&
-                 all_equal(&n->attrs[1], 1);
+    bool whole = same_type_as_operand(b, n, 0) && all_equal(&n->attrs[0], 0);
     return whole ? n->in[0] : NID_NONE;
 }
 

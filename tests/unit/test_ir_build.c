@@ -55,6 +55,8 @@ static void equal_nodes_are_one(void **state) {
     assert_int_not_equal(b_sum(b, s->x, both + 1, 1, false), sum);
     assert_int_not_equal(b_sum(b, s->x, both, 2, false), sum);
     assert_int_not_equal(b_sum(b, s->x, both, 1, true), sum);
+    // Of one name, but not one value (the verifier refuses it).
+    assert_int_not_equal(b_input(b, "x", type_scalar(ELEM_F32, true)), s->x);
     // x - e and e - x are different things.
     assert_int_not_equal(b_binary(b, OP_SUB, s->x, e), b_binary(b, OP_SUB, e, s->x));
 }
