@@ -21,7 +21,7 @@ static bool grow(void **at, size_t n, size_t *cap, size_t size) {
     return true;
 }
 
-bool names_add(struct names *names, const char *name, size_t *offset) {
+bool name_list_add(struct names *names, const char *name, size_t *offset) {
     size_t n = strlen(name) + 1;
     if (names->cap - names->n < n) {
         size_t cap = size_max(names->cap + names->cap / 2, names->n + n + 256);
@@ -66,7 +66,7 @@ bool reader_add_class(struct reader *r, const char *name) {
     size_t offset;
     if (!grow(&classes, r->nclasses, &r->cap_classes, sizeof *r->classes)) return false;
     r->classes = classes;
-    if (!names_add(&r->names, name, &offset)) return false;
+    if (!name_list_add(&r->names, name, &offset)) return false;
     r->classes[r->nclasses++] = offset;
     return true;
 }

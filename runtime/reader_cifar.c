@@ -36,7 +36,7 @@ static bool find_batches(const char *path, struct names *out) {
         struct dirent *e = readdir(dir);
         if (!e && errno) err = errno;
         if (!e) break;
-        if (!is_batch(e->d_name) || names_add(out, e->d_name, NULL)) continue;
+        if (!is_batch(e->d_name) || name_list_add(out, e->d_name, NULL)) continue;
         err = ENOMEM;
         break;
     }
@@ -102,7 +102,7 @@ static bool list_batch(struct listing *l, const char *name) {
     char reason[256];
     struct stat st;
     size_t file;
-    if (!names_add(&l->reader->names, name, &file)) return reader_no_memory(l->o, l->d);
+    if (!name_list_add(&l->reader->names, name, &file)) return reader_no_memory(l->o, l->d);
     int fd =
         reader_open_file(l->reader->root, name, &st, (struct why){reason, sizeof reason});
     if (fd < 0) return diag_error(l->d, l->o->span, "%s: %s", name, reason);

@@ -41,8 +41,8 @@ static void listing_free(struct listing *l) {
 
 static bool list_entry(int folder, const struct dirent *e, struct listing *l) {
     if (e->d_name[0] == '.') return true;
-    if (is_folder(folder, e)) return names_add(&l->folders, e->d_name, NULL);
-    if (is_image(e->d_name)) return names_add(&l->images, e->d_name, NULL);
+    if (is_folder(folder, e)) return name_list_add(&l->folders, e->d_name, NULL);
+    if (is_image(e->d_name)) return name_list_add(&l->images, e->d_name, NULL);
     l->others++;
     return true;
 }
@@ -91,7 +91,7 @@ static bool add_images(struct reader *r, const struct listing *l, size_t limit) 
     for (size_t i = 0; ok && i < l->images.count && i < limit; i++) {
         size_t offset;
         struct reader_row row = {.cls = (uint32_t)r->nclasses - 1};
-        ok = names_add(&r->names, files[i], &offset);
+        ok = name_list_add(&r->names, files[i], &offset);
         row.name = offset;
         ok = ok && reader_add_row(r, row);
     }
