@@ -152,9 +152,20 @@ static uint32_t slot_kept(struct lower *l, struct stage_build *s, nid v,
     return slot_add(l, s, slot, facet_type(l, v, facet));
 }
 
-uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet) {
-    // A row that topk picked is a row of its operand.
+nid value_behind(const struct lower *l, nid v) {
     while (graph_node(l, v)->op == OP_TOPK) v = graph_node(l, v)->in[0];
+    return v;
+}
+
+enum facet facet_of(const struct lower *l, nid v, enum facet facet) {
+    if (facet != FACET_BOX) return facet;
+    enum op from = graph_node(l, value_behind(l, graph_node(l, v)->in[0]))->op;
+    return from == OP_IMAGES || from == OP_STITCH ? FACET_PLACE : FACET_BOX;
+}
+
+uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet) {
+    v = value_behind(l, v);
+    facet = facet_of(l, v, facet);
     for (size_t i = 0; i < s->have.n; i++)
         if (s->have.at[i].v == v && s->have.at[i].facet == facet)
             return s->have.at[i].slot;

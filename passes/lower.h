@@ -76,6 +76,10 @@ uint32_t rowset_at(const struct lower *l, nid v);
 size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rowset);
 uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
                    uint32_t rowset, size_t mult, struct type t);
+// A row that topk picked is a row of its operand: the value whose rows they are.
+nid value_behind(const struct lower *l, nid v);
+// A crop of whole images lies where it was placed: both facets are one.
+enum facet facet_of(const struct lower *l, nid v, enum facet facet);
 // The slot of a value in a stage, computing it if need be.
 uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet);
 void slot_known(struct lower *l, struct stage_build *s, nid v, enum facet facet,

@@ -249,22 +249,10 @@ static nid compose(struct fn *f, nid base, nid place, const struct type *shown) 
     return join(f, part, 4, 0);
 }
 
-// The images a crop was cut from.
-static nid cut_from(const struct lower *l, nid v) {
-    for (v = node_at(l->graph, v)->in[0]; node_at(l->graph, v)->op == OP_TOPK;)
-        v = node_at(l->graph, v)->in[0];
-    return v;
-}
-
-static bool is_whole(const struct lower *l, nid v) {
-    enum op op = node_at(l->graph, v)->op;
-    return op == OP_IMAGES || op == OP_STITCH;
-}
-
 static nid box(struct fn *f, const struct node *n, nid v) {
     const struct type *x = &gnode(f, n->in[0])->type;
-    nid base = cut_from(f->l, v), place = expr(f, v, FACET_PLACE);
-    return is_whole(f->l, base) ? place : compose(f, expr(f, base, FACET_BOX), place, x);
+    nid place = expr(f, v, FACET_PLACE); // of another crop: see facet_of
+    return compose(f, expr(f, n->in[0], FACET_BOX), place, x);
 }
 
 // ---- maps
@@ -380,7 +368,8 @@ static bool own_function(const struct fn *f, nid v, enum facet facet) {
 }
 
 static nid expr(struct fn *f, nid v, enum facet facet) {
-    while (gnode(f, v)->op == OP_TOPK) v = gnode(f, v)->in[0];
+    v = value_behind(f->l, v);
+    facet = facet_of(f->l, v, facet);
     return own_function(f, v, facet) ? input_of(f, v, facet) : body(f, v, facet);
 }
 
@@ -390,8 +379,6 @@ uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet
     const struct node *n = node_at(l->graph, v);
     if (facet == FACET_PREDICTED) return lower_predicted(l, s, v);
     if (facet == FACET_VALUE && n->op == OP_SHAP_PATCHES) return lower_shap(l, s, v);
-    if (facet == FACET_BOX && is_whole(l, cut_from(l, v)))
-        return slot_of(l, s, v, FACET_PLACE); // nothing to compose
     size_t mult = mult_of(l, s, rowset_at(l, v));
     if (facet == FACET_PIXELS && n->op == OP_IMAGES)
         return slot_leaf(l, s, LEAF_PIXELS, rowset_at(l, v), mult,
