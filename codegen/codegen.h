@@ -2,8 +2,8 @@
 //
 // codegen_add asks for a kernel's code and names it; kernels whose code would be the same
 // share one function (the name is a digest of all that shapes the code). codegen_finish
-// compiles what was asked for. Shapes are constants in the code; pointers and the number of
-// rows are arguments (kernel.h: kernel_fn).
+// compiles what was asked for. Shapes are constants in the code; pointers and the number
+// of rows are arguments (runtime/plan.h: kernel_fn).
 #ifndef DDG_CODEGEN_H
 #define DDG_CODEGEN_H
 
@@ -13,13 +13,17 @@ struct codegen;
 
 // The machine this runs on, its strings in arena.
 bool codegen_host_target(struct arena *arena, struct target *out, struct diags *d);
+// The same by name: "native", or a level of the x86-64 psABI ("x86-64", "x86-64-v3",
+// "x86-64-v4") for code that runs on less than this machine.
+bool codegen_target_named(struct arena *arena, const char *name, struct target *out,
+                          struct diags *d);
 
 struct codegen *codegen_new(const struct target *t, struct diags *d); // NULL: said in d
 void codegen_free(struct codegen *cg); // ends the life of the code it made
 
-// How the kernel wants operand `node` (a constant it reads through its anchor) packed: the
-// packed size, then the bytes themselves from the node's dense row-major data. Called for
-// places with LAYOUT_WEIGHT.
+// How the kernel wants operand `node` (a constant it reads through its anchor) packed:
+// the packed size, then the bytes themselves from the node's dense row-major data. Called
+// for places with LAYOUT_WEIGHT.
 size_t codegen_packed_bytes(const struct target *t, const struct kfunc *kf,
                             const struct kernel *k, nid node);
 void codegen_pack(const struct target *t, const struct kfunc *kf, const struct kernel *k,
@@ -28,9 +32,10 @@ void codegen_pack(const struct target *t, const struct kfunc *kf, const struct k
 bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
                           const struct kernel *k, nid node);
 
-// The symbol of the kernel's code. Fails (with the reason in d) on what cannot be emitted.
-const char *codegen_add(struct codegen *cg, const struct kfunc *kf, const struct kernel *k,
-                        struct diags *d);
+// The symbol of the kernel's code. Fails (with the reason in d) on what cannot be
+// emitted.
+const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
+                        const struct kernel *k, struct diags *d);
 // Compiles everything added since the last call, on `threads` threads.
 bool codegen_finish(struct codegen *cg, size_t threads, struct diags *d);
 kernel_fn codegen_address(struct codegen *cg, const char *symbol, struct diags *d);

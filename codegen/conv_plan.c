@@ -1,0 +1,265 @@
+// See conv_plan.h: classes, tiles and packed weights of convolutions, and packed
+// matrices.
+#include "codegen/conv_plan.h"
+
+// ---- the shape of the problem
+// ----------------------------------------------------------------
+
+// Operand k->anchor reads first, in its place or in scratch.
+static enum layout_kind first_layout(const struct kfunc *kf, const struct kernel *k) {
+    if (k->prologue != NID_NONE) return k->scratch_layout.kind;
+    return kf->places[node_at(kf->f, k->anchor)->in[0]].layout.kind;
+}
+
+struct conv_plan conv_plan_of(const struct target *t, const struct kfunc *kf,
+                              const struct kernel *k) {
+    const struct node *n = node_at(kf->f, k->anchor);
+    struct conv_plan c = {.t = t,
+                          .in = type_at(kf->f, n->in[0]),
+                          .w = type_at(kf->f, n->in[1]),
+                          .out = &n->type,
+                          .transposed = n->op == OP_CONV_DX,
+                          .classes = {1, 1},
+                          .attrs = conv_attrs_of(n)};
+    c.groups = (size_t)c.attrs.groups;
+    c.in_per = c.in->dim[0] / c.groups;
+    c.out_per = c.out->dim[0] / c.groups;
+    c.depthwise = c.groups > 1 && c.in_per == 1 && c.out_per == 1 &&
+                  first_layout(kf, k) == LAYOUT_BLOCKED;
+    for (int a = 0; a < 2 && c.transposed; a++)
+        c.classes[a] = size_min((size_t)c.attrs.strides[a], c.out->dim[1 + a]);
+    return c;
+}
+
+static struct side forward_side(const struct conv_plan *c, int a) {
+    return (struct side){.taps = (int64_t)c->w->dim[2 + a],
+                         .at = -c->attrs.pads[a],
+                         .at_step = c->attrs.dilations[a],
+                         .k_step = 1,
+                         .in_step = c->attrs.strides[a],
+                         .out_step = 1,
+                         .outs = (int64_t)c->out->dim[1 + a]};
+}
+
+// Result i = residue + stride * j takes the taps k for which i + pad - k * dilation is a
+// multiple of the stride.
+static struct side backward_side(const struct conv_plan *c, int a, int64_t residue) {
+    int64_t stride = c->attrs.strides[a], dilation = c->attrs.dilations[a];
+    int64_t kernel = (int64_t)c->w->dim[2 + a];
+    struct side s = {.in_step = 1, .out = residue, .out_step = stride};
+    s.outs = ((int64_t)c->out->dim[1 + a] - residue + stride - 1) / stride;
+    for (int64_t k = 0; k < kernel; k++) {
+        int64_t at = residue + c->attrs.pads[a] - k * dilation;
+        if (at % stride != 0) continue;
+        if (s.taps == 0) {
+            s.k = k;
+            s.at = at / stride;
+        } else if (s.taps == 1) {
+            s.k_step = k - s.k;
+            s.at_step = at / stride - s.at;
+        }
+        s.taps++;
+    }
+    return s;
+}
+
+bool conv_class(const struct conv_plan *c, size_t y, size_t x, struct side side[2]) {
+    size_t residue[2] = {y, x};
+    for (int a = 0; a < 2; a++)
+        side[a] =
+            c->transposed ? backward_side(c, a, (int64_t)residue[a]) : forward_side(c, a);
+    return side[0].outs > 0 && side[1].outs > 0;
+}
+
+size_t conv_blocks(const struct conv_plan *c) {
+    return (c->out->dim[0] + c->t->lanes - 1) / c->t->lanes;
+}
+
+// ---- tiles
+// -----------------------------------------------------------------------------------
+
+// Distinct operand columns that a line of `pixels` results reads.
+static size_t columns(const struct side *x, size_t pixels) {
+    size_t step = (size_t)(x->at_step < 0 ? -x->at_step : x->at_step);
+    size_t in_step = (size_t)x->in_step, taps = (size_t)x->taps, n = 0;
+    size_t last = (pixels - 1) * in_step + (taps - 1) * step;
+    for (size_t col = 0; col <= last; col++) {
+        bool used = false;
+        for (size_t tap = 0; tap < taps && !used; tap++)
+            used = col >= tap * step && (col - tap * step) % in_step == 0 &&
+                   (col - tap * step) / in_step < pixels;
+        n += used;
+    }
+    return n;
+}
+
+// Cycles a kernel row takes: two multiply-adds and two loads a cycle, four cycles from
+// one to the next on the same sum.
+static double row_cycles(const struct side *x, const struct tile *t, size_t pixels) {
+    double taps = (double)x->taps, blocks = (double)t->blocks;
+    double work = blocks * (double)pixels * taps;
+    double loads = t->row_live ? blocks * taps + (double)columns(x, pixels)
+                               : taps * (blocks + (double)pixels);
+    double cycles = work > loads ? work / 2 : loads / 2;
+    return cycles > 4 * taps ? cycles : 4 * taps;
+}
+
+static bool fits(const struct conv_plan *c, const struct side *x, const struct tile *t) {
+    size_t weights = t->blocks * (t->row_live ? (size_t)x->taps : 1);
+    return t->blocks * t->pixels + weights + 1 < c->t->registers;
+}
+
+// Cycles for a line of the results of one group of blocks, over the number of operand
+// channels and kernel rows.
+static double group_cycles(const struct conv_plan *c, const struct side *x,
+                           const struct tile *t) {
+    enum { PER_TILE = 40 }; // to begin and end one
+    size_t n = (size_t)x->outs;
+    double depth = (double)(c->w->dim[2] * (c->depthwise ? 1 : c->in_per));
+    double begin = PER_TILE / depth;
+    double cycles = (double)(n / t->pixels) * (row_cycles(x, t, t->pixels) + begin);
+    if (n % t->pixels) cycles += row_cycles(x, t, n % t->pixels) + begin;
+    return cycles;
+}
+
+static double line_cycles(const struct conv_plan *c, const struct side *x,
+                          const struct tile *t) {
+    size_t blocks = conv_blocks(c);
+    struct tile rest = {blocks % t->blocks, t->pixels, t->row_live};
+    double cycles = group_cycles(c, x, t) * (double)(blocks / t->blocks);
+    return rest.blocks ? cycles + group_cycles(c, x, &rest) : cycles;
+}
+
+struct tile conv_tile(const struct conv_plan *c, const struct side side[2]) {
+    const struct side *x = &side[1];
+    struct tile best = {1, 1, false};
+    double least = 0;
+    size_t most_blocks = c->depthwise ? 1 : size_min(conv_blocks(c), 6);
+    for (size_t blocks = 1; blocks <= most_blocks; blocks++)
+        for (size_t pixels = 1; pixels <= (size_t)x->outs && pixels <= 28; pixels++)
+            for (int live = 1; live >= 0; live--) {
+                struct tile t = {blocks, pixels, live};
+                if (x->taps == 0 || !fits(c, x, &t)) continue;
+                double cycles = line_cycles(c, x, &t);
+                if (least > 0 && cycles >= least) continue;
+                least = cycles;
+                best = t;
+            }
+    return best;
+}
+
+// ---- packed weights
+// --------------------------------------------------------------------------
+
+// The most operand channels any tile needs: all of the groups its results touch.
+size_t conv_span(const struct conv_plan *c, size_t blocks) {
+    size_t channels = blocks * c->t->lanes, most = 0;
+    if (c->groups == 1) return c->in->dim[0];
+    for (size_t from = 0; from < c->out->dim[0]; from += c->t->lanes) {
+        size_t to = size_min(from + channels, c->out->dim[0]);
+        size_t groups = (to - 1) / c->out_per - from / c->out_per + 1;
+        most = size_max(most, groups * c->in_per);
+    }
+    return most;
+}
+
+size_t conv_first(const struct conv_plan *c, size_t from, size_t blocks) {
+    size_t first = from / c->out_per * c->in_per;
+    return size_min(first, c->in->dim[0] - conv_span(c, blocks));
+}
+
+// Tiles of t->blocks blocks, and one of the blocks that are left.
+static size_t tile_blocks(const struct conv_plan *c, const struct tile *t, size_t from) {
+    return size_min(t->blocks, conv_blocks(c) - from);
+}
+
+size_t conv_class_floats(const struct conv_plan *c, const struct side side[2]) {
+    size_t taps = (size_t)(side[0].taps * side[1].taps) * c->t->lanes, floats = 0;
+    struct tile t = conv_tile(c, side);
+    if (c->depthwise) return conv_blocks(c) * taps;
+    for (size_t b = 0; b < conv_blocks(c); b += t.blocks) {
+        size_t blocks = tile_blocks(c, &t, b);
+        floats += blocks * conv_span(c, blocks) * taps;
+    }
+    return floats;
+}
+
+size_t conv_pack_floats(const struct conv_plan *c) {
+    size_t floats = 0;
+    struct side side[2];
+    for (size_t y = 0; y < c->classes[0]; y++)
+        for (size_t x = 0; x < c->classes[1]; x++)
+            if (conv_class(c, y, x, side)) floats += conv_class_floats(c, side);
+    return floats;
+}
+
+// What operand channel `in` counts for result channel `out`; 0 outside of its group.
+static float weight(const struct conv_plan *c, const float *w, size_t in, size_t out,
+                    size_t ky, size_t kx) {
+    if (out >= c->out->dim[0] || in / c->in_per != out / c->out_per) return 0;
+    size_t o = c->transposed ? in : out;
+    size_t i = c->transposed ? out % c->out_per : in % c->in_per;
+    return w[((o * c->w->dim[1] + i) * c->w->dim[2] + ky) * c->w->dim[3] + kx];
+}
+
+static float *pack_taps(const struct conv_plan *c, const struct side side[2],
+                        const float *w, size_t in, bool same, size_t out, size_t n,
+                        float *to) {
+    for (int64_t y = 0; y < side[0].taps; y++)
+        for (int64_t x = 0; x < side[1].taps; x++)
+            for (size_t i = 0; i < n; i++) {
+                size_t ky = (size_t)(side[0].k + y * side[0].k_step);
+                size_t kx = (size_t)(side[1].k + x * side[1].k_step);
+                *to++ = weight(c, w, same ? out + i : in, out + i, ky, kx);
+            }
+    return to;
+}
+
+static float *pack_class(const struct conv_plan *c, const struct side side[2],
+                         const float *w, float *to) {
+    struct tile t = conv_tile(c, side);
+    for (size_t b = 0; b < conv_blocks(c); b += t.blocks) {
+        size_t blocks = tile_blocks(c, &t, b), from = b * c->t->lanes;
+        size_t n = blocks * c->t->lanes;
+        if (c->depthwise) {
+            to = pack_taps(c, side, w, 0, true, from, n, to);
+            continue;
+        }
+        size_t first = conv_first(c, from, blocks);
+        for (size_t in = first; in < first + conv_span(c, blocks); in++)
+            to = pack_taps(c, side, w, in, false, from, n, to);
+    }
+    return to;
+}
+
+void conv_pack(const struct conv_plan *c, const float *w, float *out) {
+    struct side side[2];
+    for (size_t y = 0; y < c->classes[0]; y++)
+        for (size_t x = 0; x < c->classes[1]; x++)
+            if (conv_class(c, y, x, side)) out = pack_class(c, side, w, out);
+}
+
+// ---- matrices
+// --------------------------------------------------------------------------------
+
+size_t matmul_blocks(const struct target *t, size_t n) {
+    return size_min((n + t->lanes - 1) / t->lanes, 4);
+}
+
+// Groups of blocks, the last one perhaps smaller: [group][k][column of the group].
+size_t matmul_pack_floats(const struct target *t, size_t k, size_t n) {
+    return (n + t->lanes - 1) / t->lanes * t->lanes * k;
+}
+
+void matmul_pack(const struct target *t, size_t k, size_t n, bool transposed,
+                 const float *y, float *out) {
+    size_t group = matmul_blocks(t, n) * t->lanes;
+    size_t all = (n + t->lanes - 1) / t->lanes * t->lanes;
+    for (size_t from = 0; from < all; from += group)
+        for (size_t i = 0; i < k; i++)
+            for (size_t j = from; j < size_min(from + group, all); j++) {
+                float v = 0;
+                if (j < n) v = transposed ? y[j * k + i] : y[i * n + j];
+                *out++ = v;
+            }
+}

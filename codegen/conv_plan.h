@@ -1,0 +1,59 @@
+// How a convolution is cut up: shared by the code that packs weights and the code that
+// reads them.
+//
+// conv and conv_dx are one thing here. Per axis, result i of a class reads operand places
+// i * in_step + at + tap * at_step and is stored at out + i * out_step. A strided conv_dx
+// falls into one class a residue of its result's coordinates, each a small dense
+// convolution; conv is a single class.
+#ifndef DDG_CODEGEN_CONV_PLAN_H
+#define DDG_CODEGEN_CONV_PLAN_H
+
+#include "ir/build.h"
+#include "ir/kernel.h"
+
+struct side { // one axis of one class
+    int64_t taps;
+    int64_t at, at_step; // operand place of the first tap for result 0, and of the next
+    int64_t k, k_step;   // which kernel row (column) the first tap is, and the next
+    int64_t in_step;
+    int64_t out, out_step, outs;
+};
+
+struct tile { // sums kept in registers: blocks of channels times pixels of one line
+    size_t blocks, pixels;
+    bool row_live; // the weights of a whole kernel row are kept too
+};
+
+struct conv_plan {
+    const struct target *t;
+    const struct type *in, *out, *w;
+    bool transposed; // conv_dx
+    bool depthwise;  // each channel by itself: lanes are channels throughout
+    size_t groups, in_per, out_per; // channels of a group
+    size_t classes[2];
+    struct conv_attrs attrs;
+};
+
+struct conv_plan conv_plan_of(const struct target *t, const struct kfunc *kf,
+                              const struct kernel *k);
+// The class of residues (y, x); false: no result falls into it.
+bool conv_class(const struct conv_plan *c, size_t y, size_t x, struct side side[2]);
+struct tile conv_tile(const struct conv_plan *c, const struct side side[2]);
+size_t conv_blocks(const struct conv_plan *c); // of result channels
+// Operand channels that `blocks` blocks of results from channel `from` on depend on:
+// always conv_span of them, from conv_first.
+size_t conv_span(const struct conv_plan *c, size_t blocks);
+size_t conv_first(const struct conv_plan *c, size_t from, size_t blocks);
+// Floats of packed weights that a class takes.
+size_t conv_class_floats(const struct conv_plan *c, const struct side side[2]);
+size_t conv_pack_floats(const struct conv_plan *c);
+void conv_pack(const struct conv_plan *c, const float *w, float *out);
+
+// ---- matmul
+// --------------------------------------------------------------------------------
+size_t matmul_blocks(const struct target *t, size_t n); // of columns kept in registers
+size_t matmul_pack_floats(const struct target *t, size_t k, size_t n);
+void matmul_pack(const struct target *t, size_t k, size_t n, bool transposed,
+                 const float *y, float *out);
+
+#endif

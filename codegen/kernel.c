@@ -1,0 +1,175 @@
+// One kernel as one function: its buffers, its rows, and the right loop nest in each.
+#include "codegen/emit.h"
+
+#include <llvm-c/Analysis.h>
+
+// ---- rows
+// ----------------------------------------------------------------------------------
+
+static nid buffer_node(const struct kernel *k, size_t buffer) {
+    return buffer < k->nouts ? k->outs[buffer] : k->ins[buffer - k->nouts];
+}
+
+void emit_row(struct emit *e, LLVMValueRef row) {
+    const struct kernel *k = e->k;
+    for (size_t i = 0; i < k->nouts + k->nins; i++) {
+        nid n = buffer_node(k, i);
+        int64_t bytes = (int64_t)e->kf->places[n].layout.bytes;
+        e->row[i] = e->base[i];
+        if (!type_at(e->f, n)->rows) continue;
+        LLVMValueRef way = LLVMBuildMul(e->b, row, ll_i64(e, bytes), "");
+        e->row[i] = ll_at(e, e->i8, e->base[i], way);
+    }
+}
+
+struct view anchor_operand(struct emit *e) {
+    if (e->k->prologue != NID_NONE) return view_scratch(e);
+    return view_in(e, node_at(e->f, e->k->anchor)->in[0]);
+}
+
+struct point channel_point(struct emit *e, struct ix c, size_t channels, uint32_t rank) {
+    struct point p = {.rank = rank, .lanes = e->lanes};
+    p.at[0] = ix_ramp(e, c);
+    if (p.at[0].hi >= (int64_t)channels)
+        p.mask = LLVMBuildICmp(e->b, LLVMIntULT, ix_lanes(e, &p.at[0]),
+                               ll_isplat(e, (int64_t)channels, e->lanes), "");
+    return p;
+}
+
+// Everything is evaluated before the first store, so that what the points share is loaded
+// once.
+void emit_results(struct emit *e, const struct point *p, const LLVMValueRef *value,
+                  size_t n) {
+    const struct kernel *k = e->k;
+    LLVMValueRef v[4][LOOP_MAX_CARRIED];
+    size_t mark = memo_mark(e);
+    CHECK(n <= LOOP_MAX_CARRIED && k->nouts <= COUNT(v));
+    for (size_t i = 0; i < n; i++) {
+        memo_set(e, k->anchor, &p[i], value[i]);
+        for (size_t o = 0; o < k->nouts; o++) v[o][i] = emit_value(e, k->outs[o], &p[i]);
+    }
+    for (size_t o = 0; o < k->nouts; o++) {
+        struct view to = view_out(e, o);
+        for (size_t i = 0; i < n; i++) emit_store(e, &to, &p[i], v[o][i]);
+    }
+    memo_release(e, mark);
+}
+
+static void emit_anchor(struct emit *e) {
+    if (e->k->prologue != NID_NONE) {
+        struct view scratch = view_scratch(e);
+        emit_fill(e, &e->k->prologue, &scratch, 1);
+    }
+    emit_hoisted(e, e->k->outs, e->k->nouts);
+    switch (node_at(e->f, e->k->anchor)->op) {
+    case OP_CONV:
+    case OP_CONV_DX: emit_conv(e); return;
+    case OP_CONV_DW:
+    case OP_CONV_DW_SQNORM: emit_conv_dw(e); return;
+    default: BUG("%s is not an anchor", op_info(node_at(e->f, e->k->anchor)->op)->name);
+    }
+}
+
+static void emit_one_row(struct emit *e) {
+    const struct kernel *k = e->k;
+    struct view to[4];
+    CHECK(k->nouts <= COUNT(to));
+    for (size_t i = 0; i < k->nouts; i++) to[i] = view_out(e, i);
+    if (k->anchor != NID_NONE) emit_anchor(e);
+    else emit_fill(e, k->outs, to, k->nouts);
+    for (size_t i = 0; i < k->nouts; i++) emit_zero_border(e, &to[i]);
+}
+
+// ---- the function
+// --------------------------------------------------------------------------
+
+static void set_attribute(struct emit *e, const char *name, const char *value) {
+    LLVMAttributeRef a = LLVMCreateStringAttribute(e->ctx, name, (unsigned)strlen(name),
+                                                   value, (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
+}
+
+static void set_flag(struct emit *e, const char *name) {
+    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(e->ctx, kind, 0));
+}
+
+// Some processors are tuned to avoid their widest vectors; the kernels count on them.
+static void begin_function(struct emit *e, const char *symbol) {
+    LLVMTypeRef params[] = {e->ptr, e->i64};
+    LLVMTypeRef type =
+        LLVMFunctionType(LLVMVoidTypeInContext(e->ctx), params, COUNT(params), false);
+    e->fn = LLVMAddFunction(e->module, symbol, type);
+    char bits[24];
+    snprintf(bits, sizeof bits, "%zu", e->lanes * 32);
+    set_attribute(e, "prefer-vector-width", bits);
+    set_attribute(e, "min-legal-vector-width", bits);
+    set_flag(e, "nounwind");
+    LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, e->fn, ""));
+    const struct kernel *k = e->k;
+    size_t n = k->nouts + k->nins + (k->prologue != NID_NONE);
+    CHECK(n <= COUNT(e->base));
+    LLVMValueRef buffers = LLVMGetParam(e->fn, 0);
+    for (size_t i = 0; i < n; i++)
+        e->base[i] = ll_load(e, e->ptr, ll_at_const(e, e->ptr, buffers, (int64_t)i), 8);
+}
+
+static void emit_rows(struct emit *e) {
+    const struct kernel *k = e->k;
+    bool rows = type_at(e->f, k->outs[0])->rows;
+    LLVMValueRef n = rows ? LLVMGetParam(e->fn, 1) : ll_i64(e, 1);
+    struct loop l = loop_begin(e, ll_i64(e, 0), n, 1, NULL, 0);
+    emit_row(e, l.i);
+    emit_one_row(e);
+    loop_end(e, &l, NULL);
+}
+
+static void emit_body(struct emit *e) {
+    const struct kernel *k = e->k;
+    LLVMValueRef some =
+        LLVMBuildICmp(e->b, LLVMIntSGT, LLVMGetParam(e->fn, 1), ll_i64(e, 0), "");
+    LLVMBasicBlockRef after = if_begin(e, some);
+    if (k->prologue != NID_NONE) { // its border and spare lanes stay zero from row to row
+        struct view scratch = view_scratch(e);
+        if (k->scratch_layout.border || k->scratch_layout.kind == LAYOUT_BLOCKED)
+            emit_zero_row(e, &scratch);
+    }
+    bool matmul = k->anchor != NID_NONE && node_at(e->f, k->anchor)->op == OP_MATMUL;
+    if (matmul) emit_matmul(e);
+    else emit_rows(e);
+    if_end(e, after);
+    LLVMBuildRetVoid(e->b);
+}
+
+static void init_types(struct emit *e) {
+    e->i1 = LLVMInt1TypeInContext(e->ctx);
+    e->i8 = LLVMInt8TypeInContext(e->ctx);
+    e->i32 = LLVMInt32TypeInContext(e->ctx);
+    e->i64 = LLVMInt64TypeInContext(e->ctx);
+    e->f32 = LLVMFloatTypeInContext(e->ctx);
+    e->ptr = LLVMPointerTypeInContext(e->ctx, 0);
+}
+
+LLVMModuleRef kernel_emit(struct arena *arena, LLVMContextRef ctx, const struct target *t,
+                          const struct kfunc *kf, const struct kernel *k,
+                          const char *symbol) {
+    struct emit e = {.t = t,
+                     .kf = kf,
+                     .f = kf->f,
+                     .k = k,
+                     .arena = arena,
+                     .ctx = ctx,
+                     .module = LLVMModuleCreateWithNameInContext(symbol, ctx),
+                     .b = LLVMCreateBuilderInContext(ctx),
+                     .lanes = t->lanes};
+    init_types(&e);
+    begin_function(&e, symbol);
+    emit_body(&e);
+    LLVMDisposeBuilder(e.b);
+    char *why = NULL;
+    if (LLVMVerifyModule(e.module, LLVMReturnStatusAction, &why))
+        BUG("invalid code for %s: %s", symbol, why);
+    LLVMDisposeMessage(why);
+    return e.module;
+}

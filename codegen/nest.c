@@ -1,0 +1,254 @@
+// Loops over whole values: kernels without an anchor, and prologues.
+//
+// Blocked results go block by block and pixel by pixel, a vector of channels each.
+// Row-major ones run along their last axis, or along the row-major position when
+// everything they read is laid out the same way. Where the result itself is small and
+// what it reduces is large, results are taken one by one and the reduction is what runs
+// in vectors.
+#include "codegen/emit.h"
+
+// ---- which way a value lies
+// -----------------------------------------------------------------
+
+static int axis_under(struct emit *e, const struct node *n);
+
+// Found axes are kept one up, so that 0 says "not asked yet".
+enum { STORED_AXIS = 3 };
+
+int axis_of(struct emit *e, nid id) {
+    if (!e->axis) e->axis = NEW_N(e->arena, int8_t, e->f->nodes.n);
+    if (e->axis[id] == 0)
+        e->axis[id] = (int8_t)(axis_under(e, node_at(e->f, id)) + STORED_AXIS);
+    return e->axis[id] - STORED_AXIS;
+}
+
+static int axis_loaded(struct emit *e, nid id) {
+    const struct type *t = type_at(e->f, id);
+    if (type_count(t) <= 1) return AXIS_ANY;
+    if (e->kf->places[id].layout.kind == LAYOUT_BLOCKED) return 0;
+    int axis = (int)t->rank - 1;
+    while (t->dim[axis] == 1) axis--;
+    return axis;
+}
+
+// Reductions that want to run in vectors themselves win over any axis.
+static int axis_joined(int a, int b) {
+    if (a == AXIS_SCALAR || b == AXIS_SCALAR) return AXIS_SCALAR;
+    return a != AXIS_ANY ? a : b;
+}
+
+static int axis_elementwise(struct emit *e, const struct node *n) {
+    int axis = AXIS_ANY;
+    for (uint32_t i = 0; i < n->nin; i++) {
+        int in = axis_of(e, n->in[i]);
+        const struct type *t = type_at(e->f, n->in[i]);
+        if (in >= 0 && (t->rank != n->type.rank || t->dim[in] == 1)) in = AXIS_ANY;
+        axis = axis_joined(axis, in);
+    }
+    return axis;
+}
+
+static int axis_reduced(struct emit *e, const struct node *n) {
+    int in = axis_of(e, n->in[0]), out = in;
+    size_t count;
+    const int64_t *axes = attr_ints(n, "axes", &count);
+    if (type_count(&n->type) == 1) return AXIS_ANY; // computed once, before the loops
+    if (in < 0) return in;
+    for (size_t i = 0; i < count; i++) {
+        if (axes[i] == in) return AXIS_SCALAR;
+        if (axes[i] < in && !attr_int(n, "keep")) out--;
+    }
+    return out;
+}
+
+static int axis_transposed(struct emit *e, const struct node *n) {
+    int in = axis_of(e, n->in[0]);
+    const int64_t *perm = attr_ints(n, "perm", NULL);
+    for (uint32_t i = 0; i < n->type.rank; i++)
+        if (in >= 0 && perm[i] == in) return (int)i;
+    return in;
+}
+
+// Axes that a reshape leaves alone: the same size before it and after it.
+static int axis_reshaped(struct emit *e, const struct node *n) {
+    int in = axis_of(e, n->in[0]);
+    const struct type *a = type_at(e->f, n->in[0]), *b = &n->type;
+    if (in < 0) return in;
+    size_t before = 1, at = 1;
+    for (int i = 0; i < in; i++) before *= a->dim[i];
+    for (uint32_t i = 0; i < b->rank; at *= b->dim[i++])
+        if (at == before && b->dim[i] == a->dim[in] && b->dim[i] > 1) return (int)i;
+    return (uint32_t)in == a->rank - 1 && b->rank ? (int)b->rank - 1 : AXIS_ANY;
+}
+
+static int axis_under(struct emit *e, const struct node *n) {
+    nid id = (nid)(n - e->f->nodes.at);
+    int in;
+    if (reads_embedded(e->f, e->k, id)) return AXIS_ANY;
+    if (reads_loaded(e->f, e->k, id)) return axis_loaded(e, id);
+    switch (n->op) {
+    case OP_SUM:
+    case OP_AMAX: return axis_reduced(e, n);
+    case OP_ARGMAX: return AXIS_ANY;
+    case OP_TRANSPOSE: return axis_transposed(e, n);
+    case OP_RESHAPE: return axis_reshaped(e, n);
+    case OP_TAKE: in = axis_of(e, n->in[0]); return in > 0 ? in - 1 : AXIS_ANY;
+    default: break;
+    }
+    if (op_info(n->op)->flags & OPF_ELEMENTWISE) return axis_elementwise(e, n);
+    in = n->nin ? axis_of(e, n->in[0]) : AXIS_ANY;
+    return in >= (int)n->type.rank ? AXIS_ANY : in;
+}
+
+static bool flat_under(struct emit *e, nid id) {
+    const struct node *n = node_at(e->f, id);
+    if (reads_embedded(e->f, e->k, id) || type_count(&n->type) == 1) return true;
+    if (reads_loaded(e->f, e->k, id))
+        return e->kf->places[id].layout.kind == LAYOUT_PLANAR;
+    if (n->op == OP_RESHAPE) return flat_friendly(e, n->in[0]);
+    if (!(op_info(n->op)->flags & OPF_ELEMENTWISE)) return false;
+    for (uint32_t i = 0; i < n->nin; i++) {
+        const struct type *t = type_at(e->f, n->in[i]);
+        if (type_count(t) != 1 && !type_same_shape(t, &n->type)) return false;
+        if (!flat_friendly(e, n->in[i])) return false;
+    }
+    return true;
+}
+
+bool flat_friendly(struct emit *e, nid n) {
+    enum { YES = 1, NO = 2 };
+    if (!e->flat) e->flat = NEW_N(e->arena, int8_t, e->f->nodes.n);
+    if (e->flat[n] == 0) e->flat[n] = flat_under(e, n) ? YES : NO;
+    return e->flat[n] == YES;
+}
+
+// ---- loops
+// -----------------------------------------------------------------------------------
+
+struct fill {
+    struct emit *e;
+    const nid *nodes;
+    const struct view *to;
+    size_t n;
+    const struct type *t; // of all of them
+    struct point p;
+};
+
+static void store_here(struct fill *fill) {
+    struct emit *e = fill->e;
+    LLVMValueRef v[4];
+    CHECK(fill->n <= COUNT(v));
+    size_t mark = memo_mark(e);
+    for (size_t i = 0; i < fill->n; i++) v[i] = emit_value(e, fill->nodes[i], &fill->p);
+    for (size_t i = 0; i < fill->n; i++) emit_store(e, &fill->to[i], &fill->p, v[i]);
+    memo_release(e, mark);
+}
+
+static void fill_blocked(struct fill *fill) {
+    struct emit *e = fill->e;
+    struct ix c;
+    int64_t channels = (int64_t)fill->t->dim[0];
+    struct loop cl = loop_over(e, 0, channels, (int64_t)e->lanes, NULL, 0, &c);
+    fill->p.lanes = e->lanes;
+    fill->p.at[0] = ix_ramp(e, c);
+    if (channels % (int64_t)e->lanes != 0)
+        fill->p.mask = LLVMBuildICmp(e->b, LLVMIntULT, ix_lanes(e, &fill->p.at[0]),
+                                     ll_isplat(e, channels, e->lanes), "");
+    struct loop yl =
+        loop_over(e, 0, (int64_t)fill->t->dim[1], 1, NULL, 0, &fill->p.at[1]);
+    struct loop xl =
+        loop_over(e, 0, (int64_t)fill->t->dim[2], 1, NULL, 0, &fill->p.at[2]);
+    store_here(fill);
+    loop_end(e, &xl, NULL);
+    loop_end(e, &yl, NULL);
+    loop_end(e, &cl, NULL);
+}
+
+// Calls set(i) and stores, for vectors of indices that cover [0, n).
+static void along(struct fill *fill, int64_t n, void (*set)(struct fill *, struct ix)) {
+    struct emit *e = fill->e;
+    int64_t whole = n / (int64_t)e->lanes * (int64_t)e->lanes;
+    struct ix i;
+    fill->p.lanes = e->lanes;
+    if (whole) {
+        struct loop l = loop_over(e, 0, whole, (int64_t)e->lanes, NULL, 0, &i);
+        set(fill, ix_ramp(e, i));
+        store_here(fill);
+        loop_end(e, &l, NULL);
+    }
+    if (whole == n) return;
+    i = ix_ramp(e, ix_const(e, whole));
+    set(fill, i);
+    fill->p.mask =
+        LLVMBuildICmp(e->b, LLVMIntULT, ix_lanes(e, &i), ll_isplat(e, n, e->lanes), "");
+    store_here(fill);
+    fill->p.mask = NULL;
+}
+
+static void set_last(struct fill *fill, struct ix i) {
+    fill->p.at[fill->p.rank - 1] = i;
+}
+
+static void set_flat(struct fill *fill, struct ix i) {
+    fill->p.has_flat = true;
+    fill->p.flat = i;
+    point_unflat(fill->e, i, fill->t->dim, fill->p.rank, fill->p.at);
+}
+
+static void fill_last_axis(struct fill *fill) {
+    struct emit *e = fill->e;
+    struct loop l[TYPE_MAX_RANK];
+    uint32_t outer = fill->p.rank - 1;
+    for (uint32_t i = 0; i < outer; i++)
+        l[i] = loop_over(e, 0, (int64_t)fill->t->dim[i], 1, NULL, 0, &fill->p.at[i]);
+    along(fill, (int64_t)fill->t->dim[outer], set_last);
+    for (uint32_t i = outer; i-- > 0;) loop_end(e, &l[i], NULL);
+}
+
+// One place at a time; lanes past the channels of a blocked result are zeroed beforehand.
+static void fill_singly(struct fill *fill) {
+    struct emit *e = fill->e;
+    struct loop l[TYPE_MAX_RANK];
+    for (size_t i = 0; i < fill->n; i++)
+        if (fill->to[i].layout->kind == LAYOUT_BLOCKED) emit_zero_row(e, &fill->to[i]);
+    fill->p.lanes = 1;
+    for (uint32_t i = 0; i < fill->p.rank; i++)
+        l[i] = loop_over(e, 0, (int64_t)fill->t->dim[i], 1, NULL, 0, &fill->p.at[i]);
+    store_here(fill);
+    for (uint32_t i = fill->p.rank; i-- > 0;) loop_end(e, &l[i], NULL);
+}
+
+static bool all_flat(const struct fill *fill) {
+    bool flat = true;
+    for (size_t i = 0; i < fill->n; i++)
+        flat = flat && flat_friendly(fill->e, fill->nodes[i]) &&
+               fill->to[i].layout->border == 0;
+    return flat;
+}
+
+static bool any_blocked(const struct fill *fill) {
+    for (size_t i = 0; i < fill->n; i++)
+        if (fill->to[i].layout->kind == LAYOUT_BLOCKED) return true;
+    return false;
+}
+
+// Vectors across rows of the last axis pay when that is much shorter than a vector.
+static bool last_axis_is_short(const struct fill *fill) {
+    size_t last = fill->t->dim[fill->t->rank - 1];
+    bool border = false;
+    for (size_t i = 0; i < fill->n; i++) border |= fill->to[i].layout->border != 0;
+    return !border && last < fill->e->lanes / 2 && type_count(fill->t) > last;
+}
+
+void emit_fill(struct emit *e, const nid *nodes, const struct view *to, size_t n) {
+    struct fill fill = {e, nodes, to, n, to[0].type, {.rank = to[0].type->rank}};
+    int axis = AXIS_ANY;
+    if (type_count(fill.t) == 0) return;
+    emit_hoisted(e, nodes, n);
+    for (size_t i = 0; i < n; i++) axis = axis_joined(axis, axis_of(e, nodes[i]));
+    if (type_count(fill.t) == 1 || axis == AXIS_SCALAR) fill_singly(&fill);
+    else if (any_blocked(&fill)) fill_blocked(&fill);
+    else if (all_flat(&fill) || last_axis_is_short(&fill))
+        along(&fill, (int64_t)type_count(fill.t), set_flat);
+    else fill_last_axis(&fill);
+}
