@@ -1,0 +1,120 @@
+#!/bin/sh
+# Whole runs of the command: results that do not depend on the run, and input of every bad
+# kind: the right exit code, words that say what is wrong, nothing left behind.
+# usage: tests/e2e.sh DDG
+set -u
+ddg=$1
+here=$(cd "$(dirname "$0")" && pwd)
+images=$here/../examples/shapes/train
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+
+fail() {
+  echo "FAIL: $*"
+  failed=$((failed + 1))
+}
+# A run that must end with a code and say something; its words are in $work/said.
+expect() { # code, text, arguments ...
+  code=$1 text=$2
+  shift 2
+  "$ddg" "$@" >"$work/out" 2>"$work/said" </dev/null
+  got=$?
+  [ $got = "$code" ] || fail "ddg $*: exit code $got, not $code: $(cat "$work/said")"
+  grep -qF -- "$text" "$work/said" || fail "ddg $*: does not say '$text': $(cat "$work/said")"
+  if ls -a "$work" | grep -q 'ddg-'; then fail "ddg $*: left a temporary file"; fi
+}
+small() { # further arguments of a run that must fail with code 1, after the text
+  text=$1
+  shift
+  expect 1 "$text" run "$here/cases/run/small.ddg" -D to=never "$@"
+  [ ! -e never ] || fail "wrote a result after: $text"
+}
+same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
+
+# ---- results do not depend on the run ----
+for threads in 1 2 3; do
+  expect 0 "" run "$here/cases/run/small.ddg" -D to="t$threads" --threads $threads
+  expect 0 "" run "$here/cases/run/values.ddg" -D to="v$threads" --threads $threads
+done
+for threads in 2 3; do
+  same t1 t$threads
+  for v in v1.*; do same "$v" "v$threads${v#v1}"; done
+done
+[ "$(ls t1 | grep -c '^000')" = 10 ] || fail "not one folder a class"
+[ -f t1/00003/class00003_id00000.png ] || fail "no image of class 3"
+[ "$(wc -c <t1/labels.npy)" = 528 ] || fail "labels.npy is not f32 [10, 10]"
+grep -q '"file": "arrow/' t1/manifest.json || fail "the manifest does not name its sources"
+[ "$(wc -c <v1.exact.npy)" = 608 ] || fail "exact maps are not f32 [30, 2, 2]"
+[ "$(wc -c <v1.gradnorm.npy)" = 156 ] || fail "gradient norms are not f32 [7]"
+
+# ---- an older result is replaced, what somebody added to it stays ----
+echo mine >t2/notes.txt
+expect 0 "" run "$here/cases/run/small.ddg" -D to=t2 -D k=8
+[ -f t2/notes.txt ] || fail "a file of somebody else was deleted"
+[ -f t2/00003/class00003_id00001.png ] || fail "the older result is still there"
+mkdir full && echo mine >full/photo.txt
+expect 1 "full" run "$here/cases/run/small.ddg" -D to=full
+[ "$(ls full)" = photo.txt ] || fail "touched a folder that is not ours"
+
+# ---- data that is wrong ----
+small "nowhere" -D data=nowhere
+mkdir -p empty/cat empty/dog && cp "$images"/arrow/*0.jpg empty/cat/ 2>/dev/null
+cp "$images"/arrow/0001.* empty/cat/
+small "dog" -D data=empty
+cp -r "$images" few && find few/star -type f | sort | tail -n +3 | xargs rm
+small 'class' -D data=few
+grep -q '`star` has 2' said || fail "topk does not name the class and its rows: $(cat said)"
+mkdir -p two/a two/b && cp "$images"/arrow/0001.* two/a/ && cp "$images"/star/0001.* two/b/
+small "has 2" -D data=two
+cp -r "$images" cut
+jpeg=$(ls cut/heart/*.jpg | head -n 1)
+head -c 400 "$jpeg" >cut/x && mv cut/x "$jpeg"
+small "$(basename "$jpeg")" -D data=cut -D limit=30
+expect 0 "" run "$here/cases/run/small.ddg" -D data=cut -D limit=30 -D on_error=skip -D to=skipped
+grep -q "left out 1 file" out || fail "does not count what was left out"
+grep -q "$(basename "$jpeg")" out || fail "does not list what was left out"
+# A PNG whose header claims 50,000 x 50,000 pixels.
+png=cut/ring/0000.png
+printf '\211PNG\r\n\032\n\0\0\0\015IHDR\0\0\303\120\0\0\303\120\010\002\0\0\0\356\272\207\061' >$png
+cp "$(ls "$images"/heart/*.jpg | head -n 1)" "$jpeg"
+small "0000.png" -D data=cut
+
+# ---- models that are wrong ----
+small "nowhere.onnx" -D model=nowhere.onnx
+head -c 100000 "$here/../examples/shapes.onnx" >cut.onnx
+small "cut.onnx" -D model=cut.onnx
+echo "not a model" >text.onnx
+small "text.onnx" -D model=text.onnx
+
+# ---- places that cannot be written ----
+echo file >file
+expect 1 "file" run "$here/cases/run/small.ddg" -D to=file/result
+expect 1 "file" run "$here/cases/run/values.ddg" -D to=file/values
+# A disk that fills up, as a limit on file sizes: every write past it fails.
+(
+  trap '' XFSZ
+  ulimit -f 4
+  "$ddg" run "$here/cases/run/small.ddg" -D to=disk >/dev/null 2>"$work/said"
+  [ $? = 1 ] || exit 1
+) || fail "a full disk: $(cat said)"
+[ ! -e disk ] || fail "a full disk left a result"
+if ls -a | grep -q 'ddg-'; then fail "a full disk left a temporary file"; fi
+
+# ---- the command line ----
+expect 2 "unknown command" frobnicate
+expect 2 "wants a FILE" run
+expect 2 "--threads" run x.ddg --threads 0
+expect 2 "there is no stage" dump "$here/cases/run/small.ddg" --after nothing
+expect 1 "did you mean \`crop\`" ops corp
+expect 1 "limit" check "$here/cases/run/small.ddg" -D limt=3
+expect 0 "" --version
+expect 0 "" --help
+for stage in graph lower diff fold-norm sqnorm fuse layout memory llvm asm; do
+  expect 0 "" dump "$here/cases/run/small.ddg" --after $stage
+  [ -s out ] || fail "dump --after $stage is empty"
+done
+
+[ $failed = 0 ] && echo "all whole runs are as expected"
+exit $failed
