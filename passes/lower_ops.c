@@ -140,14 +140,18 @@ static size_t part_start(size_t size, size_t parts, size_t i) {
     return i * (size / parts) + size_min(i, rest); // remainders to the first
 }
 
+// Row `at` of a group (there is no axis for it when the group is one row), as h x w.
 static nid stitch_tile(struct fn *f, nid rows, size_t at, size_t h, size_t w) {
     const struct type *t = type_at(f->b.f, rows);
-    size_t dim[3] = {t->dim[1], t->dim[2], t->dim[3]};
-    int64_t starts[4] = {(int64_t)at, 0, 0, 0}, steps[4] = {1, 1, 1, 1};
-    int64_t sizes[4] = {1, (int64_t)dim[0], (int64_t)dim[1], (int64_t)dim[2]};
-    nid x = b_slice(&f->b, rows, starts, steps, sizes, 4);
-    x = b_reshape(&f->b, x, dim, 3);
-    return dim[1] == h && dim[2] == w ? x : resized(f, x, NID_NONE, h, w);
+    nid x = rows;
+    if (t->rank == 4) {
+        size_t dim[3] = {t->dim[1], t->dim[2], t->dim[3]};
+        int64_t starts[4] = {(int64_t)at, 0, 0, 0}, steps[4] = {1, 1, 1, 1};
+        int64_t sizes[4] = {1, (int64_t)dim[0], (int64_t)dim[1], (int64_t)dim[2]};
+        x = b_reshape(&f->b, b_slice(&f->b, rows, starts, steps, sizes, 4), dim, 3);
+    }
+    t = type_at(f->b.f, x);
+    return t->dim[1] == h && t->dim[2] == w ? x : resized(f, x, NID_NONE, h, w);
 }
 
 static nid join(struct fn *f, const nid *parts, size_t n, int64_t axis) {
@@ -157,7 +161,8 @@ static nid join(struct fn *f, const nid *parts, size_t n, int64_t axis) {
 
 static nid stitch_pixels(struct fn *f, const struct node *n) {
     size_t factor = (size_t)attr_int(n, "factor"), size = n->type.dim[1];
-    nid rows = input_of(f, n->in[0], FACET_PIXELS);
+    nid rows =
+        factor > 1 ? input_of(f, n->in[0], FACET_PIXELS) : part_pixels(f, n->in[0]);
     nid *down = NEW_N(f->l->arena, nid, factor),
         *across = NEW_N(f->l->arena, nid, factor);
     for (size_t i = 0; i < factor; i++) {
