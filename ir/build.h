@@ -15,6 +15,7 @@ struct builder {
     struct span span; // given to nodes made from here on
     const char *name; // the same; taken by the next node only
     bool fold;        // evaluate nodes whose operands are all constants, simplify; set at first
+    size_t fold_spent; // work and bytes that folding has taken so far; bounded
     uint32_t rowsets; // fresh ids for pipeline values
     uint32_t *table;  // hash-consing
     size_t table_cap, table_n;

@@ -158,6 +158,20 @@ static void folding_makes_no_large_values(void **state) {
     assert_int_equal(at(s, square)->op, OP_MATMUL);
 }
 
+// A file of many nodes that double a constant must not fill the memory, nor take for
+// ever.
+static void folding_has_a_budget(void **state) {
+    struct fixture *s = *state;
+    struct builder *b = &s->b;
+    float v[100] = {0};
+    nid x = f32s(b, v, 100);
+    b_unary(b, OP_EXP, x);
+    assert_true(b->fold_spent >= sizeof v);
+    b->fold_spent = ((size_t)2 << 30) - 100;
+    assert_int_equal(at(s, b_unary(b, OP_TANH, x))->op, OP_TANH);
+    assert_int_equal(at(s, b_unary(b, OP_TANH, b_f32(b, 0)))->op, OP_CONST);
+}
+
 // ---- simplification ------------------------------------------------------------------
 static void what_changes_nothing_is_left_out(void **state) {
     struct fixture *s = *state;
@@ -411,6 +425,7 @@ int main(void) {
         TEST(shape_arithmetic_folds),
         TEST(only_constants_fold),
         TEST(folding_makes_no_large_values),
+        TEST(folding_has_a_budget),
         TEST(what_changes_nothing_is_left_out),
         TEST(what_changes_something_stays),
         TEST(a_row_operand_makes_a_row_value),
