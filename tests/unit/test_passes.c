@@ -1,0 +1,208 @@
+// Passes on text: tests/data/passes/NAME.PASS.in is a tensor function; what the module
+// prints after that pass (and, from fuse on, the ones before it that it needs) stands in
+// NAME.PASS.out. DDG_UPDATE=1 writes the outputs anew, to be read before they are
+// committed.
+//
+// And on random functions: no pass changes what a function computes.
+#include "ir/eval.h"
+#include "ir/text.h"
+#include "passes/pass.h"
+
+#include "ir_random.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const struct target machine = {
+    .lanes = 16, .registers = 32, .fma = true, .l1 = 48 << 10, .l2 = 1 << 20};
+
+static const struct pass *find_pass(const char *name) {
+    for (const struct pass *p = passes; p->name; p++)
+        if (!strcmp(p->name, name)) return p;
+    return NULL;
+}
+
+static void run_pass(struct module *m, const struct pass *p) {
+    struct diags d;
+    struct text why = {.arena = m->arena};
+    diags_init(&d, m->arena);
+    if (!p->func(m, &m->funcs.at[0], &d))
+        fail_msg("%s: %s", p->name, d.list.at[0].message);
+    if (!ir_verify(m->funcs.at[0].f, FAMILY_TENSOR, &why))
+        fail_msg("%s: %s", p->name, why.at);
+}
+
+// The pass, after those that make what it needs.
+static void run_up_to(struct module *m, const char *name) {
+    const struct pass *fuse = find_pass("fuse"), *wanted = find_pass(name);
+    assert_non_null(wanted);
+    for (const struct pass *p = fuse; p < wanted; p++) run_pass(m, p);
+    run_pass(m, wanted);
+}
+
+static char *print(struct module *m) {
+    struct plan none = {0};
+    struct text t = {.arena = m->arena};
+    m->plan = &none;
+    module_print(m, &t);
+    return t.at;
+}
+
+static void write_file(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void one_case(struct arena *a, const char *file) {
+    size_t n;
+    char *in = arena_printf(a, TEST_DATA "/passes/%s", file);
+    char *out = arena_printf(a, "%.*s.out", (int)(strlen(in) - 3), in);
+    char *name = arena_printf(a, "%s", strchr(file, '.') + 1);
+    *strrchr(name, '.') = 0;
+    struct source src = {.path = file, .text = file_read(a, in, 1 << 20, &n), .n = n};
+    struct diags d;
+    diags_init(&d, a);
+    struct func *f = ir_parse(a, &src, &d);
+    if (!f) fail_msg("%s: %s", file, d.list.at[0].message);
+    struct module m = {.arena = a, .target = &machine};
+    VEC_PUSH(a, &m.funcs, (struct module_func){.f = f});
+    run_up_to(&m, name);
+    char *got = print(&m);
+    if (getenv("DDG_UPDATE")) write_file(out, got);
+    char *expected = file_read(a, out, 1 << 20, &n);
+    assert_non_null(expected);
+    if (strcmp(got, expected) != 0) fail_msg("%s gives\n%s", file, got);
+}
+
+static void text_cases(void **state) {
+    DIR *dir = opendir(TEST_DATA "/passes");
+    size_t cases = 0;
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir));) {
+        size_t n = strlen(e->d_name);
+        if (n < 4 || strcmp(e->d_name + n - 3, ".in") != 0) continue;
+        one_case(*state, e->d_name);
+        cases++;
+    }
+    closedir(dir);
+    assert_true(cases > 0);
+}
+
+// ---- random functions
+// ------------------------------------------------------------------
+static bool near_enough(float x, float y) {
+    return x == y || (isnan(x) && isnan(y)) || fabsf(x - y) <= 1e-4f * fmaxf(1, fabsf(x));
+}
+
+static void **evaluate(struct arena *a, const struct func *f, size_t rows,
+                       uint64_t seed) {
+    struct random r = {seed};
+    const void *args[8];
+    size_t inputs = 0;
+    for (nid v = 0; v < f->nodes.n; v++)
+        if (node_at(f, v)->op == OP_INPUT)
+            args[inputs++] = random_data(&r, a, type_at(f, v), rows);
+    void **outs = NEW_N(a, void *, f->outs.n);
+    for (size_t i = 0; i < f->outs.n; i++)
+        outs[i] = arena_alloc(a, rows, type_bytes(type_at(f, f->outs.at[i])));
+    assert_true(eval_func(f, rows, args, outs, NULL));
+    return outs;
+}
+
+static void values_stay(void **state) {
+    (void)state;
+    static const char *const names[] = {"diff", "fold-norm", "sqnorm"};
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct arena *a = arena_new();
+        struct func *f = random_func(a, seed, seed % 2);
+        void **before = evaluate(a, f, 3, seed);
+        struct module m = {.arena = a, .target = &machine};
+        VEC_PUSH(a, &m.funcs, (struct module_func){.f = f});
+        for (size_t i = 0; i < COUNT(names); i++) run_pass(&m, find_pass(names[i]));
+        void **after = evaluate(a, m.funcs.at[0].f, 3, seed);
+        for (size_t i = 0; i < f->outs.n; i++) {
+            const struct type *t = type_at(f, f->outs.at[i]);
+            size_t n = type_count(t) * (t->rows ? 3 : 1);
+            for (size_t k = 0; t->elem == ELEM_F32 && k < n; k++)
+                if (!near_enough(((float *)before[i])[k], ((float *)after[i])[k]))
+                    fail_msg("seed %llu, output %zu[%zu]: %g became %g",
+                             (unsigned long long)seed, i, k, ((float *)before[i])[k],
+                             ((float *)after[i])[k]);
+        }
+        arena_free(a);
+    }
+}
+
+// Blocks that are alive together never overlap, and everything lies in the arena.
+static void check_memory(const struct kfunc *k, uint64_t seed) {
+    size_t n = k->f->nodes.n, *last = calloc(n, sizeof *last);
+    assert_non_null(last);
+    for (size_t i = 0; i < k->kernels.n; i++)
+        for (size_t j = 0; j < k->kernels.at[i].nins; j++)
+            last[k->kernels.at[i].ins[j]] = i;
+    for (size_t i = 0; i < k->kernels.n; i++)
+        for (size_t j = 0; j < k->kernels.at[i].nouts; j++) {
+            nid v = k->kernels.at[i].outs[j];
+            const struct place *p = &k->places[v];
+            if (p->kind != PLACE_ARENA) continue;
+            size_t rows = type_at(k->f, v)->rows ? k->batch : 1;
+            assert_true(p->offset + rows * p->layout.bytes <= k->arena_bytes);
+            for (size_t o = 0; o < i; o++) // written while another is still to be read
+                for (size_t q = 0; q < k->kernels.at[o].nouts; q++) {
+                    nid w = k->kernels.at[o].outs[q];
+                    const struct place *at = &k->places[w];
+                    if (at->kind != PLACE_ARENA || last[w] < i) continue;
+                    size_t each = type_at(k->f, w)->rows ? k->batch : 1;
+                    bool apart = at->offset + each * at->layout.bytes <= p->offset ||
+                                 p->offset + rows * p->layout.bytes <= at->offset;
+                    if (!apart)
+                        fail_msg("seed %llu: %%%u overlaps %%%u",
+                                 (unsigned long long)seed, v, w);
+                }
+        }
+    free(last);
+}
+
+static void memory_is_not_shared(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct arena *a = arena_new();
+        struct module m = {.arena = a, .target = &machine};
+        struct func *f = random_func(a, seed, true);
+        bool computed = true; // an output that is an argument has no kernel
+        for (size_t i = 0; i < f->outs.n; i++) {
+            enum op op = node_at(f, f->outs.at[i])->op;
+            computed &= op != OP_INPUT && op != OP_CONST && op != OP_PARAM;
+            for (size_t j = 0; j < i; j++) computed &= f->outs.at[i] != f->outs.at[j];
+        }
+        VEC_PUSH(a, &m.funcs, (struct module_func){.f = f});
+        if (computed) {
+            run_up_to(&m, "memory");
+            check_memory(m.funcs.at[0].k, seed);
+        }
+        arena_free(a);
+    }
+}
+
+static int setup(void **state) {
+    return (*state = arena_new()) ? 0 : -1;
+}
+static int teardown(void **state) {
+    arena_free(*state);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_cases),
+        cmocka_unit_test(values_stay),
+        cmocka_unit_test(memory_is_not_shared),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
