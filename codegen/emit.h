@@ -61,6 +61,7 @@ struct table { // a constant list of indices in memory
 struct loop { // counts i from `from` by `step` below `to`; see loop_begin
     LLVMValueRef i;
     LLVMValueRef carried[LOOP_MAX_CARRIED]; // inside: this round's; after loop_end: final
+    LLVMValueRef phi[LOOP_MAX_CARRIED];     // what a round begins with
     size_t ncarried;
     LLVMValueRef to, step;
     LLVMBasicBlockRef body, before;

@@ -165,8 +165,8 @@ struct loop loop_begin(struct emit *e, LLVMValueRef from, LLVMValueRef to, int64
     l.i = LLVMBuildPhi(e->b, e->i64, "");
     LLVMAddIncoming(l.i, &from, &l.before, 1);
     for (size_t i = 0; i < n; i++) {
-        l.carried[i] = LLVMBuildPhi(e->b, LLVMTypeOf(carried[i]), "");
-        LLVMAddIncoming(l.carried[i], (LLVMValueRef *)&carried[i], &l.before, 1);
+        l.carried[i] = l.phi[i] = LLVMBuildPhi(e->b, LLVMTypeOf(carried[i]), "");
+        LLVMAddIncoming(l.phi[i], (LLVMValueRef *)&carried[i], &l.before, 1);
     }
     return l;
 }
@@ -181,7 +181,7 @@ void loop_end(struct emit *e, struct loop *l, const LLVMValueRef *next) {
         LLVMBuildCondBr(e->b, more, l->body, after);
         LLVMAddIncoming(l->i, &i, &last, 1);
         for (size_t k = 0; k < l->ncarried; k++)
-            LLVMAddIncoming(l->carried[k], (LLVMValueRef *)&next[k], &last, 1);
+            LLVMAddIncoming(l->phi[k], (LLVMValueRef *)&next[k], &last, 1);
         LLVMPositionBuilderAtEnd(e->b, after);
     }
     for (size_t k = 0; k < l->ncarried; k++) l->carried[k] = next[k];
