@@ -102,7 +102,8 @@ static bool list_batch(struct listing *l, const char *name) {
     char reason[256];
     struct stat st;
     size_t file;
-    if (!name_list_add(&l->reader->names, name, &file)) return reader_no_memory(l->o, l->d);
+    if (!name_list_add(&l->reader->names, name, &file))
+        return reader_no_memory(l->o, l->d);
     int fd =
         reader_open_file(l->reader->root, name, &st, (struct why){reason, sizeof reason});
     if (fd < 0) return diag_error(l->d, l->o->span, "%s: %s", name, reason);

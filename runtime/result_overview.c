@@ -8,8 +8,8 @@
 
 #include <math.h>
 
-#define TILE_LEAST     64 // pixels of a picture's shorter side, at least
-#define TILE_SHRINK    96 // a larger picture is shrunk as long as its side stays above this
+#define TILE_LEAST     64  // pixels of a picture's shorter side, at least
+#define TILE_SHRINK    96  // larger pictures are shrunk while their side stays above this
 #define TILE_MOST      512 // of the longer side, when small pictures are enlarged
 #define MARGIN         24
 #define GAP            6  // between pictures

@@ -49,7 +49,7 @@ bool diag_help(struct diags *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // 8) of a byte offset.
 void source_locate(const struct source *s, size_t at, size_t *line, size_t *column);
 // Prints all, in order, as
-//     file.ddg:3:9: error: unknown op `shap_patch`
+//     file.ddg:3:7: error: unknown op `shap_patch`
 //       3 | phi = shap_patch(teacher, train)
 //         |       ^~~~~~~~~~
 //         = help: did you mean `shap_patches`?
