@@ -1,6 +1,6 @@
 // ddg's speed on its heavy ops beside its peers', as a table or as JSON.
 //
-//     build/bench [--json] [--runs N] [--threads N] [MODEL.onnx IMAGES SHARED]
+//     build/ddg-bench [--json] [--runs N] [--threads N] [MODEL.onnx IMAGES SHARED]
 //
 // Each op is a one-line program over the images, compiled and run N times; the median of
 // the stage's own time counts. Programs and outputs live in a temporary folder.
@@ -26,8 +26,7 @@ struct measured {
     double compile_s;
 };
 
-// ---- programs
-// --------------------------------------------------------------------------
+// ---- programs -------------------------------------------------------------------------
 static bool write_program(const struct setup *s, const char *body, size_t limit,
                           char path[128]) {
     snprintf(path, 128, "%s/bench.ddg", s->folder);
@@ -80,8 +79,7 @@ static struct measured measure(const struct setup *s, const char *body, size_t l
     return m[s->runs / 2];
 }
 
-// ---- the table
-// -------------------------------------------------------------------------
+// ---- the table ------------------------------------------------------------------------
 struct row {
     const char *name, *unit, *peer;
     double ours, theirs;

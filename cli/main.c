@@ -41,8 +41,7 @@ static int driver_end(struct driver *v, bool ok) {
     return ok ? EXIT_DONE : EXIT_WRONG;
 }
 
-// ---- commands
-// --------------------------------------------------------------------------
+// ---- commands -------------------------------------------------------------------------
 static int command_check(const struct args *a, struct arena *arena) {
     struct driver v;
     driver_start(&v, arena, a);
@@ -140,8 +139,7 @@ static const struct command commands[] = {
     {"ops", "ops [NAME]", "the op reference", command_ops, false, ""},
 };
 
-// ---- command line
-// --------------------------------------------------------------------------
+// ---- command line ---------------------------------------------------------------------
 static void print_help(FILE *to) {
     fputs("ddg: a compiler for dataset distillation\n\n", to);
     for (size_t i = 0; i < COUNT(commands); i++)

@@ -22,7 +22,7 @@ enum op {
     OP_COUNT
 };
 
-// ---- attribute values ------------------------------------------------------------------
+// ---- attribute values -----------------------------------------------------------------
 enum value_kind { VAL_NONE, VAL_INT, VAL_FLOAT, VAL_BOOL, VAL_STRING, VAL_INTS, VAL_FLOATS };
 
 struct value {
@@ -55,7 +55,7 @@ static inline struct value val_floats(const double *v, size_t n) {
 }
 bool value_eq(const struct value *a, const struct value *b);
 
-// ---- the op table ------------------------------------------------------------------------
+// ---- the op table ---------------------------------------------------------------------
 enum family { FAMILY_PIPELINE, FAMILY_TENSOR };
 
 // Whether a result row depends on its own input row, on the rows of its class, or on all.
@@ -130,7 +130,7 @@ int op_attr(enum op op, const char *name, size_t n); // -1: none
 size_t op_operand_count(enum op op);
 size_t op_attr_count(enum op op);
 
-// ---- nodes and functions -----------------------------------------------------------------
+// ---- nodes and functions --------------------------------------------------------------
 struct node {
     enum op op;
     struct type type;

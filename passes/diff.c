@@ -62,8 +62,7 @@ static nid conv_like(struct diff *x, enum op op, nid p, nid q, const struct node
     return b_conv_dw(x->b, p, q, &c, size[0], size[1]);
 }
 
-// ---- rules: y is the node, g its gradient, n->in its operands
-// ------------------------------
+// ---- rules: y is the node, g its gradient, n->in its operands -------------------------
 static void vjp_neg(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     add_to(x, n->in[0], b_unary(x->b, OP_NEG, g));

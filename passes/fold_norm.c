@@ -55,7 +55,7 @@ static nid chain_bottom(const struct rewrite *r, nid v) {
 
 static void apply(const struct func *f, const struct node *n, nid below,
                   struct affine *a) {
-    bool single;
+    bool single = false;
     nid other = n->in[n->in[0] == below];
     const float *c = per_channel(f, other, a->channels, &single);
     for (size_t o = 0; o < a->channels; o++) {

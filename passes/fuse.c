@@ -62,8 +62,7 @@ static void store_required(struct fuse *s) {
     }
 }
 
-// ---- what had better be stored
-// ---------------------------------------------------------------
+// ---- what had better be stored --------------------------------------------------------
 static size_t op_cost(enum op op) {
     switch (op) {
     case OP_EXP:
@@ -119,8 +118,7 @@ static void store_worthwhile(struct fuse *s) {
     }
 }
 
-// ---- drawing chains into anchors
-// ---------------------------------------------------------------
+// ---- drawing chains into anchors ------------------------------------------------------
 static void mark_late(struct fuse *s, nid anchor) {
     for (nid v = 0; v < s->f->nodes.n; v++) {
         const struct node *n = fnode(s, v);
@@ -189,8 +187,7 @@ static void draw_in(struct fuse *s, struct kernel *k) {
     k->outs[0] = v;
 }
 
-// ---- kernels
-// -------------------------------------------------------------------------------
+// ---- kernels --------------------------------------------------------------------------
 static void add_input(struct kernel *k, nid v) {
     for (size_t i = 0; i < k->nins; i++)
         if (k->ins[i] == v) return;

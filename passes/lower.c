@@ -6,8 +6,7 @@ static const struct node *graph_node(const struct lower *l, nid v) {
     return node_at(l->graph, v);
 }
 
-// ---- rowsets
-// -------------------------------------------------------------------------------
+// ---- rowsets --------------------------------------------------------------------------
 uint32_t rowset_at(const struct lower *l, nid v) {
     return l->rowset_of[graph_node(l, v)->type.rowset];
 }
@@ -77,8 +76,7 @@ size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rows
     return mult;
 }
 
-// ---- slots
-// -----------------------------------------------------------------------------------
+// ---- slots ----------------------------------------------------------------------------
 static struct stage_build *stage_for(struct lower *l, uint32_t rowset) {
     if (!l->stages[rowset]) {
         struct stage_build *s = NEW(l->arena, struct stage_build);
@@ -177,8 +175,7 @@ uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet
     return slot;
 }
 
-// ---- functions
-// -------------------------------------------------------------------------------
+// ---- functions ------------------------------------------------------------------------
 struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
                     const char *part) {
     const struct node *n = graph_node(l, v);
@@ -238,8 +235,7 @@ void fn_finish(struct fn *f) {
     VEC_PUSH(l->arena, &f->s->steps, step);
 }
 
-// ---- what is wanted
-// --------------------------------------------------------------------------
+// ---- what is wanted -------------------------------------------------------------------
 static void sink_add(struct lower *l, struct stage_build *s, enum sink_role role,
                      uint32_t slot, uint32_t where) {
     struct plan_sink k = {.role = role, .slot = slot};

@@ -71,7 +71,7 @@ struct fn {
     VEC(nid) inputs;       // parallel to in
 };
 
-// ---- lower.c ----------------------------------------------------------------------------
+// ---- lower.c --------------------------------------------------------------------------
 uint32_t rowset_at(const struct lower *l, nid v);
 size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rowset);
 uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
@@ -93,7 +93,7 @@ nid fn_input(struct fn *f, uint32_t slot);
 uint32_t fn_output(struct fn *f, nid n); // its slot
 void fn_finish(struct fn *f);
 
-// ---- lower_ops.c ------------------------------------------------------------------------
+// ---- lower_ops.c ----------------------------------------------------------------------
 // Computes a value of the stage's multiplicity for it, in functions of its own.
 uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet facet);
 // shap_patches, in lower_shap.c.

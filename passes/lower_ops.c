@@ -15,8 +15,7 @@ static nid input_of(struct fn *f, nid v, enum facet facet) {
     return fn_input(f, slot_of(f->l, f->s, v, facet));
 }
 
-// ---- small parts
-// -------------------------------------------------------------------------
+// ---- small parts ----------------------------------------------------------------------
 nid part_i32s(struct fn *f, const int32_t *v, size_t n) {
     return b_const(&f->b, type_tensor(ELEM_I32, false, 1, &n), v);
 }
@@ -109,8 +108,7 @@ static nid part_loss(struct fn *f, const struct node *n, nid v, bool keep_params
                     part_pick(f, logits, cls));
 }
 
-// ---- images
-// ------------------------------------------------------------------------------
+// ---- images ---------------------------------------------------------------------------
 nid part_pixels(struct fn *f, nid v) {
     return expr(f, v, FACET_PIXELS);
 }
@@ -335,8 +333,7 @@ static nid relabel(struct fn *f, const struct node *n, nid v) {
     return b_unary(&f->b, OP_EXP, b_binary(&f->b, OP_SUB, z, part_log_sum_exp(f, z)));
 }
 
-// ---- dispatch
-// --------------------------------------------------------------------------------
+// ---- dispatch -------------------------------------------------------------------------
 static nid body(struct fn *f, nid v, enum facet facet) {
     const struct node *n = gnode(f, v);
     if (facet == FACET_PIXELS) return pixels(f, n, v);

@@ -56,7 +56,7 @@ struct plan_func {
     double flops; // floating-point operations of one row, as counted on the tensor function
 };
 
-// ---- rowsets ---------------------------------------------------------------------------
+// ---- rowsets --------------------------------------------------------------------------
 enum rowset_kind { ROWSET_READER, ROWSET_EXPAND, ROWSET_SELECT, ROWSET_GROUP };
 
 struct plan_rowset {
@@ -78,7 +78,7 @@ struct plan_rowset {
     struct span classes_span;
 };
 
-// ---- stages ----------------------------------------------------------------------------
+// ---- stages ---------------------------------------------------------------------------
 struct plan_column { // kept for every row of a rowset
     const char *name;
     uint32_t rowset;

@@ -29,7 +29,7 @@ uint32_t rowset_root(const struct rowsets *r, uint32_t which) {
     return which;
 }
 
-// ---- from row to row -------------------------------------------------------------------
+// ---- from row to row ------------------------------------------------------------------
 size_t rowset_mult(const struct rowsets *r, uint32_t which, uint32_t ancestor) {
     size_t mult = 1;
     for (; which != ancestor; which = spec(r, which)->parent)
@@ -87,7 +87,7 @@ bool rowset_key(const struct rowsets *r, uint32_t which, size_t row, root_key ro
     return true;
 }
 
-// ---- readers ---------------------------------------------------------------------------
+// ---- readers --------------------------------------------------------------------------
 struct probe { // finding rows that cannot be decoded
     const struct reader *reader;
     size_t size;
@@ -167,7 +167,7 @@ bool rowsets_open(struct rowsets *r, size_t threads, struct diags *d) {
     return d->errors == 0;
 }
 
-// ---- choosing rows -----------------------------------------------------------------------
+// ---- choosing rows --------------------------------------------------------------------
 struct ranked {
     float score;
     uint32_t row, cls;

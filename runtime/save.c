@@ -26,8 +26,7 @@ void saves_init(struct saves *s, struct arena *arena, const struct plan *plan,
     s->at = NEW_N(arena, struct save *, plan->nsaves);
 }
 
-// ---- before the run
-// ------------------------------------------------------------------------
+// ---- before the run -------------------------------------------------------------------
 static const char *const *class_names(const struct saves *s, uint32_t root, size_t *n) {
     const struct reader *r = s->rowsets->at[root].reader;
     *n = reader_classes(r);
@@ -79,8 +78,7 @@ bool saves_check(struct saves *s, struct diags *d) {
     return true;
 }
 
-// ---- during the run
-// --------------------------------------------------------------------------
+// ---- during the run -------------------------------------------------------------------
 bool save_begin(struct saves *s, size_t which, struct diags *d) {
     struct save *save = s->at[which];
     const struct plan_save *p = save->plan;
@@ -158,8 +156,7 @@ bool save_chunk(struct saves *s, size_t which, const struct save_chunk *c,
     return npy_write(save->npy, c->values, c->rows * save->row_bytes, d);
 }
 
-// ---- after the run
-// -----------------------------------------------------------------------------
+// ---- after the run --------------------------------------------------------------------
 bool saves_commit(struct saves *s, struct diags *d) {
     for (size_t i = 0; i < s->plan->nsaves; i++) {
         struct save *save = s->at[i];

@@ -44,8 +44,7 @@ struct worker {
     struct diags *d; // where errors of the chunk at hand go
 };
 
-// ---- leaves
-// -----------------------------------------------------------------------------
+// ---- leaves ---------------------------------------------------------------------------
 static void remember(struct worker *w, uint32_t rowset, size_t row, struct digest key) {
     size_t at = row % MEMO;
     w->memo[at].known = true;
@@ -171,8 +170,7 @@ static bool run_step(struct worker *w, const struct plan_step *step, size_t chun
     return true;
 }
 
-// ---- sinks
-// ------------------------------------------------------------------------------
+// ---- sinks ----------------------------------------------------------------------------
 static void keep_columns(struct worker *w, size_t first, size_t rows) {
     const struct stage_run *run = w->shared->run;
     for (size_t i = 0; i < run->stage->nsinks; i++) {
@@ -231,8 +229,7 @@ static bool save_in_turn(struct worker *w, size_t chunk, size_t first, size_t ro
     return true;
 }
 
-// ---- workers
-// ----------------------------------------------------------------------------
+// ---- workers --------------------------------------------------------------------------
 static bool run_chunk(struct worker *w, size_t chunk) {
     struct shared *s = w->shared;
     const struct plan_stage *stage = s->run->stage;

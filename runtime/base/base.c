@@ -44,7 +44,7 @@ size_t size_align(size_t v, size_t align) {
     return (v + align - 1) & ~(align - 1);
 }
 
-// ---- arenas ------------------------------------------------------------------------------
+// ---- arenas ---------------------------------------------------------------------------
 #define ARENA_ALIGN ((size_t)64)
 #define ARENA_BLOCK ((size_t)256 << 10)
 
@@ -170,7 +170,7 @@ void *vec_grow(struct arena *a, const void *old, size_t n, size_t *cap, size_t s
     return p;
 }
 
-// ---- text --------------------------------------------------------------------------------
+// ---- text -----------------------------------------------------------------------------
 void text_add_n(struct text *t, const char *s, size_t n) {
     if (t->cap - t->n <= n) {
         size_t cap = size_max(t->cap * 2, t->n + n + 64);
@@ -201,7 +201,7 @@ void text_add(struct text *t, const char *fmt, ...) {
     va_end(ap);
 }
 
-// ---- near misses -------------------------------------------------------------------------
+// ---- near misses ----------------------------------------------------------------------
 #define NEAR_MAX 48 // longer names are not compared
 
 static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb) {
@@ -238,7 +238,7 @@ const char *near_miss(const char *name, const char *(*get)(const void *, size_t)
     return best;
 }
 
-// ---- digests -----------------------------------------------------------------------------
+// ---- digests --------------------------------------------------------------------------
 struct digest digest_of(const void *data, size_t n) {
     XXH128_hash_t h = XXH3_128bits(data, n);
     return (struct digest){h.low64, h.high64};
@@ -254,7 +254,7 @@ void digest_hex(struct digest d, char out[DIGEST_HEX]) {
              (unsigned long long)d.lo);
 }
 
-// ---- files -------------------------------------------------------------------------------
+// ---- files ----------------------------------------------------------------------------
 char *path_beside(struct arena *a, const char *from, const char *path) {
     const char *slash = strrchr(from, '/');
     if (path[0] == '/' || !slash) return arena_strdup(a, path);

@@ -27,8 +27,7 @@ static nid constant(struct builder *b, uint64_t seed, size_t rank, const size_t 
     return b_const(b, t, v);
 }
 
-// ---- one body an op; x is [4,6,6] with values in 0.5 .. 1.5
-// ------------------------------
+// ---- one body an op; x is [4,6,6] with values in 0.5 .. 1.5 ---------------------------
 #define UNARY(name, OP)                                                                  \
     static nid name(struct builder *b, nid x) {                                          \
         return b_unary(b, OP, x);                                                        \

@@ -94,8 +94,7 @@ static void text_cases(void **state) {
     assert_true(cases > 0);
 }
 
-// ---- random functions
-// ------------------------------------------------------------------
+// ---- random functions -----------------------------------------------------------------
 static bool near_enough(float x, float y) {
     return x == y || (isnan(x) && isnan(y)) || fabsf(x - y) <= 1e-4f * fmaxf(1, fabsf(x));
 }
