@@ -25,10 +25,7 @@ static bool check_value(struct check *c, nid id, uint32_t above) {
     const struct node *n = node_at(c->f, id);
     const char *name = op_info(n->op)->name;
     if (id == c->k->anchor || reads_embedded(c->f, c->k, id)) return true;
-    if (reads_loaded(c->f, c->k, id)) {
-        CHECK(c->kf->places[id].layout.kind != LAYOUT_WEIGHT);
-        return true;
-    }
+    if (reads_loaded(c->f, c->k, id)) return true;
     if (c->depth[id] > above) return true;
     c->depth[id] = above + 1;
     if (above >= MAX_DEPTH)
@@ -51,7 +48,6 @@ static bool check_first(struct check *c, const struct node *anchor) {
         l = &k->scratch_layout;
         if (!check_value(c, k->prologue, 0)) return false;
     } else CHECK(reads_loaded(c->f, k, anchor->in[0]));
-    CHECK(l->kind != LAYOUT_WEIGHT);
     CHECK(l->border >= kernel_border(c->f, k->anchor));
     return true;
 }
@@ -59,7 +55,6 @@ static bool check_first(struct check *c, const struct node *anchor) {
 static bool check_anchor(struct check *c) {
     const struct kernel *k = c->k;
     const struct node *n = node_at(c->f, k->anchor), *second = node_at(c->f, n->in[1]);
-    const struct layout *l = &c->kf->places[n->in[1]].layout;
     if (!check_first(c, n)) return false;
     CHECK(kernel_buffer(k, n->in[1]) != NO_BUFFER);
     switch (n->op) {
@@ -69,11 +64,10 @@ static bool check_anchor(struct check *c) {
             return diag_error(c->d, n->span,
                               "`%s` needs constant weights, these are computed",
                               op_info(n->op)->name);
-        CHECK(l->kind == LAYOUT_WEIGHT);
         return true;
     case OP_CONV_DW:
-    case OP_CONV_DW_SQNORM: CHECK(l->kind == LAYOUT_BLOCKED); return true;
-    case OP_MATMUL: CHECK((l->kind == LAYOUT_WEIGHT) == is_constant(second)); return true;
+    case OP_CONV_DW_SQNORM:
+    case OP_MATMUL: return true;
     default: BUG("`%s` is not an anchor", op_info(n->op)->name);
     }
 }

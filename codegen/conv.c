@@ -30,8 +30,7 @@ struct tile_at {                 // one tile of results
     size_t blocks, pixels;
 };
 
-// ---- one kernel row
-// --------------------------------------------------------------------------
+// ---- one kernel row -------------------------------------------------------------------
 
 static int64_t tap_column(const struct conv *c, int64_t tap) {
     return tap * c->side[1].at_step - c->low;
@@ -125,8 +124,7 @@ static void kernel_rows(struct conv *c, const struct tile_at *t, LLVMValueRef x,
     memcpy(sums, l.carried, n * sizeof *sums);
 }
 
-// ---- all operand channels
-// --------------------------------------------------------------------
+// ---- all operand channels -------------------------------------------------------------
 
 // Where channel c of the operand begins, from the row's first element.
 static LLVMValueRef channel_place(struct conv *c, LLVMValueRef channel) {
@@ -216,8 +214,7 @@ static void emit_tile(struct conv *c, const struct tile_at *t) {
     store_tile(c, t, sums);
 }
 
-// ---- all tiles of a class
-// --------------------------------------------------------------------
+// ---- all tiles of a class -------------------------------------------------------------
 
 static void emit_line(struct conv *c, struct tile_at *t) {
     struct emit *e = c->e;

@@ -43,8 +43,7 @@ static size_t sums_of(const struct dw_at *t) {
     return t->blocks * t->channels * t->rows * t->columns;
 }
 
-// ---- the tile's size
-// -------------------------------------------------------------------------
+// ---- the tile's size ------------------------------------------------------------------
 
 // Distinct operand columns that `pixels` pixels and `columns` taps read.
 static size_t distinct(const struct dw *w, size_t pixels, size_t columns) {
@@ -119,8 +118,7 @@ static struct dw_tile dw_tile_of(const struct dw *w) {
     return best;
 }
 
-// ---- pixels
-// ----------------------------------------------------------------------------------
+// ---- pixels ---------------------------------------------------------------------------
 
 // Where the first channels of a stored value lie, from the row's start.
 static struct ix channel_start(struct emit *e, const struct view *v, struct ix c) {
@@ -153,6 +151,13 @@ static void find_tile(struct dw *w, struct dw_at *t) {
 static LLVMValueRef load_d(struct dw *w, const struct dw_at *t, size_t block,
                            size_t right) {
     struct emit *e = w->e;
+    if (w->d.layout->kind == LAYOUT_PLANAR) {
+        struct ix out = ix_shift(e, t->out, (int64_t)(block * e->lanes));
+        struct point p = channel_point(e, out, w->outs, 3);
+        p.at[1] = t->y;
+        p.at[2] = ix_shift(e, t->left, (int64_t)right);
+        return emit_load(e, &w->d, &p);
+    }
     int64_t plane = (int64_t)layout_plane(e, w->d.layout, w->d.type);
     int64_t pitch = (int64_t)layout_pitch_x(e, w->d.layout);
     struct ix way =
@@ -245,8 +250,7 @@ static void sum_pixels(struct dw *w, struct dw_at *t, LLVMValueRef *sums) {
     memcpy(sums, lines.carried, n * sizeof *sums);
 }
 
-// ---- what becomes of a tile
-// ------------------------------------------------------------------
+// ---- what becomes of a tile -----------------------------------------------------------
 
 // In four chains, which do not wait for each other.
 static void add_squares(struct dw *w, const LLVMValueRef *sums, size_t n) {
@@ -288,8 +292,7 @@ static void emit_sums(struct dw *w, struct dw_at *t) {
     else store_sums(w, t, sums);
 }
 
-// ---- all tiles
-// -------------------------------------------------------------------------------
+// ---- all tiles ------------------------------------------------------------------------
 
 // Each of these goes over one dimension: loops of whole tiles, then what is left.
 typedef void (*level_fn)(struct dw *w, struct dw_at *t);

@@ -2,8 +2,7 @@
 // matrices.
 #include "codegen/conv_plan.h"
 
-// ---- the shape of the problem
-// ----------------------------------------------------------------
+// ---- the shape of the problem ---------------------------------------------------------
 
 // Operand k->anchor reads first, in its place or in scratch.
 static enum layout_kind first_layout(const struct kfunc *kf, const struct kernel *k) {
@@ -75,8 +74,7 @@ size_t conv_blocks(const struct conv_plan *c) {
     return (c->out->dim[0] + c->t->lanes - 1) / c->t->lanes;
 }
 
-// ---- tiles
-// -----------------------------------------------------------------------------------
+// ---- tiles ----------------------------------------------------------------------------
 
 // Distinct operand columns that a line of `pixels` results reads.
 static size_t columns(const struct side *x, size_t pixels) {
@@ -148,8 +146,7 @@ struct tile conv_tile(const struct conv_plan *c, const struct side side[2]) {
     return best;
 }
 
-// ---- packed weights
-// --------------------------------------------------------------------------
+// ---- packed weights -------------------------------------------------------------------
 
 // The most operand channels any tile needs: all of the groups its results touch.
 size_t conv_span(const struct conv_plan *c, size_t blocks) {
@@ -239,8 +236,7 @@ void conv_pack(const struct conv_plan *c, const float *w, float *out) {
             if (conv_class(c, y, x, side)) out = pack_class(c, side, w, out);
 }
 
-// ---- matrices
-// --------------------------------------------------------------------------------
+// ---- matrices -------------------------------------------------------------------------
 
 size_t matmul_blocks(const struct target *t, size_t n) {
     return size_min((n + t->lanes - 1) / t->lanes, 4);

@@ -4,8 +4,7 @@
 
 #include <math.h>
 
-// ---- values already known
-// ------------------------------------------------------------------
+// ---- values already known -------------------------------------------------------------
 
 size_t memo_mark(const struct emit *e) {
     return e->memo.n;
@@ -16,7 +15,7 @@ void memo_release(struct emit *e, size_t mark) {
     e->memo.n = mark;
 }
 
-void memo_set(struct emit *e, nid n, const struct point *p, LLVMValueRef value) {
+static void memo_set(struct emit *e, nid n, const struct point *p, LLVMValueRef value) {
     VEC_PUSH(e->arena, &e->memo, (struct memo){n, *p, value});
 }
 
@@ -28,8 +27,7 @@ static LLVMValueRef memo_get(const struct emit *e, nid n, const struct point *p)
     return NULL;
 }
 
-// ---- elementwise
-// ---------------------------------------------------------------------------
+// ---- elementwise ----------------------------------------------------------------------
 
 struct point operand_point(struct emit *e, const struct point *p, const struct type *t,
                            const struct type *in) {
@@ -92,7 +90,7 @@ static LLVMValueRef value_binary(struct emit *e, const struct node *n,
     case OP_ADD: return real ? LLVMBuildFAdd(b, x, y, "") : LLVMBuildAdd(b, x, y, "");
     case OP_SUB: return real ? LLVMBuildFSub(b, x, y, "") : LLVMBuildSub(b, x, y, "");
     case OP_MUL: return real ? LLVMBuildFMul(b, x, y, "") : LLVMBuildMul(b, x, y, "");
-    case OP_DIV: return real ? LLVMBuildFDiv(b, x, y, "") : floor_div(e, x, y, p->lanes);
+    case OP_DIV: return real ? ll_div(e, x, y, p->mask) : floor_div(e, x, y, p->lanes);
     case OP_MAX:
         return LLVMBuildSelect(b, compare(e, real, LLVMRealOGT, LLVMIntSGT, x, y), x, y,
                                "");
@@ -113,7 +111,7 @@ static LLVMValueRef as_number(struct emit *e, const struct node *n, LLVMValueRef
 }
 
 static LLVMValueRef value_equal(struct emit *e, const struct node *n,
-                             const struct point *p) {
+                                const struct point *p) {
     bool real = n->type.elem == ELEM_F32;
     LLVMValueRef x = operand(e, n, 0, p), y = operand(e, n, 1, p);
     return as_number(e, n, compare(e, real, LLVMRealOEQ, LLVMIntEQ, x, y), p->lanes);
@@ -162,8 +160,7 @@ static LLVMValueRef value_cast(struct emit *e, const struct node *n,
     return byte ? LLVMBuildZExt(e->b, x, type, "") : LLVMBuildSExt(e->b, x, type, "");
 }
 
-// ---- all ops
-// ---------------------------------------------------------------------------------
+// ---- all ops --------------------------------------------------------------------------
 
 value_fn value_emitter(enum op op) {
     static const value_fn FUNCTIONS[OP_COUNT] = {
@@ -235,20 +232,29 @@ static LLVMValueRef value_here(struct emit *e, nid id, const struct point *p) {
     return v;
 }
 
-LLVMValueRef emit_value(struct emit *e, nid n, const struct point *p) {
-    const struct type *t = type_at(e->f, n);
+// p with the only index there is along axes of one element, and one lane if that is all.
+static struct point normal_point(struct emit *e, const struct point *p,
+                                 const struct type *t) {
     struct point q = *p;
     CHECK(q.rank == t->rank);
     for (uint32_t i = 0; i < q.rank; i++)
         if (t->dim[i] == 1) q.at[i] = ix_const(e, 0);
-    if (q.lanes == 1) return value_here(e, n, &q);
-    point_drop_lanes(&q);
-    return q.lanes > 1 ? value_here(e, n, &q)
-                       : ll_splat(e, value_here(e, n, &q), p->lanes);
+    if (q.lanes > 1) point_drop_lanes(&q);
+    return q;
 }
 
-// ---- what is computed once a row
-// -----------------------------------------------------------
+LLVMValueRef emit_value(struct emit *e, nid n, const struct point *p) {
+    struct point q = normal_point(e, p, type_at(e->f, n));
+    LLVMValueRef v = value_here(e, n, &q);
+    return q.lanes < p->lanes ? ll_splat(e, v, p->lanes) : v;
+}
+
+void set_value(struct emit *e, nid n, const struct point *p, LLVMValueRef value) {
+    struct point q = normal_point(e, p, type_at(e->f, n));
+    memo_set(e, n, &q, q.lanes < p->lanes ? ll_lane(e, value, 0) : value);
+}
+
+// ---- what is computed once a row ------------------------------------------------------
 
 struct hoist {
     struct emit *e;

@@ -28,15 +28,14 @@ struct codegen {
     LLVMOrcLLJITRef jit;
 };
 
-// ---- making and dropping
-// ---------------------------------------------------------------------
+// ---- making and dropping --------------------------------------------------------------
 
 static LLVMTargetMachineRef machine_new(const struct target *t, char **why) {
     LLVMTargetRef target;
     if (LLVMGetTargetFromTriple(t->triple, &target, why)) return NULL;
     return LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
                                    LLVMCodeGenLevelDefault, LLVMRelocPIC,
-                                   LLVMCodeModelJITDefault);
+                                   LLVMCodeModelSmall);
 }
 
 static bool orc_failed(LLVMErrorRef error, const char *what, struct diags *d) {
@@ -95,8 +94,7 @@ void codegen_free(struct codegen *cg) {
     arena_free(cg->arena);
 }
 
-// ---- kernels
-// -----------------------------------------------------------------------------------
+// ---- kernels --------------------------------------------------------------------------
 
 static const char *find(const struct codegen *cg, const char *symbol) {
     for (size_t i = 0; i < cg->entries.n; i++)
@@ -130,8 +128,7 @@ const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
     return symbol;
 }
 
-// ---- compiling
-// ---------------------------------------------------------------------------------
+// ---- compiling ------------------------------------------------------------------------
 
 struct crew {
     struct codegen *cg;
@@ -211,8 +208,7 @@ kernel_fn codegen_address(struct codegen *cg, const char *symbol, struct diags *
     return (kernel_fn)(uintptr_t)address;
 }
 
-// ---- text
-// --------------------------------------------------------------------------------------
+// ---- text -----------------------------------------------------------------------------
 
 static bool add_asm(struct codegen *cg, LLVMTargetMachineRef machine,
                     const struct entry *e, struct text *out, struct diags *d) {

@@ -3,8 +3,7 @@
 
 #include <llvm-c/Analysis.h>
 
-// ---- rows
-// ----------------------------------------------------------------------------------
+// ---- rows -----------------------------------------------------------------------------
 
 static nid buffer_node(const struct kernel *k, size_t buffer) {
     return buffer < k->nouts ? k->outs[buffer] : k->ins[buffer - k->nouts];
@@ -45,7 +44,7 @@ void emit_results(struct emit *e, const struct point *p, const LLVMValueRef *val
     size_t mark = memo_mark(e);
     CHECK(n <= LOOP_MAX_CARRIED && k->nouts <= COUNT(v));
     for (size_t i = 0; i < n; i++) {
-        memo_set(e, k->anchor, &p[i], value[i]);
+        set_value(e, k->anchor, &p[i], value[i]);
         for (size_t o = 0; o < k->nouts; o++) v[o][i] = emit_value(e, k->outs[o], &p[i]);
     }
     for (size_t o = 0; o < k->nouts; o++) {
@@ -80,8 +79,7 @@ static void emit_one_row(struct emit *e) {
     for (size_t i = 0; i < k->nouts; i++) emit_zero_border(e, &to[i]);
 }
 
-// ---- the function
-// --------------------------------------------------------------------------
+// ---- the function ---------------------------------------------------------------------
 
 static void set_attribute(struct emit *e, const char *name, const char *value) {
     LLVMAttributeRef a = LLVMCreateStringAttribute(e->ctx, name, (unsigned)strlen(name),

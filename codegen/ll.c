@@ -77,6 +77,14 @@ LLVMValueRef ll_mul_add(struct emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValu
     return ll_call(e, "llvm.fma", &type, 1, (LLVMValueRef[]){a, b, c}, 3);
 }
 
+// Lanes that are masked off divide by one: SelectionDAG takes 0 / 0 in lanes it knows to be
+// zero for zero, and then drops the selection that would have made it so.
+LLVMValueRef ll_div(struct emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef mask) {
+    LLVMValueRef one = ll_fsplat(e, 1, e->lanes);
+    if (mask) y = LLVMBuildSelect(e->b, mask, y, one, "");
+    return LLVMBuildFDiv(e->b, x, y, "");
+}
+
 static LLVMValueRef pick(struct emit *e, LLVMIntPredicate p, LLVMValueRef a,
                          LLVMValueRef b) {
     return LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, p, a, b, ""), a, b, "");
@@ -136,8 +144,7 @@ bool ll_const(LLVMValueRef v, int64_t *out) {
     return true;
 }
 
-// ---- loops
-// -----------------------------------------------------------------------------
+// ---- loops ----------------------------------------------------------------------------
 
 static bool runs_once(LLVMValueRef from, LLVMValueRef to, int64_t step) {
     int64_t lo, hi;

@@ -111,8 +111,7 @@ static void over_columns(struct matmul *mm, struct matmul_at *t,
     }
 }
 
-// ---- rows of one matrix
-// ------------------------------------------------------------------------
+// ---- rows of one matrix ---------------------------------------------------------------
 
 static void matrix_tile(struct matmul *mm, struct matmul_at *t) {
     LLVMValueRef sums[TILE_SUMS];
@@ -159,8 +158,7 @@ static void each_matrix(struct matmul *mm) {
     loop_end(e, &l, NULL);
 }
 
-// ---- single rows of a batch
-// ----------------------------------------------------------------------
+// ---- single rows of a batch -----------------------------------------------------------
 
 struct batch {
     struct matmul mm;   // first: over_columns hands it on
@@ -222,7 +220,7 @@ void emit_matmul(struct emit *e) {
                         .m = n->type.dim[0],
                         .cols = n->type.dim[1]};
     mm.k = x->dim[mm.tx ? 0 : 1];
-    mm.packed = e->kf->places[n->in[1]].layout.kind == LAYOUT_WEIGHT;
+    mm.packed = codegen_wants_packed(e->t, e->kf, e->k, n->in[1]);
     mm.blocks = matmul_blocks(e->t, mm.cols);
     mm.rows = e->t->registers >= 32 ? TILE_SUMS / mm.blocks : 8 / mm.blocks;
     if (type_count(&n->type) == 0) return;

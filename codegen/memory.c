@@ -6,8 +6,7 @@
 // vectors shuffled together when they start at a known lane of one.
 #include "codegen/emit.h"
 
-// ---- views
-// -----------------------------------------------------------------------------
+// ---- views ----------------------------------------------------------------------------
 
 static struct view view_at(struct emit *e, size_t buffer, nid n) {
     enum op op = node_at(e->f, n)->op;
@@ -17,10 +16,14 @@ static struct view view_at(struct emit *e, size_t buffer, nid n) {
                          .constant = op == OP_CONST || op == OP_PARAM};
 }
 
+// A constant lies packed only for the anchor that wants it so; to others it is dense.
 struct view view_in(struct emit *e, nid n) {
+    static const struct layout DENSE = {.kind = LAYOUT_PLANAR};
     size_t buffer = kernel_buffer(e->k, n);
     CHECK(buffer != NO_BUFFER);
-    return view_at(e, buffer, n);
+    struct view v = view_at(e, buffer, n);
+    if (v.constant && !codegen_wants_packed(e->t, e->kf, e->k, n)) v.layout = &DENSE;
+    return v;
 }
 
 struct view view_out(struct emit *e, size_t out) {
@@ -50,8 +53,7 @@ size_t layout_plane(const struct emit *e, const struct layout *l, const struct t
     return (t->dim[1] + 2 * l->border) * layout_pitch_y(e, l, t);
 }
 
-// ---- positions
-// -------------------------------------------------------------------------
+// ---- positions ------------------------------------------------------------------------
 
 // Where pixel (p.at[1], p.at[2]) lies in its plane.
 static struct ix pixel(struct emit *e, const struct view *v, const struct point *p) {
@@ -105,8 +107,7 @@ static struct ix block_position(struct emit *e, const struct view *v,
     return ix_ramp(e, at);
 }
 
-// ---- loads
-// -----------------------------------------------------------------------------
+// ---- loads ----------------------------------------------------------------------------
 
 // Bytes and keys: no gather instruction exists, and LLVM would branch in every lane.
 static LLVMValueRef gather_singly(struct emit *e, LLVMTypeRef elem, LLVMValueRef base,
@@ -194,8 +195,7 @@ LLVMValueRef emit_load(struct emit *e, const struct view *v, const struct point 
     return load_at(e, v, planar_position(e, v, p), p->mask, p->lanes, false);
 }
 
-// ---- stores
-// ----------------------------------------------------------------------------
+// ---- stores ---------------------------------------------------------------------------
 
 static void scatter(struct emit *e, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef at,
                     LLVMValueRef mask, LLVMValueRef value, size_t align) {
@@ -254,8 +254,7 @@ void emit_store(struct emit *e, const struct view *v, const struct point *p,
     else store_at(e, v, planar_position(e, v, p), p->mask, p->lanes, value, false);
 }
 
-// ---- zeros
-// -----------------------------------------------------------------------------
+// ---- zeros ----------------------------------------------------------------------------
 
 // `n` vectors of zero from element `at` on.
 static void zero_run(struct emit *e, LLVMValueRef at, size_t n) {
@@ -300,8 +299,7 @@ void emit_zero_row(struct emit *e, const struct view *v) {
     zero_run(e, v->row, v->layout->bytes / (4 * e->lanes));
 }
 
-// ---- constant tables
-// -------------------------------------------------------------------
+// ---- constant tables ------------------------------------------------------------------
 
 // Followed by as many zeros as lanes, so that a vector may be read from any entry.
 static LLVMValueRef table_global(struct emit *e, const int64_t *v, size_t n) {

@@ -7,8 +7,7 @@
 // in vectors.
 #include "codegen/emit.h"
 
-// ---- which way a value lies
-// -----------------------------------------------------------------
+// ---- which way a value lies -----------------------------------------------------------
 
 static int axis_under(struct emit *e, const struct node *n);
 
@@ -25,7 +24,7 @@ int axis_of(struct emit *e, nid id) {
 static int axis_loaded(struct emit *e, nid id) {
     const struct type *t = type_at(e->f, id);
     if (type_count(t) <= 1) return AXIS_ANY;
-    if (e->kf->places[id].layout.kind == LAYOUT_BLOCKED) return 0;
+    if (view_in(e, id).layout->kind == LAYOUT_BLOCKED) return 0;
     int axis = (int)t->rank - 1;
     while (t->dim[axis] == 1) axis--;
     return axis;
@@ -103,8 +102,7 @@ static int axis_under(struct emit *e, const struct node *n) {
 static bool flat_under(struct emit *e, nid id) {
     const struct node *n = node_at(e->f, id);
     if (reads_embedded(e->f, e->k, id) || type_count(&n->type) == 1) return true;
-    if (reads_loaded(e->f, e->k, id))
-        return e->kf->places[id].layout.kind == LAYOUT_PLANAR;
+    if (reads_loaded(e->f, e->k, id)) return view_in(e, id).layout->kind == LAYOUT_PLANAR;
     if (n->op == OP_RESHAPE) return flat_friendly(e, n->in[0]);
     if (!(op_info(n->op)->flags & OPF_ELEMENTWISE)) return false;
     for (uint32_t i = 0; i < n->nin; i++) {
@@ -122,8 +120,7 @@ bool flat_friendly(struct emit *e, nid n) {
     return e->flat[n] == YES;
 }
 
-// ---- loops
-// -----------------------------------------------------------------------------------
+// ---- loops ----------------------------------------------------------------------------
 
 struct fill {
     struct emit *e;

@@ -35,8 +35,7 @@ static struct pool pool_of(struct emit *e, const struct node *n, const struct po
     return pool;
 }
 
-// ---- loops over offsets
-// --------------------------------------------------------------------
+// ---- loops over offsets ---------------------------------------------------------------
 
 typedef LLVMValueRef (*offset_fn)(void *ctx, struct ix y, struct ix x, LLVMValueRef acc);
 
@@ -62,8 +61,7 @@ static LLVMValueRef over_offsets(struct emit *e, const int64_t n[2], offset_fn f
     return rows.carried[0];
 }
 
-// ---- windows
-// -------------------------------------------------------------------------------
+// ---- windows --------------------------------------------------------------------------
 
 // Element (y, x) of the window of p, brought inside the image.
 static struct point tap_point(struct pool *pool, const struct point *window, struct ix y,
@@ -148,11 +146,10 @@ LLVMValueRef value_avgpool(struct emit *e, const struct node *n, const struct po
     struct pool pool = pool_of(e, n, p, type_at(e->f, n->in[0]), &n->type);
     LLVMValueRef zero = ll_fsplat(e, 0, p->lanes);
     LLVMValueRef sum = over_offsets(e, pool.kernel, sum_tap, &pool, zero);
-    return LLVMBuildFDiv(e->b, sum, mean_count(&pool, p), "");
+    return ll_div(e, sum, mean_count(&pool, p), p->mask);
 }
 
-// ---- windows that an element lies in
-// -------------------------------------------------------
+// ---- windows that an element lies in --------------------------------------------------
 
 static void windows_around(const struct pool *pool, int64_t n[2]) {
     for (int a = 0; a < 2; a++)
@@ -193,7 +190,7 @@ static LLVMValueRef spread_mean(void *ctx, struct ix y, struct ix x, LLVMValueRe
     struct point q = window_point(pool, y, x, tap, &in);
     if (in.never) return sum;
     LLVMValueRef v = emit_value(e, pool->n->in[0], &q);
-    v = LLVMBuildFDiv(e->b, v, mean_count(pool, &q), "");
+    v = ll_div(e, v, mean_count(pool, &q), q.mask);
     v = choose(e, &in, v, ll_zero(LLVMTypeOf(v)), q.lanes);
     return LLVMBuildFAdd(e->b, sum, v, "");
 }
@@ -206,8 +203,7 @@ LLVMValueRef value_avgpool_dx(struct emit *e, const struct node *n,
     return over_offsets(e, around, spread_mean, &pool, ll_fsplat(e, 0, p->lanes));
 }
 
-// ---- the first largest element
-// -------------------------------------------------------------
+// ---- the first largest element --------------------------------------------------------
 
 struct earlier { // the search for an element that is as large and comes before
     struct pool *pool;

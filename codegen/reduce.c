@@ -29,8 +29,7 @@ struct reduction {
     size_t unroll; // sums kept side by side by the innermost loop
 };
 
-// ---- one element
-// ---------------------------------------------------------------------------
+// ---- one element ----------------------------------------------------------------------
 
 static LLVMValueRef least(struct emit *e, enum elem elem) {
     if (elem == ELEM_F32) return ll_f32(e, -INFINITY);
@@ -95,8 +94,7 @@ static struct found take(const struct reduction *r, struct found f, LLVMValueRef
     return join(r, f, one);
 }
 
-// ---- loops
-// ---------------------------------------------------------------------------------
+// ---- loops ----------------------------------------------------------------------------
 
 static void over_axes(struct reduction *r, uint32_t depth, struct found *f);
 
@@ -141,7 +139,7 @@ static void loop_axis(struct reduction *r, uint32_t depth, int64_t count, int64_
     struct emit *e = r->e;
     bool innermost = depth + 1 == r->n, vector = (int)r->order[depth] == r->vector;
     size_t unroll = innermost ? r->unroll : 1;
-    LLVMValueRef v[2 * MAX_UNROLL];
+    LLVMValueRef v[2 * MAX_UNROLL] = {0};
     struct ix i;
     size_t n = pack(r, f, v);
     struct loop l = loop_over(e, 0, count, step * (int64_t)unroll, v, n, &i);
@@ -173,8 +171,7 @@ static void over_axes(struct reduction *r, uint32_t depth, struct found *f) {
     else loop_axis(r, depth, (int64_t)r->dim[axis], 1, f);
 }
 
-// ---- the whole
-// -----------------------------------------------------------------------------
+// ---- the whole ------------------------------------------------------------------------
 
 // Halves are joined until one lane is left.
 static struct found join_lanes(const struct reduction *r, struct found f) {
