@@ -1,0 +1,274 @@
+// Single kernels against the multiply-add peak of one core, both measured in this run.
+//
+//     ddg-bench-kernels [TARGET] [NAME]
+//
+// Times are of the thread's own processor time, the median of several; on a machine that
+// others use too, trust the ratio to the peak.
+#include "codegen/codegen.h"
+#include "ir/build.h"
+
+#include <immintrin.h>
+#include <time.h>
+
+#define ROWS  8
+#define TRIES 9
+
+struct shape {
+    const char *name;
+    enum op op;
+    size_t channels, outs, side, kernel;
+    int64_t stride, pad;
+    bool planar; // the operand is made in a prologue, as a first layer's is
+};
+
+static const struct shape SHAPES[] = {
+    {"3>16 @32, first", OP_CONV, 3, 16, 32, 3, 1, 1, true},
+    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, false},
+    {"16>32 @32 /2", OP_CONV, 16, 32, 32, 3, 2, 1, false},
+    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, false},
+    {"32>64 @16 /2", OP_CONV, 32, 64, 16, 3, 2, 1, false},
+    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, false},
+    {"64>64 @4", OP_CONV, 64, 64, 4, 3, 1, 1, false},
+    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, false},
+    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, false},
+    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, false},
+    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, false},
+    {"3>64 @224 7x7 /2, first", OP_CONV, 3, 64, 224, 7, 2, 3, true},
+    {"64>128 @56 1x1 /2", OP_CONV, 64, 128, 56, 1, 2, 0, false},
+    {"256>64 @14 1x1", OP_CONV, 256, 64, 14, 1, 1, 0, false},
+    {"16>16 @32", OP_CONV_DX, 16, 16, 32, 3, 1, 1, false},
+    {"16>32 @32 /2", OP_CONV_DX, 16, 32, 32, 3, 2, 1, false},
+    {"32>32 @16", OP_CONV_DX, 32, 32, 16, 3, 1, 1, false},
+    {"32>64 @16 /2", OP_CONV_DX, 32, 64, 16, 3, 2, 1, false},
+    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, false},
+    {"64>64 @4", OP_CONV_DX, 64, 64, 4, 3, 1, 1, false},
+    {"3>16 @32, first", OP_CONV_DW_SQNORM, 3, 16, 32, 3, 1, 1, true},
+    {"16>16 @32", OP_CONV_DW_SQNORM, 16, 16, 32, 3, 1, 1, false},
+    {"16>16 @16", OP_CONV_DW_SQNORM, 16, 16, 16, 3, 1, 1, false},
+    {"16>32 @32 /2", OP_CONV_DW_SQNORM, 16, 32, 32, 3, 2, 1, false},
+    {"32>32 @16", OP_CONV_DW_SQNORM, 32, 32, 16, 3, 1, 1, false},
+    {"32>32 @8", OP_CONV_DW_SQNORM, 32, 32, 8, 3, 1, 1, false},
+    {"32>64 @16 /2", OP_CONV_DW_SQNORM, 32, 64, 16, 3, 2, 1, false},
+    {"64>64 @8", OP_CONV_DW_SQNORM, 64, 64, 8, 3, 1, 1, false},
+    {"64>64 @4", OP_CONV_DW_SQNORM, 64, 64, 4, 3, 1, 1, false},
+    {"64>10", OP_MATMUL, 64, 10, 1, 1, 1, 0, false},
+    {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, false},
+};
+
+// ---- time ------------------------------------------------------------------------------------
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// Seconds of one call: the median of TRIES runs of about 5 ms.
+static double time_call(void (*call)(void *), void *ctx) {
+    double each[TRIES];
+    size_t times = 1;
+    for (double t = 0; t < 2e-3; times *= 2) {
+        double start = seconds();
+        for (size_t i = 0; i < times; i++) call(ctx);
+        t = seconds() - start;
+    }
+    for (size_t k = 0; k < TRIES; k++) {
+        double start = seconds();
+        for (size_t i = 0; i < times; i++) call(ctx);
+        each[k] = (seconds() - start) / (double)times;
+    }
+    qsort(each, TRIES, sizeof *each, by_value);
+    return each[TRIES / 2];
+}
+
+// ---- the peak --------------------------------------------------------------------------------
+
+#define PEAK_SUMS   16
+#define PEAK_ROUNDS 4096
+
+#define PEAK(name, isa, vec, set, fma, store)                                            \
+    __attribute__((target(isa))) static void name(void *out) {                           \
+        vec sum[PEAK_SUMS], x = set(1.0f), y = set(1e-9f);                               \
+        for (int i = 0; i < PEAK_SUMS; i++) sum[i] = set((float)i);                      \
+        for (int r = 0; r < PEAK_ROUNDS; r++) {                                          \
+            _Pragma("GCC unroll 16") for (int i = 0; i < PEAK_SUMS; i++) sum[i] =        \
+                fma(x, y, sum[i]);                                                       \
+            __asm__ volatile("" : "+x"(x), "+x"(y));                                     \
+        }                                                                                \
+        for (int i = 1; i < PEAK_SUMS; i++) sum[0] = fma(sum[i], y, sum[0]);             \
+        store(out, sum[0]);                                                              \
+    }
+
+PEAK(peak_16, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps)
+PEAK(peak_8, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps)
+
+static double measure_peak(const struct target *t) {
+    float out[16];
+    if (!t->fma) return 0;
+    double s = time_call(t->lanes == 16 ? peak_16 : peak_8, out);
+    return 2.0 * (double)(PEAK_SUMS * PEAK_ROUNDS * t->lanes) / s;
+}
+
+// ---- one kernel ------------------------------------------------------------------------------
+
+struct job {
+    struct arena *arena;
+    const struct target *t;
+    struct kfunc kf;
+    kernel_fn fn;
+    char *buffers[KERNEL_MAX_BUFFERS + 8];
+};
+
+static nid map(struct builder *b, const char *name, size_t c, size_t side) {
+    return b_input(b, name, type_tensor(ELEM_F32, true, 3, (size_t[]){c, side, side}));
+}
+
+static nid constant(struct builder *b, uint32_t rank, const size_t *dim) {
+    struct type t = type_tensor(ELEM_F32, false, rank, dim);
+    float *data = NEW_N(b->arena, float, type_count(&t));
+    for (size_t i = 0; i < type_count(&t); i++) data[i] = (float)(i % 17) / 17 - 0.5f;
+    return b_const(b, t, data);
+}
+
+// conv: bias, residual and relu included, as KERNELS measured them; conv_dx: a residual.
+static nid build(struct builder *b, const struct shape *s, nid *anchor) {
+    size_t side = (s->side + 2 * (size_t)s->pad - s->kernel) / (size_t)s->stride + 1;
+    struct conv_attrs c = {
+        {s->stride, s->stride}, {s->pad, s->pad, s->pad, s->pad}, {1, 1}, 1};
+    const struct value attrs[] = {
+        val_ints(c.strides, 2),      val_ints(c.pads, 4),
+        val_ints(c.dilations, 2),    val_int(1),
+        val_int((int64_t)s->kernel), val_int((int64_t)s->kernel)};
+    nid y, w = constant(b, 4, (size_t[]){s->outs, s->channels, s->kernel, s->kernel});
+    switch (s->op) {
+    case OP_CONV:
+        y = *anchor = b_conv(b, map(b, "x", s->channels, s->side), w, &c);
+        y = b_binary(b, OP_ADD, y, constant(b, 3, (size_t[]){s->outs, 1, 1}));
+        if (!s->planar) y = b_binary(b, OP_ADD, y, map(b, "residual", s->outs, side));
+        return b_unary(b, OP_RELU, y);
+    case OP_CONV_DX:
+        y = *anchor = b_conv_dx(b, map(b, "d", s->outs, side), w, &c, s->side, s->side);
+        return b_binary(b, OP_ADD, y, map(b, "residual", s->channels, s->side));
+    case OP_MATMUL:
+        y = b_input(b, "x", type_tensor(ELEM_F32, true, 2, (size_t[]){1, s->channels}));
+        return *anchor = b_matmul(b, y, constant(b, 2, (size_t[]){s->outs, s->channels}),
+                                  false, true);
+    default:
+        y = map(b, "x", s->channels, s->side);
+        return *anchor = build_node(b, s->op, (nid[]){y, map(b, "d", s->outs, side)}, 2,
+                                    attrs, NULL);
+    }
+}
+
+static struct layout layout_of(const struct job *j, nid v, size_t border) {
+    const struct type *t = type_at(j->kf.f, v);
+    struct layout l = {LAYOUT_PLANAR, 0, size_align(type_bytes(t), 64)};
+    if (t->rank != 3 || !t->rows) return l;
+    size_t lanes = j->t->lanes, blocks = (t->dim[0] + lanes - 1) / lanes;
+    size_t pixels = (t->dim[1] + 2 * border) * (t->dim[2] + 2 * border);
+    return (struct layout){LAYOUT_BLOCKED, border, blocks * lanes * pixels * 4};
+}
+
+static void add_inputs(struct job *j, struct kernel *k, nid v) {
+    const struct node *n = node_at(j->kf.f, v);
+    for (uint32_t i = 0; i < n->nin; i++) {
+        enum op op = node_at(j->kf.f, n->in[i])->op;
+        if (op == OP_INPUT || op == OP_CONST) k->ins[k->nins++] = n->in[i];
+        else add_inputs(j, k, n->in[i]);
+    }
+}
+
+static struct kernel plan(struct job *j, const struct shape *s, nid root, nid anchor) {
+    struct kernel k = {
+        .outs = {root}, .nouts = 1, .anchor = anchor, .prologue = NID_NONE};
+    nid x = node_at(j->kf.f, anchor)->in[0];
+    size_t border = kernel_border(j->kf.f, anchor);
+    for (nid v = 0; v < j->kf.f->nodes.n; v++)
+        j->kf.places[v].layout = layout_of(j, v, v == x || v == root ? border : 1);
+    if (s->planar) {
+        k.prologue = x;
+        const size_t *dim = type_at(j->kf.f, x)->dim;
+        size_t pixels = (dim[1] + 2 * border) * (dim[2] + 2 * border);
+        k.scratch_layout =
+            (struct layout){LAYOUT_PLANAR, border, size_align(dim[0] * pixels * 4, 64)};
+    }
+    add_inputs(j, &k, root);
+    return k;
+}
+
+static void fill(struct job *j, const struct kernel *k) {
+    size_t at = 0;
+    for (size_t i = 0; i < k->nouts + k->nins; i++) {
+        nid v = i < k->nouts ? k->outs[i] : k->ins[i - k->nouts];
+        const struct node *n = node_at(j->kf.f, v);
+        size_t bytes = j->kf.places[v].layout.bytes * ROWS;
+        bool packed = codegen_wants_packed(j->t, &j->kf, k, v);
+        if (packed) bytes = codegen_packed_bytes(j->t, &j->kf, k, v);
+        char *p = arena_alloc(j->arena, bytes + 64, 1);
+        if (packed) codegen_pack(j->t, &j->kf, k, v, p);
+        else if (n->op == OP_CONST) memcpy(p, n->data, type_bytes(&n->type));
+        j->buffers[at++] = p;
+    }
+    if (k->prologue != NID_NONE)
+        j->buffers[at++] = arena_alloc(j->arena, k->scratch_layout.bytes, 1);
+}
+
+static void run(void *ctx) {
+    struct job *j = ctx;
+    j->fn(j->buffers, ROWS);
+}
+
+static bool bench(const struct shape *s, const struct target *t, double peak,
+                  struct diags *d) {
+    struct job j = {.arena = d->arena, .t = t};
+    struct builder b;
+    nid anchor = NID_NONE;
+    builder_init(&b, j.arena, "bench");
+    nid root = build(&b, s, &anchor);
+    j.kf = (struct kfunc){.f = b.f, .batch = ROWS};
+    j.kf.places = NEW_N(j.arena, struct place, b.f->nodes.n);
+    struct kernel k = plan(&j, s, root, anchor);
+    fill(&j, &k);
+    struct codegen *cg = codegen_new(t, d);
+    double start = seconds();
+    const char *symbol = cg ? codegen_add(cg, &j.kf, &k, d) : NULL;
+    double emitted = seconds();
+    bool ok =
+        symbol && codegen_finish(cg, 1, d) && (j.fn = codegen_address(cg, symbol, d));
+    double compiled = seconds();
+    if (ok) {
+        double flops = kernel_flops(b.f, anchor), each = time_call(run, &j) / ROWS;
+        printf("%-16s %-26s %9.2f us %8.1f GFLOP/s", op_info(s->op)->name, s->name,
+               1e6 * each, 1e-9 * flops / each);
+        if (peak > 0) printf(" %5.1f%%", 100 * flops / each / peak);
+        printf("   emit %.1f compile %.1f ms\n", 1e3 * (emitted - start),
+               1e3 * (compiled - emitted));
+    }
+    codegen_free(cg);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    struct arena *arena = arena_new();
+    struct diags d;
+    struct target t;
+    if (!arena) return 1;
+    diags_init(&d, arena);
+    bool ok = codegen_target_named(arena, argc > 1 ? argv[1] : "native", &t, &d);
+    double peak = ok ? measure_peak(&t) : 0;
+    if (ok) printf("%s, %zu lanes; peak %.1f GFLOP/s\n", t.cpu, t.lanes, 1e-9 * peak);
+    for (size_t i = 0; ok && i < COUNT(SHAPES); i++) {
+        const char *op = op_info(SHAPES[i].op)->name;
+        if (argc > 2 && strcmp(argv[2], op) != 0 && !strstr(SHAPES[i].name, argv[2]))
+            continue;
+        ok = bench(&SHAPES[i], &t, peak, &d);
+    }
+    diags_print(&d, stderr, diag_color(stderr));
+    arena_free(arena);
+    return ok ? 0 : 1;
+}
