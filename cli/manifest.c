@@ -43,11 +43,22 @@ static const char *file_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+// Where the result was put is not part of what it is.
+static bool is_target(const struct plan *plan, const struct value *v) {
+    size_t n = v->kind == VAL_STRING ? strlen(v->s) : 0;
+    for (size_t i = 0; n && i < plan->nsaves; i++) {
+        size_t m = strlen(plan->saves[i].to);
+        if (m >= n && !strcmp(plan->saves[i].to + m - n, v->s)) return true;
+    }
+    return false;
+}
+
 void manifest_fields(struct arena *arena, const struct program *program,
                      struct plan *plan) {
     VEC(struct result_field) fields = {0};
     for (size_t i = 0; i < program->params.n; i++) {
         const struct param *p = &program->params.at[i];
+        if (is_target(plan, &p->value)) continue;
         VEC_PUSH(arena, &fields,
                  (struct result_field){"params", p->name, json_value(arena, &p->value)});
     }
