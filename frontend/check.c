@@ -9,8 +9,7 @@
 #include "frontend/check_core.h"
 #include "frontend/constant.h"
 
-// ---- errors
-// ------------------------------------------------------------------------------
+// ---- errors -------------------------------------------------------------------------
 void check_note_calls(struct checker *c, const struct frame *f) {
     for (; f; f = f->up) diag_note(c->d, f->call, "in this call of `%s`", f->def->name);
 }
@@ -68,8 +67,7 @@ bool check_steps(struct checker *c, struct span at, size_t n) {
         EVAL_MAX_STEPS);
 }
 
-// ---- compile-time values
-// -----------------------------------------------------------------
+// ---- compile-time values ------------------------------------------------------------
 static struct result of_value(struct value v, const struct source *base) {
     return (struct result){.kind = RESULT_VALUE, .value = v, .base = base};
 }
@@ -142,8 +140,7 @@ static struct result check_list(struct checker *c, const struct frame *f,
     return of_value(floats ? val_floats(fs, n) : val_ints(is, n), NULL);
 }
 
-// ---- calls of defs
-// -----------------------------------------------------------------------
+// ---- calls of defs ------------------------------------------------------------------
 static struct frame new_frame(struct checker *c, const struct frame *up,
                               const struct call *call, const char *name) {
     const struct decl *def = call->def;
@@ -203,8 +200,7 @@ static struct result check_call(struct checker *c, const struct frame *f,
     return POISON;
 }
 
-// ---- expressions
-// -------------------------------------------------------------------------
+// ---- expressions --------------------------------------------------------------------
 static struct result check_name(struct checker *c, const struct frame *f,
                                 const struct expr *e) {
     const struct decl *d = e->name.decl;
@@ -239,9 +235,8 @@ struct result check_expr(struct checker *c, const struct frame *f, const struct 
     return r;
 }
 
-// ---- declarations
-// ------------------------------------------------------------------------ The value of a
-// param: of its default, and of what -D says instead.
+// ---- declarations -------------------------------------------------------------------
+// The value of a param: of its default, and of what -D says instead.
 static struct result check_param_value(struct checker *c, const struct decl *d,
                                        const struct expr *e, const char *what) {
     struct result r = check_expr(c, NULL, e, NULL);

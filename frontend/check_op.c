@@ -20,9 +20,8 @@ struct op_call { // being checked
     struct value attrs[OP_MAX_ATTRS];
 };
 
-// ---- operands
-// ---------------------------------------------------------------------------- "images,
-// maps or scores"
+// ---- operands -----------------------------------------------------------------------
+// "images, maps or scores"
 static const char *kinds_text(struct arena *a, uint32_t kinds) {
     struct text t = {.arena = a};
     for (uint32_t k = 0; k < KIND_COUNT; k++) {
@@ -66,10 +65,9 @@ static bool take_operand(struct op_call *o, size_t i) {
                         kinds_text(o->c->arena, spec->kinds), check_came(o->c, e, r));
 }
 
-// ---- attributes
-// -------------------------------------------------------------------------- Defaults
-// stand in the table as program text. Evaluating them takes nothing from the program's
-// steps, and cannot fail.
+// ---- attributes ---------------------------------------------------------------------
+// Defaults stand in the table as program text. Evaluating them takes nothing from the
+// program's steps, and cannot fail.
 static struct value fallback_value(struct arena *a, const char *text) {
     struct diags d;
     size_t end;
@@ -88,8 +86,8 @@ static bool may_be_none(const struct attr_spec *spec) {
 
 // A float that is whole is what people write for a large int (1e5).
 static const char *help_attr(struct op_call *o, const struct attr_spec *spec,
-                             const struct result *r) {
-    if (r->kind == RESULT_NODE || spec->kind != VAL_INT || r->value.kind != VAL_FLOAT)
+                             const struct expr *e, const struct result *r) {
+    if (e->kind != EXPR_VALUE || spec->kind != VAL_INT || r->value.kind != VAL_FLOAT)
         return NULL;
     double f = r->value.f;
     bool whole = f >= -1e15 && f <= 1e15 && f == (double)(int64_t)f;
@@ -113,15 +111,14 @@ static bool take_attr(struct op_call *o, size_t i) {
     if (!check_steps(o->c, o->call->name_span, v->n)) return false;
     if (r->kind == RESULT_NODE || !constant_convert(o->c->arena, v, spec->kind))
         return check_report(o->c, o->f, e ? e->span : o->call->name_span, e,
-                            help_attr(o, spec, r), "`%s` of `%s` is %s; %s", spec->name,
-                            o->info->name, constant_kind_name(spec->kind),
+                            help_attr(o, spec, e, r), "`%s` of `%s` is %s; %s",
+                            spec->name, o->info->name, constant_kind_name(spec->kind),
                             check_came(o->c, e, r));
     if (spec->path) resolve_path(o, r, v);
     return true;
 }
 
-// ---- what the type rules say
-// -------------------------------------------------------------
+// ---- what the type rules say --------------------------------------------------------
 static const char *help_choice(struct op_call *o, int attr) {
     const struct attr_spec *spec = &o->info->attrs[attr];
     if (!spec->choices || o->attrs[attr].kind != VAL_STRING) return NULL;
@@ -132,7 +129,8 @@ static const char *help_choice(struct op_call *o, int attr) {
         at += n + (at[n] == '|');
     }
     const char *s = candidates_near(&near, o->attrs[attr].s);
-    return s ? arena_printf(o->c->arena, "did you mean \"%s\"?", s) : NULL;
+    bool is_one = s && strcmp(s, o->attrs[attr].s) == 0; // something else is wrong
+    return s && !is_one ? arena_printf(o->c->arena, "did you mean \"%s\"?", s) : NULL;
 }
 
 static bool rule_failed(struct op_call *o, const struct rule_ctx *rule) {
@@ -147,8 +145,7 @@ static bool rule_failed(struct op_call *o, const struct rule_ctx *rule) {
                         rule->error);
 }
 
-// ---- models
-// ------------------------------------------------------------------------------
+// ---- models -------------------------------------------------------------------------
 static bool same_attrs(const struct value *a, const struct value *b, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (!value_eq(&a[i], &b[i])) return false;
@@ -173,8 +170,7 @@ static const struct model *load_model(struct op_call *o) {
     return made.model;
 }
 
-// ---- calls
-// -------------------------------------------------------------------------------
+// ---- calls --------------------------------------------------------------------------
 static struct result make_node(struct op_call *o, const char *name) {
     struct builder *b = &o->c->b;
     struct rule_ctx rule = {0};

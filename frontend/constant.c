@@ -7,8 +7,7 @@
 
 #define SHOWN_BYTES 40 // of a string in a message
 
-// ---- in words
-// ----------------------------------------------------------------------------
+// ---- in words -----------------------------------------------------------------------
 const char *constant_kind_name(enum value_kind k) {
     switch (k) {
     case VAL_NONE: return "none";
@@ -55,8 +54,7 @@ const char *constant_describe(struct arena *a, const struct value *v) {
                         v->kind == VAL_INTS ? "int" : "float", v->n == 1 ? "" : "s");
 }
 
-// ---- conversion
-// --------------------------------------------------------------------------
+// ---- conversion ---------------------------------------------------------------------
 bool constant_convert(struct arena *a, struct value *v, enum value_kind kind) {
     if (v->kind == kind) return true;
     if (kind == VAL_FLOAT && v->kind == VAL_INT) {
@@ -70,8 +68,7 @@ bool constant_convert(struct arena *a, struct value *v, enum value_kind kind) {
     return true;
 }
 
-// ---- arithmetic
-// --------------------------------------------------------------------------
+// ---- arithmetic ---------------------------------------------------------------------
 static bool fails(struct fault *f, const char *why, const char *help) {
     *f = (struct fault){why, help};
     return false;

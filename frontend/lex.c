@@ -2,6 +2,7 @@
 #include "frontend/lex.h"
 
 #include "frontend/ast.h"
+#include "runtime/base/utf8.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -19,23 +20,10 @@ static bool is_name(char c) {
     return is_name_start(c) || is_digit(c);
 }
 
-// ---- bytes
-// ------------------------------------------------------------------------------- Decodes
-// the character at `at`; its length in bytes, or 0 when it is not UTF-8.
+// ---- bytes --------------------------------------------------------------------------
+// The character at `at`; its length in bytes, or 0 when it is not UTF-8.
 static size_t decode(const struct source *s, size_t at, uint32_t *code) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char c = (unsigned char)s->text[at];
-    size_t n = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
-    if (n == 0 || n > s->n - at) return 0;
-    uint32_t v = n == 1 ? c : c & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        unsigned char next = (unsigned char)s->text[at + i];
-        if (next >> 6 != 2) return 0;
-        v = v << 6 | (next & 0x3f);
-    }
-    if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff)) return 0;
-    *code = v;
-    return n;
+    return utf8_length(s->text + at, s->n - at, code);
 }
 
 bool lex_check_text(const struct source *s, struct diags *d) {
@@ -75,8 +63,7 @@ static struct token bad(struct token t, size_t start, size_t end, const char *er
     return t;
 }
 
-// ---- names
-// -------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------
 static const struct {
     const char *word;
     int kind;
@@ -101,8 +88,7 @@ static struct token lex_name(struct arena *a, const struct source *s, struct tok
     return t;
 }
 
-// ---- numbers
-// -----------------------------------------------------------------------------
+// ---- numbers ------------------------------------------------------------------------
 static void digits(const struct source *s, struct token *t) {
     while (is_digit(byte(s, t->end))) t->end++;
 }
@@ -155,8 +141,7 @@ static struct token lex_number(struct arena *a, const struct source *s, struct t
     return t;
 }
 
-// ---- strings
-// -----------------------------------------------------------------------------
+// ---- strings ------------------------------------------------------------------------
 static char escape_value(char c) {
     switch (c) {
     case 'n': return '\n';
@@ -202,8 +187,14 @@ static struct token lex_string(struct arena *a, const struct source *s, struct t
     return t;
 }
 
-// ---- the rest
-// ----------------------------------------------------------------------------
+// ---- the rest -----------------------------------------------------------------------
+#define NO_COMPARISONS "there are no comparisons or conditions in a program"
+
+static struct token lex_comparison(struct token t) {
+    t.end = t.start + 2;
+    return bad(t, t.start, t.end, "unexpected `==`", NO_COMPARISONS);
+}
+
 static const char *character_help(uint32_t code) {
     switch (code) {
     case '\'':
@@ -218,7 +209,7 @@ static const char *character_help(uint32_t code) {
     case '>':
     case '!':
     case '&':
-    case '|': return "there are no comparisons or conditions in a program";
+    case '|': return NO_COMPARISONS;
     default: return NULL;
     }
 }
@@ -253,6 +244,7 @@ struct token lex_token(struct arena *a, const struct source *s, size_t at) {
     else if (c == '"') return lex_string(a, s, t);
     else if (c == '\n' || c == '\r' || c == ';') t.kind = TOK_NEWLINE;
     else if (c == '/' && next == '/') t.kind = TOK_FLOOR_DIVIDE;
+    else if (c == '=' && next == '=') return lex_comparison(t);
     else if (strchr("()[]{},:=+-*/%", c)) t.kind = c;
     else return lex_unknown(a, s, t);
     if (t.kind == TOK_FLOOR_DIVIDE || (c == '\r' && next == '\n')) t.end++;

@@ -53,5 +53,6 @@ static const char *candidate_at(const void *ctx, size_t i) {
 }
 
 const char *candidates_near(const struct candidates *c, const char *name) {
-    return near_miss(name, candidate_at, c);
+    bool letter = name[0] && !name[1]; // any other letter would be near
+    return letter ? NULL : near_miss(name, candidate_at, c);
 }

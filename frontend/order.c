@@ -16,8 +16,7 @@ struct orderer {
     VEC(struct decl *) done;
 };
 
-// ---- cycles
-// ------------------------------------------------------------------------------
+// ---- cycles -------------------------------------------------------------------------
 // "`a` -> `b` -> `a`"
 static const char *chain_text(struct orderer *o, const struct visit *v, size_t n) {
     struct text t = {.arena = o->arena};
@@ -62,8 +61,7 @@ static void found_cycle(struct orderer *o, struct decl *d) {
     report_cycle(o, &o->stack.at[start], o->stack.n - start);
 }
 
-// ---- the walk
-// ----------------------------------------------------------------------------
+// ---- the walk -----------------------------------------------------------------------
 static void enter(struct orderer *o, struct decl *d) {
     d->order = ORDER_OPEN;
     VEC_PUSH(o->arena, &o->stack, (struct visit){d, 0});

@@ -30,8 +30,7 @@ struct parser {
     struct decl *def; // the body being read
 };
 
-// ---- tokens
-// ------------------------------------------------------------------------------
+// ---- tokens -------------------------------------------------------------------------
 static void read_token(struct parser *p, size_t at) {
     do {
         p->t = lex_token(p->arena, p->source, at);
@@ -69,9 +68,8 @@ static struct span token_span(const struct parser *p, const struct token *t) {
     return span_of(p, t->start, t->end);
 }
 
-// ---- errors
-// ------------------------------------------------------------------------------ Marks
-// the file; the checker then knows that what is missing may be in what was not read.
+// ---- errors -------------------------------------------------------------------------
+// What follows from an error is not reported as another one.
 static void fail(struct parser *p) {
     if (p->file) p->file->bad = true;
 }
@@ -94,13 +92,12 @@ static size_t line_of(const struct parser *p, size_t at) {
     return line;
 }
 
-// The same for a missing closing bracket: names the line of the opening one when it is
-// not this one.
-static bool expected_close(struct parser *p, const struct token *open, char close) {
+// The same for what should close a bracket, such as "`,` or `)`": names the line of the
+// opening one when it is not this one.
+static bool expected_close(struct parser *p, const struct token *open, const char *what) {
     size_t line = line_of(p, open->start);
-    if (p->t.kind == TOK_BAD || line == line_of(p, p->t.start))
-        return expected(p, arena_printf(p->arena, "`,` or `%c`", close));
-    expected(p, arena_printf(p->arena, "`,` or `%c` to close the `%c` at line %zu", close,
+    if (p->t.kind == TOK_BAD || line == line_of(p, p->t.start)) return expected(p, what);
+    expected(p, arena_printf(p->arena, "%s to close the `%c` at line %zu", what,
                              (char)open->kind, line));
     return diag_note(p->d, token_span(p, open), "opened here");
 }
@@ -109,8 +106,7 @@ static bool expect(struct parser *p, int kind, const char *what) {
     return accept(p, kind) || expected(p, what);
 }
 
-// ---- expressions
-// -------------------------------------------------------------------------
+// ---- expressions --------------------------------------------------------------------
 static struct expr *parse_expr(struct parser *p);
 
 static struct expr *new_expr(struct parser *p, enum expr_kind kind, size_t start) {
@@ -158,7 +154,7 @@ static struct expr *parse_list(struct parser *p) {
         if (!item || !adopt(p, e, item)) return NULL;
         VEC_PUSH(p->arena, &items, item);
         if (p->t.kind != ']' && !accept(p, ',')) {
-            expected_close(p, &open, ']');
+            expected_close(p, &open, "`,` or `]`");
             return NULL;
         }
     }
@@ -211,7 +207,7 @@ static struct expr *parse_call(struct parser *p, const struct token *name) {
         c->args = args.at;
         c->nargs = args.n;
         if (p->t.kind != ')' && !accept(p, ',')) {
-            expected_close(p, &open, ')');
+            expected_close(p, &open, "`,` or `)`");
             return NULL;
         }
     }
@@ -235,7 +231,7 @@ static struct expr *parse_brackets(struct parser *p) {
     struct expr *e = parse_expr(p);
     if (!e) return NULL;
     if (p->t.kind != ')') {
-        expected_close(p, &open, ')');
+        expected_close(p, &open, "`)`");
         return NULL;
     }
     close_bracket(p);
@@ -315,16 +311,13 @@ static struct expr *parse_expr(struct parser *p) {
     return e;
 }
 
-// ---- finding the next statement
-// ---------------------------------------------------------- The column of the first
-// token of a line (in bytes), or false for one further in.
+// ---- finding the next statement -----------------------------------------------------
+// The column (in bytes) of the first token of a line; false for one further in.
 static bool first_on_line(const struct source *s, size_t at, size_t *indent) {
     size_t start = at;
-    while (start > 0 && s->text[start - 1] != '\n' && s->text[start - 1] != '\r') start--;
-    for (size_t i = start; i < at; i++)
-        if (s->text[i] != ' ' && s->text[i] != '\t') return false;
+    while (start > 0 && strchr(" \t", s->text[start - 1])) start--;
     *indent = at - start;
-    return true;
+    return start == 0 || strchr("\r\n", s->text[start - 1]);
 }
 
 // After an error in the statement at `start`: goes on to the first line that is not
@@ -333,6 +326,7 @@ static void next_statement(struct parser *p, size_t start) {
     size_t indent = 0, column, braces = 0;
     bool own_line = first_on_line(p->source, start, &indent);
     p->open = 0;
+    if (p->d->errors > DIAGS_MAX_ERRORS) read_token(p, p->source->n); // enough is enough
     for (; p->t.kind != TOK_END; read_token(p, p->t.end)) {
         int kind = p->t.kind;
         if (kind == '{') braces++;
@@ -346,8 +340,7 @@ static void next_statement(struct parser *p, size_t start) {
     }
 }
 
-// ---- statements
-// --------------------------------------------------------------------------
+// ---- statements ---------------------------------------------------------------------
 static struct decl *new_decl(struct parser *p, enum decl_kind kind,
                              const struct token *name) {
     struct decl *d = NEW(p->arena, struct decl);
@@ -454,6 +447,13 @@ static bool parse_import(struct parser *p) {
     return true;
 }
 
+static bool expected_line_end(struct parser *p) {
+    expected(p, "the end of the line");
+    bool typed = p->t.kind == ':';
+    return typed ? diag_help(p->d, "a parameter starts with `param`: param name: int = 1")
+                 : false;
+}
+
 static bool parse_save(struct parser *p) {
     size_t start = p->t.start;
     struct expr *e = parse_expr(p);
@@ -461,7 +461,7 @@ static bool parse_save(struct parser *p) {
     if (e->kind != EXPR_CALL || strcmp(e->call->name, "save") != 0) {
         // Something that should not stand here is often a binding gone wrong.
         if (p->t.kind != TOK_NEWLINE && p->t.kind != TOK_END && p->t.kind != '}')
-            return expected(p, "the end of the line");
+            return expected_line_end(p);
         fail(p);
         diag_error(p->d, e->span, "this value goes nowhere");
         return diag_help(p->d, "bind it to a name (`name = ...`), or `save` it");
@@ -540,7 +540,8 @@ static bool parse_def_args(struct parser *p, struct decl *def) {
     open_bracket(p);
     while (p->t.kind != ')') {
         if (!parse_def_arg(p, def)) return false;
-        if (p->t.kind != ')' && !accept(p, ',')) return expected_close(p, &open, ')');
+        if (p->t.kind != ')' && !accept(p, ','))
+            return expected_close(p, &open, "`,` or `)`");
     }
     close_bracket(p);
     return true;
@@ -560,6 +561,7 @@ static bool parse_body_end(struct parser *p, const struct token *open) {
 static bool parse_body(struct parser *p) {
     struct token open = p->t;
     struct decl *def = p->def;
+    size_t errors = p->d->errors;
     if (!expect(p, '{', "`{`")) return false;
     for (;;) {
         while (accept(p, TOK_NEWLINE)) continue;
@@ -568,7 +570,7 @@ static bool parse_body(struct parser *p) {
     }
     if (!parse_body_end(p, &open)) return false;
     advance(p);
-    if (def->expr || p->file->bad) return true;
+    if (def->expr || p->d->errors > errors) return true;
     fail(p);
     diag_error(p->d, def->span, "`%s` returns nothing", def->name);
     return diag_help(p->d, "end it with `return` and a value");
@@ -590,8 +592,7 @@ static bool parse_def(struct parser *p) {
     return ok;
 }
 
-// ---- entry points
-// ------------------------------------------------------------------------
+// ---- entry points -------------------------------------------------------------------
 void parse_file(struct arena *arena, struct file *f, struct diags *d) {
     struct parser p = {.arena = arena, .d = d, .file = f, .source = f->source};
     if (!lex_check_text(f->source, d)) {

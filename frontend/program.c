@@ -3,6 +3,7 @@
 #include "frontend/frontend.h"
 
 #include "frontend/check.h"
+#include "frontend/constant.h"
 #include "frontend/lex.h"
 #include "frontend/names.h"
 #include "frontend/order.h"
@@ -12,8 +13,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-// ---- files
-// -------------------------------------------------------------------------------
+// ---- files --------------------------------------------------------------------------
 struct loader {
     struct arena *arena;
     struct diags *d;
@@ -110,8 +110,7 @@ static bool load_files(struct loader *l, const char *path) {
     return true;
 }
 
-// ---- -D name=value
-// -----------------------------------------------------------------------
+// ---- -D name=value ------------------------------------------------------------------
 struct define {
     struct arena *arena;
     struct diags *d;
@@ -186,10 +185,11 @@ static bool only_literals(struct define *f, const struct expr *e) {
     case EXPR_CALL: break;
     }
     size_t n = e->span.end - e->span.start;
-    diag_error(f->d, e->span, "`%.*s` is not a value of param `%s`", (int)size_min(n, 40),
-               f->source->text + e->span.start, f->param->name);
+    diag_error(f->d, e->span, "param `%s` is %s; got `%.*s`", f->param->name,
+               constant_kind_name(f->param->type), (int)size_min(n, 40),
+               f->source->text + e->span.start);
     return diag_help(f->d, f->param->type == VAL_BOOL
-                               ? "it is a bool: write true or false"
+                               ? "write true or false"
                                : "write a literal, or arithmetic on literals");
 }
 
@@ -249,8 +249,49 @@ static bool apply_define(struct arena *a, struct tree *tree, const char *text,
     return f.param->type == VAL_STRING ? define_string(&f) : define_expr(&f);
 }
 
-// ---- the program
-// -------------------------------------------------------------------------
+// ---- errors in the order of the text ------------------------------------------------
+struct group { // an error with its notes
+    size_t first, n;
+    size_t rank; // of its file, in the order in which files came up
+};
+
+static size_t file_rank(const struct diags *d, size_t from, const struct source *file) {
+    size_t i = from;
+    while (d->list.at[i].span.file != file) i++;
+    return i;
+}
+
+static bool comes_before(const struct diags *d, const struct group *a,
+                         const struct group *b) {
+    if (a->rank != b->rank) return a->rank < b->rank;
+    return d->list.at[a->first].span.start < d->list.at[b->first].span.start;
+}
+
+// Errors are found file by file and phase by phase; people read from top to bottom.
+static void sort_errors(struct arena *arena, struct diags *d, size_t from) {
+    size_t total = d->list.n - from, n = 0;
+    struct group *groups = NEW_N(arena, struct group, total);
+    for (size_t i = from; i < d->list.n; i++) {
+        if (d->list.at[i].severity == DIAG_NOTE && n > 0) {
+            groups[n - 1].n++;
+            continue;
+        }
+        groups[n++] = (struct group){i, 1, file_rank(d, from, d->list.at[i].span.file)};
+    }
+    for (size_t i = 1; i < n; i++) {
+        struct group g = groups[i];
+        size_t at = i;
+        for (; at > 0 && comes_before(d, &g, &groups[at - 1]); at--)
+            groups[at] = groups[at - 1];
+        groups[at] = g;
+    }
+    struct diag *old = arena_dup(arena, d->list.at + from, total, sizeof *old);
+    struct diag *to = d->list.at + from;
+    for (size_t i = 0; i < n; to += groups[i++].n)
+        memcpy(to, old + (groups[i].first - from), groups[i].n * sizeof *to);
+}
+
+// ---- the program --------------------------------------------------------------------
 static void list_params(struct arena *a, struct program *p, const struct tree *tree,
                         const struct checked *c) {
     for (size_t i = 0; i < tree->files.n; i++)
@@ -265,7 +306,7 @@ static void list_params(struct arena *a, struct program *p, const struct tree *t
 
 struct program *program_load(struct arena *arena, const struct program_options *o,
                              struct diags *d) {
-    size_t errors = d->errors;
+    size_t errors = d->errors, before = d->list.n;
     struct tree *tree = NEW(arena, struct tree);
     struct loader *l = NEW(arena, struct loader);
     *l = (struct loader){.arena = arena, .d = d, .tree = tree};
@@ -274,6 +315,7 @@ struct program *program_load(struct arena *arena, const struct program_options *
     resolve_tree(arena, tree, d);
     order_tree(arena, tree, d);
     struct checked checked = check_tree(arena, tree, d);
+    sort_errors(arena, d, before);
     if (d->errors != errors) return NULL;
     struct program *p = NEW(arena, struct program);
     p->path = tree->files.at[0]->source->path;

@@ -20,8 +20,7 @@ struct resolver {
 
 static void resolve_expr(struct resolver *r, struct expr *e);
 
-// ---- declaring
-// ---------------------------------------------------------------------------
+// ---- declaring ----------------------------------------------------------------------
 static bool is_op(const char *name) {
     return op_find(FAMILY_PIPELINE, name, strlen(name)) != OP_COUNT;
 }
@@ -79,8 +78,28 @@ static void declare_imports(struct resolver *r, struct file *f) {
     }
 }
 
-// ---- looking up
-// --------------------------------------------------------------------------
+static bool is_choice(const char *choices, const char *word) {
+    size_t n = strlen(word);
+    for (const char *at = choices;;) {
+        size_t m = strcspn(at, "|");
+        if (m == n && memcmp(at, word, n) == 0) return true;
+        if (!at[m]) return false;
+        at += m + 1;
+    }
+}
+
+// Is the word a choice of some op's attribute?
+static bool is_any_choice(const char *word) {
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        const struct op_info *info = op_info((enum op)i);
+        if (info->family != FAMILY_PIPELINE) continue;
+        for (const struct attr_spec *a = info->attrs; a->name; a++)
+            if (a->choices && is_choice(a->choices, word)) return true;
+    }
+    return false;
+}
+
+// ---- looking up ---------------------------------------------------------------------
 static struct decl *find(const struct resolver *r, const char *name) {
     struct decl *d = names_find(&r->locals, name);
     return d ? d : names_find(&r->file->names, name);
@@ -120,6 +139,7 @@ static void help_unknown(struct resolver *r, const char *name,
     const struct file *f = defined_elsewhere(r, name);
     if (near) diag_help(r->d, "did you mean `%s`?", near);
     else if (f) diag_help(r->d, "\"%s\" defines it; import that file", f->source->path);
+    else if (is_any_choice(name)) diag_help(r->d, "here, write it as text: \"%s\"", name);
 }
 
 static void unknown_name(struct resolver *r, const struct expr *e) {
@@ -144,8 +164,7 @@ static void resolve_name(struct resolver *r, struct expr *e) {
     add_use(r, d, e->span);
 }
 
-// ---- what is called
-// ----------------------------------------------------------------------
+// ---- what is called -----------------------------------------------------------------
 static void not_callable(struct resolver *r, const struct call *c) {
     const struct decl *d = find(r, c->name);
     if (d) {
@@ -183,10 +202,6 @@ const char *call_slot_name(const struct call *c, size_t slot) {
     return slot < nin ? info->operands[slot].name : info->attrs[slot - nin].name;
 }
 
-static const char *slot_name_at(const void *ctx, size_t i) {
-    return call_slot_name(ctx, i);
-}
-
 static size_t slot_count(const struct call *c) {
     return c->def ? c->def->args.n : op_operand_count(c->op) + op_attr_count(c->op);
 }
@@ -199,8 +214,7 @@ static bool slot_required(const struct call *c, size_t slot) {
                       : !info->attrs[slot - nin].fallback;
 }
 
-// ---- arguments
-// ---------------------------------------------------------------------------
+// ---- arguments ----------------------------------------------------------------------
 static size_t find_slot(const struct call *c, const char *name) {
     size_t n = slot_count(c), i = 0;
     while (i < n && strcmp(call_slot_name(c, i), name) != 0) i++;
@@ -240,7 +254,10 @@ static bool unknown_argument(struct resolver *r, const struct call *c,
                              const struct arg *arg) {
     diag_error(r->d, arg->name_span, "`%s` has no argument `%s`", c->name, arg->name);
     if (!more_errors_kept(r)) return false;
-    const char *near = near_miss(arg->name, slot_name_at, c);
+    struct candidates names = {.arena = r->arena};
+    for (size_t i = 0; i < slot_count(c); i++)
+        VEC_PUSH(r->arena, &names.list, call_slot_name(c, i));
+    const char *near = candidates_near(&names, arg->name);
     if (near) return diag_help(r->d, "did you mean `%s`?", near);
     const char *all = slot_list(r, c, any_slot);
     return all ? diag_help(r->d, "it takes %s", all) : false;
@@ -267,13 +284,30 @@ static bool fill_slot(struct resolver *r, struct call *c, const struct arg *arg,
     return true;
 }
 
+// save(set, "out"): by position, the text is taken for an operand.
+static const char *text_for_operand(const struct call *c) {
+    size_t nin = c->def ? 0 : op_operand_count(c->op);
+    for (size_t i = 0; i < nin; i++)
+        if (c->slots[i] && c->slots[i]->kind == EXPR_VALUE)
+            return op_info(c->op)->operands[i].name;
+    return NULL;
+}
+
 static bool check_missing(struct resolver *r, const struct call *c) {
-    size_t missing = 0;
-    for (size_t i = 0; i < slot_count(c); i++) missing += slot_missing(c, i);
+    size_t missing = 0, last = 0;
+    for (size_t i = 0; i < slot_count(c); i++)
+        if (slot_missing(c, i)) {
+            missing++;
+            last = i;
+        }
     if (!missing) return true;
+    const char *taken = text_for_operand(c), *name = call_slot_name(c, last);
     diag_error(r->d, c->name_span, "`%s` also needs %s", c->name,
                slot_list(r, c, slot_missing));
     if (c->def) return diag_note(r->d, c->def->span, "it is defined here");
+    if (taken && missing == 1)
+        return diag_help(r->d, "write `%s = ...`: by position it is taken for `%s`", name,
+                         taken);
     return diag_help(r->d, "`%s` takes %s", c->name, slot_list(r, c, any_slot));
 }
 
@@ -287,18 +321,7 @@ static void fill_slots(struct resolver *r, struct call *c) {
     if (!c->bad) c->bad = !check_missing(r, c);
 }
 
-// ---- bare words
-// --------------------------------------------------------------------------
-static bool is_choice(const char *choices, const char *word) {
-    size_t n = strlen(word);
-    for (const char *at = choices;;) {
-        size_t m = strcspn(at, "|");
-        if (m == n && memcmp(at, word, n) == 0) return true;
-        if (!at[m]) return false;
-        at += m + 1;
-    }
-}
-
+// ---- bare words ---------------------------------------------------------------------
 // In place of an attribute with choices (`per = class`), a word that is one of them is
 // that string. False when e is to be resolved like any other expression.
 static bool resolve_choice(struct resolver *r, const struct call *c, size_t slot,
@@ -333,8 +356,11 @@ static size_t slot_filled(const struct call *c, const struct expr *e) {
 
 static void resolve_arg(struct resolver *r, const struct call *c, struct expr *e) {
     size_t slot = slot_filled(c, e);
-    // An unknown word for an unknown argument may well be one of its choices.
-    if (slot == SIZE_MAX && e->kind == EXPR_NAME && !find(r, e->name.text)) return;
+    // What is called, or the argument's name, is mistyped: this may be one of its
+    // choices.
+    if (slot == SIZE_MAX && e->kind == EXPR_NAME && !find(r, e->name.text) &&
+        is_any_choice(e->name.text))
+        return;
     if (slot == SIZE_MAX || !resolve_choice(r, c, slot, e)) resolve_expr(r, e);
 }
 
@@ -344,8 +370,7 @@ static void resolve_call(struct resolver *r, struct call *c) {
     for (size_t i = 0; i < c->nargs; i++) resolve_arg(r, c, c->args[i].value);
 }
 
-// ---- expressions and declarations
-// --------------------------------------------------------
+// ---- expressions and declarations ---------------------------------------------------
 static void resolve_expr(struct resolver *r, struct expr *e) {
     switch (e->kind) {
     case EXPR_BAD:
