@@ -88,7 +88,7 @@ static double time_call(void (*call)(void *), void *ctx) {
 
 // ---- the peak --------------------------------------------------------------------------------
 
-#define PEAK_SUMS   16
+#define PEAK_SUMS   12
 #define PEAK_ROUNDS 4096
 
 #define PEAK(name, isa, vec, set, fma, store)                                            \

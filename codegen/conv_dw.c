@@ -34,9 +34,9 @@ struct dw_at {             // one tile
     struct ix out, in, ky; // first output channel, input channel, kernel row
     size_t kx;             // first kernel column
     size_t blocks, channels, rows, columns;
-    LLVMValueRef x, d;      // what they meet first at pixel (0, 0)
-    struct ix y, left;      // the pixels at hand: line, leftmost
-    struct ix x_way, d_way; // from x and d to there, elements
+    LLVMValueRef x, d;           // what they meet first at pixel (0, 0)
+    struct ix y, left;           // the pixels at hand: line, leftmost
+    LLVMValueRef x_here, d_here; // what they meet there
 };
 
 static size_t sums_of(const struct dw_at *t) {
@@ -59,14 +59,25 @@ static size_t distinct(const struct dw *w, size_t pixels, size_t columns) {
     return n;
 }
 
-// Cycles a multiply-add takes; two of them and two loads fit into one.
+// Cache lines that come in for t->pixels pixels: each pass over the pixels reads all of the
+// operand for a few of its channels.
+static double lines(const struct dw *w, const struct dw_tile *t) {
+    double x = (double)(t->pixels * (size_t)w->attrs.strides[1]);
+    if (t->rows > 1) x *= (double)w->attrs.strides[0];
+    if (w->x.layout->kind == LAYOUT_PLANAR)
+        x *= (double)t->channels / (double)w->e->lanes;
+    return x + (double)(t->blocks * t->pixels);
+}
+
+// Cycles a multiply-add takes: two of them and two loads fit into one, four pass from one to
+// the next on the same sum. The shares of loads and lines are as measured.
 static double cycles_each(const struct dw *w, const struct dw_tile *t) {
     double each = (double)(t->channels * t->rows);
     double work = (double)(t->blocks * t->columns * t->pixels) * each;
     double loads = (double)(t->blocks * t->pixels) +
                    each * (double)distinct(w, t->pixels, t->columns);
     double cycles = work > loads ? work / 2 : loads / 2, wait = 4.0 * (double)t->pixels;
-    return (cycles > wait ? cycles : wait) / work;
+    return ((cycles > wait ? cycles : wait) + loads / 20 + lines(w, t) / 2) / work;
 }
 
 // The share of the work left over when n is cut into pieces of m, which run half as fast.
@@ -141,10 +152,10 @@ static void find_tile(struct dw *w, struct dw_at *t) {
     struct ix x =
         ix_const(e, (int64_t)t->kx * w->attrs.dilations[1] + border - w->attrs.pads[1]);
     struct ix at = ix_add(e, channel_start(e, &w->x, t->in), pixel_way(e, &w->x, y, x));
-    t->x = ll_at_ix(e, e->f32, w->x.row, at);
+    t->x = ll_settled(e, ll_at_ix(e, e->f32, w->x.row, at));
     struct ix corner = ix_const(e, (int64_t)w->d.layout->border);
     at = ix_add(e, channel_start(e, &w->d, t->out), pixel_way(e, &w->d, corner, corner));
-    t->d = ll_at_ix(e, e->f32, w->d.row, at);
+    t->d = ll_settled(e, ll_at_ix(e, e->f32, w->d.row, at));
 }
 
 // The vector of d of a block, `right` pixels from the leftmost.
@@ -160,9 +171,8 @@ static LLVMValueRef load_d(struct dw *w, const struct dw_at *t, size_t block,
     }
     int64_t plane = (int64_t)layout_plane(e, w->d.layout, w->d.type);
     int64_t pitch = (int64_t)layout_pitch_x(e, w->d.layout);
-    struct ix way =
-        ix_shift(e, t->d_way, (int64_t)block * plane + (int64_t)right * pitch);
-    return ll_load(e, ll_vec(e->f32, e->lanes), ll_at_ix(e, e->f32, t->d, way),
+    int64_t way = (int64_t)block * plane + (int64_t)right * pitch;
+    return ll_load(e, ll_vec(e->f32, e->lanes), ll_at_const(e, e->f32, t->d_here, way),
                    4 * e->lanes);
 }
 
@@ -194,7 +204,7 @@ static LLVMValueRef load_x(struct dw *w, const struct dw_at *t, size_t channel,
     int64_t way =
         (int64_t)channel * apart + column * (int64_t)layout_pitch_x(e, l) +
         (int64_t)row * w->attrs.dilations[0] * (int64_t)layout_pitch_y(e, l, w->x.type);
-    LLVMValueRef at = ll_at_ix(e, e->f32, t->x, ix_shift(e, t->x_way, way));
+    LLVMValueRef at = ll_at_const(e, e->f32, t->x_here, way);
     return ll_splat(e, ll_load(e, e->f32, at, 4), e->lanes);
 }
 
@@ -220,9 +230,10 @@ static void add_line(struct dw *w, const struct dw_at *t, size_t channel, size_t
 static void add_pixels(struct dw *w, struct dw_at *t, size_t pixels, LLVMValueRef *sums) {
     struct emit *e = w->e;
     LLVMValueRef d[MAX_PIXELS][4];
-    t->d_way = pixel_way(e, &w->d, t->y, t->left);
-    t->x_way = pixel_way(e, &w->x, ix_scale(e, t->y, w->attrs.strides[0]),
-                         ix_scale(e, t->left, w->attrs.strides[1]));
+    struct ix y = ix_scale(e, t->y, w->attrs.strides[0]);
+    struct ix x = ix_scale(e, t->left, w->attrs.strides[1]);
+    t->d_here = ll_at_ix(e, e->f32, t->d, pixel_way(e, &w->d, t->y, t->left));
+    t->x_here = ll_at_ix(e, e->f32, t->x, pixel_way(e, &w->x, y, x));
     for (size_t i = 0; i < pixels; i++)
         for (size_t b = 0; b < t->blocks; b++) d[i][b] = load_d(w, t, b, i);
     for (size_t c = 0; c < t->channels; c++)

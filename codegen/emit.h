@@ -114,6 +114,7 @@ LLVMValueRef ll_lane(struct emit *e, LLVMValueRef v, size_t lane);
 LLVMValueRef ll_at_ix(struct emit *e, LLVMTypeRef t, LLVMValueRef a, struct ix i);
 LLVMValueRef ll_at(struct emit *e, LLVMTypeRef t, LLVMValueRef a, LLVMValueRef i);
 LLVMValueRef ll_at_const(struct emit *e, LLVMTypeRef t, LLVMValueRef a, int64_t i);
+LLVMValueRef ll_settled(struct emit *e, LLVMValueRef at); // for inner loops to start from
 LLVMValueRef ll_load(struct emit *e, LLVMTypeRef t, LLVMValueRef at, size_t align);
 void ll_store(struct emit *e, LLVMValueRef v, LLVMValueRef at, size_t align);
 bool ll_const(LLVMValueRef v, int64_t *out); // an integer known now?

@@ -128,6 +128,12 @@ LLVMValueRef ll_at_ix(struct emit *e, LLVMTypeRef t, LLVMValueRef a, struct ix i
     return ll_at_const(e, t, i.base ? ll_at(e, t, a, i.base) : a, i.off);
 }
 
+// Loop strength reduction rewrites an address through all the loops it depends on, at a cost
+// that grows with their number; here the inner loops are to take it as it is.
+LLVMValueRef ll_settled(struct emit *e, LLVMValueRef at) {
+    return LLVMBuildFreeze(e->b, at, "");
+}
+
 LLVMValueRef ll_load(struct emit *e, LLVMTypeRef t, LLVMValueRef at, size_t align) {
     LLVMValueRef v = LLVMBuildLoad2(e->b, t, at, "");
     LLVMSetAlignment(v, (unsigned)align);
