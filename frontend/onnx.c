@@ -12,7 +12,7 @@
 // Elements that folding may compute: a number for small files and a multiple of large
 // ones.
 #define FOLD_FREE     ((size_t)1 << 22)
-#define FOLD_PER_BYTE 16
+#define FOLD_PER_BYTE 4
 
 // ---- errors --------------------------------------------------------------------------
 bool onnx_fail(const struct onnx_log *log, const char *fmt, ...) {
@@ -24,7 +24,7 @@ bool onnx_fail(const struct onnx_log *log, const char *fmt, ...) {
 }
 
 const char *onnx_text(const struct onnx_log *log, const char *s) {
-    const size_t max = 100;
+    const size_t max = 200;
     if (!s || !*s) return "(no name)";
     size_t n = strnlen(s, max + 1);
     char *t = arena_printf(log->d->arena, "%.*s%s", (int)size_min(n, max), s,
@@ -64,8 +64,9 @@ static bool read_message(const char *path, const struct onnx_log *log, size_t *b
     return ok;
 }
 
-static void free_message(void *message) {
-    onnx__model_proto__free_unpacked(message, NULL);
+static void free_message(void *file) {
+    struct onnx_file *f = file;
+    onnx__model_proto__free_unpacked(f->msg, NULL);
 }
 
 static bool check_opset(struct onnx_file *f, const struct onnx_log *log) {
@@ -146,8 +147,8 @@ static bool read_tensors(struct onnx_file *f, struct arena *arena,
 
 static bool read_file(struct onnx_file *f, struct arena *arena,
                       const struct onnx_log *log) {
+    arena_defer(arena, free_message, f);
     if (!read_message(f->path, log, &f->bytes, &f->msg)) return false;
-    arena_defer(arena, free_message, f->msg);
     f->graph = f->msg->graph;
     if (!f->graph) return onnx_fail(log, "is not an ONNX file: it has no graph");
     return check_opset(f, log) && onnx_graph_read(f, arena, log) && read_input(f, log) &&
@@ -199,11 +200,12 @@ static const struct func *import_graph(const struct onnx_file *f, struct arena *
 static const struct func *at_size(const struct model *m, struct arena *arena, size_t h,
                                   size_t w, struct diags *d, struct span at) {
     const struct onnx_file *f = m->source;
+    CHECK(h > 0 && w > 0);
     if (h == m->height && w == m->width) return m->func;
     struct onnx_log log = {.d = d, .at = at};
     log.where =
         arena_printf(arena, "%s wants images of %zu x %zu and cannot take %zu x %zu",
-                     f->path, m->height, m->width, h, w);
+                     onnx_text(&log, f->path), m->height, m->width, h, w);
     return import_graph(f, arena, h, w, &log);
 }
 

@@ -1,18 +1,10 @@
 // A digest of what a function computes, the same however its file was written.
 //
 // Each node's digest is made of its op, attributes and type and of its operands' digests,
-// walking from the output, so the order of nodes and all names drop out. Parameters of
-// equal content are told apart by the order in which the walk meets them: two layers that
-// share a weight have another gradient than two with a copy each.
+// in the order of a walk from the output, so the order of nodes and all names drop out.
+// Parameters of equal content are told apart by which of them the walk meets first: two
+// layers that share a weight have another gradient than two with a copy each.
 #include "frontend/onnx.h"
-
-struct hashing {
-    const struct func *f;
-    struct digest *done;
-    bool *known;
-    nid *params; // met so far
-    size_t nparams;
-};
 
 static struct digest join_u64(struct digest d, uint64_t v) {
     return digest_join(d, digest_of(&v, sizeof v));
@@ -43,37 +35,13 @@ static struct digest join_type(struct digest d, const struct type *t) {
     return digest_join(d, digest_of(t->dim, t->rank * sizeof *t->dim));
 }
 
-// How many parameters of the same content the walk met before this one.
-static uint64_t copies_before(struct hashing *h, nid n) {
-    uint64_t copies = 0;
-    for (size_t i = 0; i < h->nparams; i++)
-        copies +=
-            digest_eq(node_at(h->f, h->params[i])->digest, node_at(h->f, n)->digest);
-    h->params[h->nparams++] = n;
-    return copies;
-}
-
-static struct digest node_digest(struct hashing *h, nid id) {
-    const struct node *n = node_at(h->f, id);
-    const struct op_info *info = op_info(n->op);
-    struct digest d =
-        join_u64(digest_of(info->name, strlen(info->name)), (uint64_t)info->version);
-    d = join_type(d, &n->type);
-    if (n->op == OP_INPUT) return d;
-    if (n->op == OP_CONST) return digest_join(d, n->digest);
-    if (n->op == OP_PARAM)
-        return join_u64(digest_join(d, n->digest), copies_before(h, id));
-    for (size_t i = 0; i < op_attr_count(n->op); i++) d = join_value(d, &n->attrs[i]);
-    for (size_t i = 0; i < n->nin; i++)
-        d = n->in[i] == NID_NONE ? join_u64(d, 0) : digest_join(d, h->done[n->in[i]]);
-    return d;
-}
-
-// Pushes the operands not yet known, last one first, so that the first is walked first.
-static size_t push_operands(const struct hashing *h, nid id, nid *stack, size_t n) {
-    const struct node *node = node_at(h->f, id);
+// ---- the walk ------------------------------------------------------------------------
+// Pushes the operands not yet met, last one first, so that the first is walked first.
+static size_t push_operands(const struct func *f, nid id, const bool *done, nid *stack,
+                            size_t n) {
+    const struct node *node = node_at(f, id);
     for (size_t i = node->nin; i-- > 0;)
-        if (node->in[i] != NID_NONE && !h->known[node->in[i]]) stack[n++] = node->in[i];
+        if (node->in[i] != NID_NONE && !done[node->in[i]]) stack[n++] = node->in[i];
     return n;
 }
 
@@ -84,28 +52,81 @@ static size_t stack_size(const struct func *f) {
     return n;
 }
 
-struct digest onnx_digest(const struct func *f, struct arena *scratch) {
-    struct hashing h = {
-        .f = f,
-        .done = NEW_N(scratch, struct digest, f->nodes.n),
-        .known = NEW_N(scratch, bool, f->nodes.n),
-        .params = NEW_N(scratch, nid, f->nodes.n),
-    };
-    CHECK(f->outs.n == 1);
+// The nodes that the output needs, operands first; how many there are.
+static size_t walk(const struct func *f, struct arena *scratch, nid *order) {
+    bool *done = NEW_N(scratch, bool, f->nodes.n);
     nid *stack = NEW_N(scratch, nid, stack_size(f));
-    size_t n = 0;
-    stack[n++] = f->outs.at[0];
-    while (n > 0) {
-        nid top = stack[n - 1];
-        size_t pushed = h.known[top] ? n : push_operands(&h, top, stack, n);
-        if (pushed > n) {
-            n = pushed;
+    size_t n = 0, depth = 0;
+    stack[depth++] = f->outs.at[0];
+    while (depth > 0) {
+        nid top = stack[depth - 1];
+        size_t deeper = done[top] ? depth : push_operands(f, top, done, stack, depth);
+        if (deeper > depth) {
+            depth = deeper;
             continue;
         }
-        n--;
-        if (h.known[top]) continue;
-        h.done[top] = node_digest(&h, top);
-        h.known[top] = true;
+        depth--;
+        if (done[top]) continue;
+        done[top] = true;
+        order[n++] = top;
     }
-    return h.done[f->outs.at[0]];
+    return n;
+}
+
+// ---- parameters of equal content -----------------------------------------------------
+struct met {
+    struct digest data;
+    nid param;
+    size_t when; // its place in the walk
+};
+
+static int compare_met(const void *a, const void *b) {
+    const struct met *x = a, *y = b;
+    if (x->data.hi != y->data.hi) return x->data.hi < y->data.hi ? -1 : 1;
+    if (x->data.lo != y->data.lo) return x->data.lo < y->data.lo ? -1 : 1;
+    return x->when < y->when ? -1 : x->when > y->when;
+}
+
+// By node: how many parameters of the same content the walk meets before it.
+static uint64_t *count_copies(const struct func *f, struct arena *scratch,
+                              const nid *order, size_t n) {
+    uint64_t *copies = NEW_N(scratch, uint64_t, f->nodes.n);
+    struct met *met = NEW_N(scratch, struct met, n);
+    size_t nmet = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct node *node = node_at(f, order[i]);
+        if (node->op == OP_PARAM) met[nmet++] = (struct met){node->digest, order[i], i};
+    }
+    qsort(met, nmet, sizeof *met, compare_met);
+    for (size_t i = 1; i < nmet; i++)
+        if (digest_eq(met[i].data, met[i - 1].data))
+            copies[met[i].param] = copies[met[i - 1].param] + 1;
+    return copies;
+}
+
+// ---- nodes ---------------------------------------------------------------------------
+static struct digest node_digest(const struct func *f, nid id, const struct digest *done,
+                                 const uint64_t *copies) {
+    const struct node *n = node_at(f, id);
+    const struct op_info *info = op_info(n->op);
+    struct digest d = digest_of(info->name, strlen(info->name));
+    d = join_type(join_u64(d, (uint64_t)info->version), &n->type);
+    if (n->op == OP_INPUT) return d;
+    if (n->op == OP_CONST) return digest_join(d, n->digest);
+    if (n->op == OP_PARAM) return join_u64(digest_join(d, n->digest), copies[id]);
+    for (size_t i = 0; i < op_attr_count(n->op); i++) d = join_value(d, &n->attrs[i]);
+    for (size_t i = 0; i < n->nin; i++)
+        d = n->in[i] == NID_NONE ? join_u64(d, 0) : digest_join(d, done[n->in[i]]);
+    return d;
+}
+
+struct digest onnx_digest(const struct func *f, struct arena *scratch) {
+    CHECK(f->outs.n == 1);
+    nid *order = NEW_N(scratch, nid, f->nodes.n);
+    size_t n = walk(f, scratch, order);
+    const uint64_t *copies = count_copies(f, scratch, order, n);
+    struct digest *done = NEW_N(scratch, struct digest, f->nodes.n);
+    for (size_t i = 0; i < n; i++)
+        done[order[i]] = node_digest(f, order[i], done, copies);
+    return done[f->outs.at[0]];
 }

@@ -212,7 +212,7 @@ static bool check_ops(const struct onnx_file *f, struct arena *arena,
 // ---- trainable tensors ---------------------------------------------------------------
 // The stored tensor behind a name, seen through nodes that only pass it on; NULL: none.
 static const struct onnx_name *stored(const struct onnx_file *f, const char *name) {
-    for (;;) {
+    for (int hops = 0; hops < 16; hops++) {
         const struct onnx_name *n = onnx_find(f, name);
         if (!n || n->from == FROM_INPUT) return NULL;
         if (n->from == FROM_TENSOR) return n;
@@ -222,6 +222,7 @@ static const struct onnx_name *stored(const struct onnx_file *f, const char *nam
         if (!passes || node->n_input == 0) return NULL;
         name = node->input[0];
     }
+    return NULL;
 }
 
 // Which inputs of a layer are parameters: from first to last.

@@ -165,9 +165,15 @@ IMPORTER(import_transpose) {
     if (!node_ints(im, "perm", &given, &n)) return false;
     if (n && n != rank)
         return op_fail(im, "permutes %zu axes of %s", n, val_text(im, in[0]));
-    for (size_t i = 0; i < rank; i++) perm[i] = n ? given[i] : (int64_t)(rank - 1 - i);
-    if (shift && perm[0] != 0) return op_fail(im, "moves the batch axis");
-    for (size_t i = 0; i < rank; i++) perm[i] -= (int64_t)shift; // bounds: build_node's
+    for (size_t i = 0; i < rank; i++) {
+        perm[i] = n ? given[i] : (int64_t)(rank - 1 - i);
+        if (perm[i] < 0 || perm[i] >= (int64_t)rank)
+            return op_fail(im, "has axis %lld, of a value with %zu axes",
+                           (long long)perm[i], rank);
+        if (shift && (perm[i] == 0) != (i == 0))
+            return op_fail(im, "moves the batch axis");
+        perm[i] -= (int64_t)shift;
+    }
     struct value attr = val_ints(perm + shift, rank - shift);
     return op_done(op_make(im, OP_TRANSPOSE, &in[0].id, 1, &attr), in[0].form, out);
 }
@@ -235,12 +241,14 @@ static bool read_cut_list(struct import *im, const struct onnx_val *in, size_t i
     return given == n || op_fail(im, "has %zu %s and %zu starts", given, name, n);
 }
 
-static bool read_cut(struct import *im, const struct onnx_val *in, struct cut *c) {
+static bool read_cut(struct import *im, const struct onnx_val *in, size_t rank,
+                     struct cut *c) {
     if (!node_ints_or_input(im, in, 1, "starts", &c->starts, &c->n) ||
         !read_cut_list(im, in, 2, "ends", c->n, &c->ends) ||
         !read_cut_list(im, in, 3, "axes", c->n, &c->axes) ||
         !read_cut_list(im, in, 4, "steps", c->n, &c->steps))
         return false;
+    if (c->n > rank) return op_fail(im, "slices %zu axes of %zu", c->n, rank);
     return c->ends || c->n == 0 || op_fail(im, "has no ends");
 }
 
@@ -249,7 +257,7 @@ IMPORTER(import_slice) {
     int64_t starts[TYPE_MAX_RANK], steps[TYPE_MAX_RANK], sizes[TYPE_MAX_RANK];
     const struct type *t = val_type(im, in[0]);
     size_t rank = val_rank(im, in[0]), shift = in[0].form == FORM_ROWS, axis;
-    if (!read_cut(im, in, &c)) return false;
+    if (!read_cut(im, in, rank, &c)) return false;
     for (size_t i = 0; i < t->rank; i++) {
         starts[i] = 0;
         steps[i] = 1;
@@ -320,6 +328,7 @@ static bool read_index(struct import *im, struct onnx_val v, size_t dim, int64_t
         return op_fail(im, "takes constant integers as indices, this is %s",
                        val_text(im, v));
     size_t n = type_count(t);
+    if (!op_charge(im, n)) return false;
     int64_t *index = arena_dup(im->arena, node_at(im->b.f, v.id)->data, n, sizeof *index);
     for (size_t i = 0; i < n; i++) {
         if (index[i] < 0) index[i] += (int64_t)dim;
@@ -378,7 +387,7 @@ IMPORTER(import_pad) {
         return false;
     if (in[3].form != FORM_NONE && !operand_ints(im, in[3], "axes", &axes, &naxes))
         return false;
-    if (n != 2 * naxes)
+    if (naxes > val_rank(im, in[0]) || n != 2 * naxes)
         return op_fail(im, "has %zu pads for %zu axes; each has two", n, naxes);
     for (size_t i = 0; i < naxes; i++) {
         int64_t axis = axes ? axes[i] : (int64_t)i;

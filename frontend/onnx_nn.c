@@ -244,12 +244,14 @@ static nid scale_shift(struct import *im, nid v, nid scale, nid shift) {
 
 // 1 / sqrt(variance + epsilon), as a constant.
 static nid inverse_deviation(struct import *im, nid variance, double epsilon) {
+    if (variance == NID_NONE) return NID_NONE;
     const struct node *n = node_at(im->b.f, variance);
     size_t count = type_count(&n->type);
     if (n->op != OP_CONST) {
         op_fail(im, "has a variance that is not constant");
         return NID_NONE;
     }
+    if (!op_charge(im, count)) return NID_NONE;
     float *k = NEW_N(im->arena, float, size_max(count, 1));
     for (size_t i = 0; i < count; i++) {
         double v = (double)((const float *)n->data)[i] + epsilon;
@@ -281,7 +283,7 @@ IMPORTER(import_batch_norm) {
         if (!check_vector(im, in[i], NAMES[i], t->dim[0])) return false;
     nid mean = val_frozen(im, in[3].id);
     nid k = inverse_deviation(im, val_frozen(im, in[4].id), epsilon);
-    if (k == NID_NONE) return false;
+    if (mean == NID_NONE || k == NID_NONE) return false;
     nid y = op2(im, OP_SUB, in[0].id, per_channel(im, mean, t->rank));
     y = op2(im, OP_MUL, y, per_channel(im, k, t->rank));
     return op_done(scale_shift(im, y, in[1].id, in[2].id), FORM_ROWS, out);

@@ -186,7 +186,9 @@ bool operand_number(struct import *im, struct onnx_val v, const char *what, doub
 
 nid val_frozen(struct import *im, nid id) {
     const struct node *n = node_at(im->b.f, id);
-    return n->op == OP_PARAM ? op_const(im, n->type, n->data) : id;
+    if (n->op != OP_PARAM) return id;
+    return op_charge(im, type_count(&n->type)) ? op_const(im, n->type, n->data)
+                                               : NID_NONE;
 }
 
 bool onnx_axis(struct import *im, int64_t axis, size_t rank, size_t *out) {
