@@ -270,6 +270,7 @@ static bool comes_before(const struct diags *d, const struct group *a,
 // Errors are found file by file and phase by phase; people read from top to bottom.
 static void sort_errors(struct arena *arena, struct diags *d, size_t from) {
     size_t total = d->list.n - from, n = 0;
+    if (total == 0) return;
     struct group *groups = NEW_N(arena, struct group, total);
     for (size_t i = from; i < d->list.n; i++) {
         if (d->list.at[i].severity == DIAG_NOTE && n > 0) {
