@@ -13,75 +13,65 @@ struct target {
     size_t shift;            // 1 when axis 0 of the ONNX value is not in `from`
 };
 
-// Fills in 0 (the old dimension) and -1 (what is left).
+// A dimension that is given, 0 being the old one; false for others.
+static bool given_dim(struct import *im, const struct target *t, size_t i, size_t *out) {
+    int64_t d = t->dim[i];
+    if (d == ONNX_BATCH) return op_fail(im, "moves the batch to axis %zu", i + t->shift);
+    if (d < 0) return op_fail(im, "has %lld in its shape", (long long)d);
+    if (d == 0 && i >= t->from->rank)
+        return op_fail(im, "keeps axis %zu, which its input does not have", i + t->shift);
+    *out = d ? (size_t)d : t->from->dim[i];
+    return true;
+}
+
+// Fills in the old dimensions and what is left for a -1.
 static bool resolve(struct import *im, const struct target *t, size_t *out) {
     size_t known = 1, count = type_count(t->from), unknown = SIZE_MAX;
     if (t->rank > TYPE_MAX_RANK)
         return op_fail(im, "makes a value with %zu axes", t->rank);
     for (size_t i = 0; i < t->rank; i++) {
-        int64_t d = t->dim[i];
-        if (d == ONNX_BATCH)
-            return op_fail(im, "moves the batch to axis %zu", i + t->shift);
-        if (d == 0 && i >= t->from->rank)
-            return op_fail(im, "keeps axis %zu, which its input does not have",
-                           i + t->shift);
-        if (d < -1 || (d == -1 && unknown != SIZE_MAX))
-            return op_fail(im, "has %lld in its shape", (long long)d);
-        if (d == -1) unknown = i;
-        else out[i] = d ? (size_t)d : t->from->dim[i];
-        if (d != -1 && !size_mul(known, out[i], &known))
+        if (t->dim[i] == -1 && unknown == SIZE_MAX) unknown = i;
+        else if (!given_dim(im, t, i, &out[i])) return false;
+        else if (!size_mul(known, out[i], &known))
             return op_fail(im, "makes a value that is too large");
     }
+    if (unknown == SIZE_MAX && known == count) return true;
     if (unknown != SIZE_MAX && known && count % known == 0) {
         out[unknown] = count / known;
         return true;
     }
-    if (unknown == SIZE_MAX && known == count) return true;
     return op_fail(im, "expects %s of %s%zu elements and would get %zu",
                    t->shift ? "rows" : "a tensor",
                    unknown == SIZE_MAX ? "" : "a multiple of ", known, count);
 }
 
-static bool product_is(const int64_t *dim, size_t n, size_t count) {
-    size_t known = 1;
+static bool holds(const int64_t *v, size_t n, int64_t what) {
     for (size_t i = 0; i < n; i++)
-        if (dim[i] <= 0 || !size_mul(known, (size_t)dim[i], &known)) return false;
-    return known == count;
+        if (v[i] == what) return true;
+    return false;
 }
 
-// Whether the first entry of a target shape means the batch and nothing else.
-static bool keeps_batch(struct import *im, const int64_t *dim, size_t n,
-                        const struct type *from) {
+// Whether the first entry of a target shape means the batch: by name, as the old dimension,
+// as the number that the export is fixed to, or as what is left when all else is known
+// (which resolve() then holds against the size of a row).
+static bool keeps_batch(struct import *im, const int64_t *dim, size_t n) {
     if (n == 0) return op_fail(im, "drops the batch axis");
-    bool named = dim[0] == ONNX_BATCH || dim[0] == 0 ||
-                 (im->file->batch && dim[0] == (int64_t)im->file->batch);
-    if (named) return true;
-    if (dim[0] != -1)
-        return op_fail(im, "makes %lld of the batch axis", (long long)dim[0]);
-    // -1 is the batch when the rest already holds a row, a 0 being the old dimension.
-    int64_t rest[TYPE_MAX_RANK];
-    for (size_t i = 1; i < n && i <= TYPE_MAX_RANK; i++)
-        rest[i - 1] = dim[i] == 0 && i <= from->rank ? (int64_t)from->dim[i - 1] : dim[i];
-    if (n - 1 <= TYPE_MAX_RANK && product_is(rest, n - 1, type_count(from))) return true;
-    size_t wanted = 1;
-    for (size_t i = 0; i + 1 < n && i < TYPE_MAX_RANK; i++)
-        if (rest[i] < 0 || !size_mul(wanted, (size_t)rest[i], &wanted)) wanted = 0;
-    return op_fail(im, "expects rows of %zu elements and would get %zu", wanted,
-                   type_count(from));
+    if (dim[0] == ONNX_BATCH || dim[0] == 0) return true;
+    if (im->file->batch && dim[0] == (int64_t)im->file->batch) return true;
+    if (dim[0] == -1 && !holds(dim + 1, n - 1, -1)) return true;
+    return op_fail(im, "makes %lld of the batch axis", (long long)dim[0]);
 }
 
 IMPORTER(import_reshape) {
     const int64_t *dim;
-    size_t n, shape[TYPE_MAX_RANK];
-    bool zero;
+    size_t n, shape[TYPE_MAX_RANK], shift = in[0].form == FORM_ROWS;
+    bool zero; // a 0 means 0
     if (!node_flag(im, "allowzero", false, &zero) ||
         !operand_ints(im, in[1], "a shape", &dim, &n))
         return false;
-    if (zero) return op_fail(im, "allows dimensions of 0");
-    size_t shift = in[0].form == FORM_ROWS;
-    const struct type *from = val_type(im, in[0]);
-    if (shift && !keeps_batch(im, dim, n, from)) return false;
-    struct target t = {dim + shift, n - shift, from, shift};
+    if (zero && holds(dim, n, 0)) return op_fail(im, "makes a dimension of 0");
+    if (shift && !keeps_batch(im, dim, n)) return false;
+    struct target t = {dim + shift, n - shift, val_type(im, in[0]), shift};
     if (!resolve(im, &t, shape)) return false;
     return op_done(op_reshape(im, in[0].id, shape, t.rank), in[0].form, out);
 }
