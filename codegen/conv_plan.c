@@ -114,10 +114,10 @@ static bool fits(const struct conv_plan *c, const struct side *x, const struct t
 // channels and kernel rows.
 static double group_cycles(const struct conv_plan *c, const struct side *x,
                            const struct tile *t) {
-    enum { PER_TILE = 40 }; // to begin and end one
+    const double per_tile = 40; // to begin and end one
     size_t n = (size_t)x->outs;
     double depth = (double)(c->w->dim[2] * (c->depthwise ? 1 : c->in_per));
-    double begin = PER_TILE / depth;
+    double begin = per_tile / depth;
     double cycles = (double)(n / t->pixels) * (row_cycles(x, t, t->pixels) + begin);
     if (n % t->pixels) cycles += 1.1 * row_cycles(x, t, n % t->pixels) + 2 * begin;
     return cycles;

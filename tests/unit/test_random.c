@@ -45,22 +45,23 @@ static void streams_differ(void **state) {
 
 static void normal_moments(void **state) {
     (void)state;
-    enum { N = 100000 };
-    float *v = malloc(N * sizeof *v);
+    const size_t count = 100000;
+    const double n = (double)count;
+    float *v = malloc(count * sizeof *v);
     double sum = 0, square = 0, fourth = 0;
     struct random r = random_stream("normal", 0, (struct digest){0});
     assert_non_null(v);
-    random_normal(&r, v, N);
-    for (size_t i = 0; i < N; i++) {
+    random_normal(&r, v, count);
+    for (size_t i = 0; i < count; i++) {
         sum += v[i];
         square += (double)v[i] * v[i];
         fourth += pow(v[i], 4);
     }
     free(v);
     // Five standard errors of each moment.
-    assert_true(fabs(sum / N) < 5 / sqrt(N));
-    assert_true(fabs(square / N - 1) < 5 * sqrt(2.0 / N));
-    assert_true(fabs(fourth / N - 3) < 5 * sqrt(96.0 / N));
+    assert_true(fabs(sum / n) < 5 / sqrt(n));
+    assert_true(fabs(square / n - 1) < 5 * sqrt(2.0 / n));
+    assert_true(fabs(fourth / n - 3) < 5 * sqrt(96.0 / n));
 }
 
 static void below_is_even(void **state) {
