@@ -29,6 +29,7 @@ struct rig {
     const char **symbol; // by kernel
     char **scratch;      // by kernel
     bool *chained;       // between an anchor and its root
+    nid *extra;          // of an anchor: a value on its chain that is stored too
     nid *root_of;        // of an anchor
     bool plain;          // as the passes lay things out, with nothing left to chance
 };
@@ -69,9 +70,15 @@ static inline bool rig_chance(struct rig *g, size_t one_in) {
     return !g->plain && random_below(&g->r, one_in) == 0;
 }
 
+static inline bool rig_is_out(const struct rig *g, nid v) {
+    for (size_t i = 0; i < g->f->outs.n; i++)
+        if (g->f->outs.at[i] == v) return true;
+    return false;
+}
+
 // The one elementwise user that can follow v in an anchor's kernel.
 static inline nid rig_next(const struct rig *g, nid v, const uint32_t *uses) {
-    if (uses[v] != 1 || node_at(g->f, v)->type.rank == 0) return NID_NONE;
+    if (uses[v] != 1u + rig_is_out(g, v) || type_at(g->f, v)->rank == 0) return NID_NONE;
     for (nid u = v + 1; u < g->f->nodes.n; u++) {
         const struct node *n = node_at(g->f, u);
         for (uint32_t i = 0; i < n->nin; i++) {
@@ -124,8 +131,10 @@ static inline void rig_anchors(struct rig *g, const uint32_t *uses, nid *prologu
         if (!rig_flag(g, v, OPF_ANCHOR)) continue;
         nid root = v;
         for (nid u; !rig_chance(g, 4) && (u = rig_next(g, root, uses)) != NID_NONE;) {
-            if (g->kf.places[u].kind != PLACE_NONE || g->chained[u]) break;
+            bool out = rig_is_out(g, root);
+            if (g->chained[u] || (out && g->extra[v] != NID_NONE)) break;
             g->chained[root] = true;
+            if (out) g->extra[v] = root;
             root = u;
         }
         g->root_of[v] = root;
@@ -149,7 +158,8 @@ static inline void rig_inputs(struct rig *g, struct kernel *k, nid v, bool *seen
         nid o = n->in[i];
         if (o == NID_NONE || seen[o]) continue;
         seen[o] = true;
-        if (g->kf.places[o].kind == PLACE_NONE) {
+        bool own = k->nouts > 1 && o == k->outs[1];
+        if (own || g->kf.places[o].kind == PLACE_NONE) {
             rig_inputs(g, k, o, seen);
         } else {
             CHECK(k->nins < KERNEL_MAX_BUFFERS);
@@ -178,15 +188,11 @@ static inline void rig_kernel(struct rig *g, nid root, nid anchor, nid prologue)
     struct kernel k = {
         .outs = {root}, .nouts = 1, .anchor = anchor, .prologue = prologue};
     bool *seen = NEW_N(g->arena, bool, g->f->nodes.n);
+    if (anchor != NID_NONE && g->extra[anchor] != NID_NONE)
+        k.outs[k.nouts++] = g->extra[anchor];
     rig_inputs(g, &k, root, seen);
     if (prologue != NID_NONE) rig_scratch(g, &k);
     VEC_PUSH(g->arena, &g->kf.kernels, k);
-}
-
-static inline bool rig_is_out(const struct rig *g, nid v) {
-    for (size_t i = 0; i < g->f->outs.n; i++)
-        if (g->f->outs.at[i] == v) return true;
-    return false;
 }
 
 static inline void rig_plan(struct rig *g) {
@@ -196,10 +202,11 @@ static inline void rig_plan(struct rig *g) {
     size_t *border = NEW_N(g->arena, size_t, n);
     g->chained = NEW_N(g->arena, bool, n);
     g->root_of = NEW_N(g->arena, nid, n);
+    g->extra = NEW_N(g->arena, nid, n);
     g->kf = (struct kfunc){
         .f = g->f, .batch = RIG_ROWS, .places = NEW_N(g->arena, struct place, n)};
     for (nid v = 0; v < n; v++) {
-        prologue[v] = g->root_of[v] = NID_NONE;
+        prologue[v] = g->root_of[v] = g->extra[v] = NID_NONE;
         const struct node *node = node_at(g->f, v);
         bool source = node->op == OP_INPUT || (rig_constant(g, v) && node->type.rank > 0);
         if (source || rig_is_out(g, v)) rig_store(g, v);
@@ -208,10 +215,11 @@ static inline void rig_plan(struct rig *g) {
     for (nid v = 0; v < n; v++) {
         bool source = node_at(g->f, v)->op == OP_INPUT || rig_constant(g, v);
         size_t one_in = rig_flag(g, v, OPF_REDUCE) ? 2 : 4;
-        if (!source && !g->chained[v] && random_below(&g->r, one_in) == 0)
-            rig_store(g, v);
+        if (!source && !g->chained[v] && rig_chance(g, one_in)) rig_store(g, v);
         if (g->plain && rig_flag(g, v, OPF_REDUCE)) rig_store(g, v);
     }
+    for (nid v = 0; v < n; v++)
+        if (g->extra[v] != NID_NONE) rig_store(g, g->extra[v]);
     for (nid v = 0; v < n; v++)
         if (g->kf.places[v].kind != PLACE_NONE)
             rig_layout(g, v, border[v] ? border[v] - 1 : 0);
@@ -220,7 +228,7 @@ static inline void rig_plan(struct rig *g) {
     for (nid v = 0; v < n; v++)
         if (g->root_of[v] != NID_NONE) anchor_of[g->root_of[v]] = v;
     for (nid v = 0; v < n; v++)
-        if (g->kf.places[v].kind == PLACE_ARENA)
+        if (g->kf.places[v].kind == PLACE_ARENA && !g->chained[v])
             rig_kernel(g, v, anchor_of[v],
                        anchor_of[v] == NID_NONE ? NID_NONE : prologue[anchor_of[v]]);
 }
@@ -375,6 +383,13 @@ static inline double rig_difference(const struct type *t, size_t rows, const voi
     return worst;
 }
 
+static inline char *rig_random(struct rig *g, const struct type *t, size_t rows) {
+    char *data = random_data(&g->r, g->arena, t, rows);
+    for (size_t i = 0; t->elem == ELEM_U8 && i < rows * type_count(t); i++)
+        data[i] = (char)random_below(&g->r, 256);
+    return data;
+}
+
 // Compiles f, runs it for all rows and for each alone, and returns the largest difference
 // from the evaluator; infinity when rows depend on one another or zeros are missing.
 static inline double rig_check(struct rig *g, const char **why) {
@@ -388,7 +403,7 @@ static inline double rig_check(struct rig *g, const char **why) {
         const struct type *t = type_at(g->f, v);
         if (node_at(g->f, v)->op != OP_INPUT) continue;
         size_t rows = t->rows ? RIG_ROWS : 1;
-        char *dense = random_data(&g->r, g->arena, t, rows);
+        char *dense = rig_random(g, t, rows);
         args[nargs++] = dense;
         for (size_t r = 0; r < rows; r++)
             rig_copy(g, v, g->data[v] + r * g->kf.places[v].layout.bytes,
@@ -426,6 +441,64 @@ static inline double rig_check(struct rig *g, const char **why) {
     }
     *why = "it differs from the evaluator";
     return worst;
+}
+
+// ---- many functions on many targets
+// ----------------------------------------------------------
+
+static const char *const RIG_TARGETS[] = {"native", "x86-64-v3", "x86-64"};
+
+// Builds a function of random size; NID_NONE: these sizes do not go together.
+typedef nid (*rig_build_fn)(struct builder *b, struct random *r);
+
+static inline struct func *rig_build(struct arena *a, uint64_t seed, rig_build_fn fn) {
+    struct random r = {seed};
+    for (int tries = 0; tries < 100; tries++) {
+        struct builder b;
+        builder_init(&b, a, "f");
+        nid out = fn(&b, &r);
+        if (out == NID_NONE) continue;
+        build_output(&b, "out", out);
+        nid before = b.f->nodes.at[out].nin ? b.f->nodes.at[out].in[0] : NID_NONE;
+        if (before != NID_NONE && random_below(&r, 4) == 0)
+            build_output(&b, "before", before);
+        return builder_finish(&b);
+    }
+    BUG("no sizes that go together");
+}
+
+// Prints what differs from the evaluator, and returns how many functions do.
+static inline size_t rig_check_all(const char *name, rig_build_fn fn, uint64_t seeds,
+                                   double tolerance) {
+    size_t wrong = 0;
+    for (uint64_t seed = 1; seed <= seeds; seed++)
+        for (size_t t = 0; t < COUNT(RIG_TARGETS); t++) {
+            struct arena *a = arena_new();
+            const char *why;
+            struct rig g = rig_new(a, rig_build(a, seed, fn), RIG_TARGETS[t], seed);
+            g.plain = seed % 3 == 0;
+            double d = rig_check(&g, &why);
+            if (!(d < tolerance)) {
+                diags_print(&g.d, stderr, false);
+                fprintf(stderr, "%s, seed %llu on %s: %s (%g)\n", name,
+                        (unsigned long long)seed, RIG_TARGETS[t], why, d);
+                wrong++;
+            }
+            rig_free(&g);
+            arena_free(a);
+        }
+    return wrong;
+}
+
+static inline nid rig_input(struct builder *b, const char *name, uint32_t rank,
+                            const size_t *dim) {
+    return b_input(b, name, type_tensor(ELEM_F32, true, rank, dim));
+}
+
+static inline nid rig_constant_of(struct builder *b, struct random *r, uint32_t rank,
+                                  const size_t *dim) {
+    struct type t = type_tensor(ELEM_F32, false, rank, dim);
+    return b_const(b, t, random_data(r, b->arena, &t, 1));
 }
 
 #endif

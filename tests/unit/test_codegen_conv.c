@@ -10,53 +10,6 @@
 // Sums of at most some thousand products in f32 against double, over the largest result.
 #define TOLERANCE 2e-5
 
-static const char *const TARGETS[] = {"native", "x86-64-v3", "x86-64"};
-
-// Builds a function of random size in b; NID_NONE: these sizes do not go together.
-typedef nid (*build_fn)(struct builder *b, struct random *r);
-
-static nid input(struct builder *b, const char *name, uint32_t rank, const size_t *dim) {
-    return b_input(b, name, type_tensor(ELEM_F32, true, rank, dim));
-}
-
-static nid weight(struct builder *b, struct random *r, uint32_t rank, const size_t *dim) {
-    struct type t = type_tensor(ELEM_F32, false, rank, dim);
-    return b_const(b, t, random_data(r, b->arena, &t, 1));
-}
-
-static struct func *build(struct arena *a, uint64_t seed, build_fn fn) {
-    struct random r = {seed};
-    for (int tries = 0; tries < 100; tries++) {
-        struct builder b;
-        builder_init(&b, a, "f");
-        nid out = fn(&b, &r);
-        if (out == NID_NONE) continue;
-        build_output(&b, "out", out);
-        return builder_finish(&b);
-    }
-    return NULL;
-}
-
-static void check_all(const char *name, build_fn fn, uint64_t seeds) {
-    for (uint64_t seed = 1; seed <= seeds; seed++)
-        for (size_t t = 0; t < COUNT(TARGETS); t++) {
-            struct arena *a = arena_new();
-            const char *why;
-            struct func *f = build(a, seed, fn);
-            assert_non_null(f);
-            struct rig g = rig_new(a, f, TARGETS[t], seed);
-            g.plain = seed % 3 == 0;
-            double d = rig_check(&g, &why);
-            if (!(d < TOLERANCE)) {
-                diags_print(&g.d, stderr, false);
-                fail_msg("%s, seed %llu on %s: %s (%g)", name, (unsigned long long)seed,
-                         TARGETS[t], why, d);
-            }
-            rig_free(&g);
-            arena_free(a);
-        }
-}
-
 // ---- convolutions ----------------------------------------------------------------------------
 
 struct sizes {
@@ -99,12 +52,12 @@ static bool random_sizes(struct random *r, struct sizes *s) {
 static nid epilogue(struct builder *b, struct random *r, nid y) {
     const struct type t = *type_at(b->f, y);
     if (random_below(r, 2))
-        y = b_binary(b, OP_ADD, y, weight(b, r, 3, (size_t[]){t.dim[0], 1, 1}));
+        y = b_binary(b, OP_ADD, y, rig_constant_of(b, r, 3, (size_t[]){t.dim[0], 1, 1}));
     if (random_below(r, 3) == 0)
-        y = b_binary(b, OP_ADD, y, input(b, "residual", 3, t.dim));
+        y = b_binary(b, OP_ADD, y, rig_input(b, "residual", 3, t.dim));
     if (t.dim[0] >= 4 && random_below(r, 3) == 0) {
         size_t half = t.dim[0] / 2, before = half / 2;
-        nid x = input(b, "shortcut", 3, (size_t[]){half, 2 * t.dim[1], 2 * t.dim[2]});
+        nid x = rig_input(b, "shortcut", 3, (size_t[]){half, 2 * t.dim[1], 2 * t.dim[2]});
         x = b_slice(b, x, (int64_t[]){0, 0, 0}, (int64_t[]){1, 2, 2},
                     (int64_t[]){(int64_t)half, (int64_t)t.dim[1], (int64_t)t.dim[2]}, 3);
         x = b_pad(b, x, (int64_t[]){(int64_t)before, 0, 0},
@@ -119,18 +72,18 @@ static nid epilogue(struct builder *b, struct random *r, nid y) {
 
 static nid operand(struct builder *b, struct random *r, const char *name, size_t c,
                    size_t h, size_t w) {
-    nid x = input(b, name, 3, (size_t[]){c, h, w});
+    nid x = rig_input(b, name, 3, (size_t[]){c, h, w});
     if (random_below(r, 2)) return x;
     return b_binary(b, OP_SUB, b_binary(b, OP_MUL, x, b_f32(b, 0.5f)),
-                    weight(b, r, 3, (size_t[]){c, 1, 1}));
+                    rig_constant_of(b, r, 3, (size_t[]){c, 1, 1}));
 }
 
 static nid build_conv(struct builder *b, struct random *r) {
     struct sizes s;
     if (!random_sizes(r, &s)) return NID_NONE;
     nid x = operand(b, r, "x", s.channels, s.h, s.w);
-    nid w =
-        weight(b, r, 4, (size_t[]){s.outs, s.channels / (size_t)s.c.groups, s.kh, s.kw});
+    nid w = rig_constant_of(
+        b, r, 4, (size_t[]){s.outs, s.channels / (size_t)s.c.groups, s.kh, s.kw});
     return epilogue(b, r, b_conv(b, x, w, &s.c));
 }
 
@@ -138,8 +91,8 @@ static nid build_conv_dx(struct builder *b, struct random *r) {
     struct sizes s;
     if (!random_sizes(r, &s)) return NID_NONE;
     nid d = operand(b, r, "d", s.outs, s.oh, s.ow);
-    nid w =
-        weight(b, r, 4, (size_t[]){s.outs, s.channels / (size_t)s.c.groups, s.kh, s.kw});
+    nid w = rig_constant_of(
+        b, r, 4, (size_t[]){s.outs, s.channels / (size_t)s.c.groups, s.kh, s.kw});
     return epilogue(b, r, b_conv_dx(b, d, w, &s.c, s.h, s.w));
 }
 
@@ -147,7 +100,7 @@ static nid build_conv_dw(struct builder *b, struct random *r) {
     struct sizes s;
     if (!random_sizes(r, &s)) return NID_NONE;
     nid x = operand(b, r, "x", s.channels, s.h, s.w);
-    nid d = input(b, "d", 3, (size_t[]){s.outs, s.oh, s.ow});
+    nid d = rig_input(b, "d", 3, (size_t[]){s.outs, s.oh, s.ow});
     nid y = b_conv_dw(b, x, d, &s.c, s.kh, s.kw);
     return random_below(r, 2) ? y : b_binary(b, OP_MUL, y, b_f32(b, -2));
 }
@@ -156,7 +109,7 @@ static nid build_sqnorm(struct builder *b, struct random *r) {
     struct sizes s;
     if (!random_sizes(r, &s)) return NID_NONE;
     nid x = operand(b, r, "x", s.channels, s.h, s.w);
-    nid d = input(b, "d", 3, (size_t[]){s.outs, s.oh, s.ow});
+    nid d = rig_input(b, "d", 3, (size_t[]){s.outs, s.oh, s.ow});
     const struct value attrs[] = {val_ints(s.c.strides, 2),   val_ints(s.c.pads, 4),
                                   val_ints(s.c.dilations, 2), val_int(s.c.groups),
                                   val_int((int64_t)s.kh),     val_int((int64_t)s.kw)};
@@ -168,37 +121,38 @@ static nid build_matmul(struct builder *b, struct random *r) {
     size_t k = 1 + random_below(r, 70), n = 1 + random_below(r, 100);
     bool tx = random_below(r, 2), ty = random_below(r, 2);
     size_t dx[] = {tx ? k : m, tx ? m : k}, dy[] = {ty ? n : k, ty ? k : n};
-    nid x = random_below(r, 6) ? input(b, "x", 2, dx) : weight(b, r, 2, dx);
-    nid y = random_below(r, 3) ? weight(b, r, 2, dy) : input(b, "y", 2, dy);
-    if (random_below(r, 3) == 0) x = b_binary(b, OP_ADD, x, input(b, "z", 2, dx));
+    nid x = random_below(r, 6) ? rig_input(b, "x", 2, dx) : rig_constant_of(b, r, 2, dx);
+    nid y = random_below(r, 3) ? rig_constant_of(b, r, 2, dy) : rig_input(b, "y", 2, dy);
+    if (random_below(r, 3) == 0) x = b_binary(b, OP_ADD, x, rig_input(b, "z", 2, dx));
     nid p = b_matmul(b, x, y, tx, ty);
-    if (random_below(r, 2)) p = b_binary(b, OP_ADD, p, weight(b, r, 2, (size_t[]){1, n}));
+    if (random_below(r, 2))
+        p = b_binary(b, OP_ADD, p, rig_constant_of(b, r, 2, (size_t[]){1, n}));
     return random_below(r, 2) ? p : b_unary(b, OP_RELU, p);
 }
 
 static void conv(void **state) {
     (void)state;
-    check_all("conv", build_conv, 120);
+    assert_int_equal(rig_check_all("conv", build_conv, 120, TOLERANCE), 0);
 }
 
 static void conv_dx(void **state) {
     (void)state;
-    check_all("conv_dx", build_conv_dx, 120);
+    assert_int_equal(rig_check_all("conv_dx", build_conv_dx, 120, TOLERANCE), 0);
 }
 
 static void conv_dw(void **state) {
     (void)state;
-    check_all("conv_dw", build_conv_dw, 60);
+    assert_int_equal(rig_check_all("conv_dw", build_conv_dw, 60, TOLERANCE), 0);
 }
 
 static void conv_dw_sqnorm(void **state) {
     (void)state;
-    check_all("conv_dw_sqnorm", build_sqnorm, 60);
+    assert_int_equal(rig_check_all("conv_dw_sqnorm", build_sqnorm, 60, TOLERANCE), 0);
 }
 
 static void matmul(void **state) {
     (void)state;
-    check_all("matmul", build_matmul, 80);
+    assert_int_equal(rig_check_all("matmul", build_matmul, 80, TOLERANCE), 0);
 }
 
 int main(void) {
