@@ -9,12 +9,12 @@ test_build() { # folder, cmake options ...
   folder=$1
   shift
   echo "== $folder: $*"
-  cmake -S . -B "$folder" -G Ninja -DDDG_WERROR=ON -DDDG_VERIFY=ON "$@" >/dev/null
+  cmake -S . -B "$folder" -G Ninja -DDDG_TESTS=ON -DDDG_WERROR=ON -DDDG_VERIFY=ON "$@" >/dev/null
   cmake --build "$folder"
   ctest --test-dir "$folder" --output-on-failure -j 2
 }
 
-CC=clang-19 cmake -S . -B build-clang -G Ninja -DDDG_WERROR=ON >/dev/null
+CC=clang-19 cmake -S . -B build-clang -G Ninja -DDDG_TESTS=ON -DDDG_WERROR=ON >/dev/null
 cmake --build build-clang
 test_build build-test -DCMAKE_BUILD_TYPE=RelWithDebInfo
 test_build build-sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDG_SANITIZE=ON
