@@ -77,20 +77,38 @@ static void row_live(struct conv *c, const struct tile_at *t, LLVMValueRef x,
     }
 }
 
-static void tap_by_tap(struct conv *c, const struct tile_at *t, LLVMValueRef x,
-                       LLVMValueRef w, LLVMValueRef *sums) {
+// One kernel column: x and w are its first operand element and weights.
+static void one_tap(struct conv *c, const struct tile_at *t, LLVMValueRef x,
+                    LLVMValueRef w, LLVMValueRef *sums) {
     LLVMValueRef live[8];
     CHECK(t->blocks <= COUNT(live));
-    for (int64_t tap = 0; tap < c->side[1].taps; tap++) {
+    for (size_t b = 0; b < t->blocks; b++) live[b] = load_w(c, w, b);
+    for (size_t p = 0; p < t->pixels; p++) {
+        LLVMValueRef v = load_x(c, x, (int64_t)p * c->side[1].in_step);
         for (size_t b = 0; b < t->blocks; b++)
-            live[b] = load_w(c, w, (size_t)tap * t->blocks + b);
-        for (size_t p = 0; p < t->pixels; p++) {
-            int64_t column = (int64_t)p * c->side[1].in_step + tap_column(c, tap);
-            LLVMValueRef v = load_x(c, x, column);
-            for (size_t b = 0; b < t->blocks; b++)
-                add_product(c, &sums[b * t->pixels + p], live[b], v);
-        }
+            add_product(c, &sums[b * t->pixels + p], live[b], v);
     }
+}
+
+static void tap_by_tap(struct conv *c, const struct tile_at *t, LLVMValueRef x,
+                       LLVMValueRef w, LLVMValueRef *sums) {
+    struct emit *e = c->e;
+    size_t n = t->blocks * t->pixels;
+    int64_t taps = c->side[1].taps, floats = (int64_t)(t->blocks * e->lanes);
+    int64_t way = c->side[1].at_step * c->pitch[1];
+    x = ll_at_const(e, e->f32, x, -c->low * c->pitch[1]); // of the first tap
+    if (taps * (int64_t)n <= MAX_WRITTEN_OUT) {
+        for (int64_t i = 0; i < taps; i++)
+            one_tap(c, t, ll_at_const(e, e->f32, x, i * way),
+                    ll_at_const(e, e->f32, w, i * floats), sums);
+        return;
+    }
+    struct ix i;
+    struct loop l = loop_over(e, 0, taps, 1, sums, n, &i);
+    one_tap(c, t, ll_at_ix(e, e->f32, x, ix_scale(e, i, way)),
+            ll_at_ix(e, e->f32, w, ix_scale(e, i, floats)), l.carried);
+    loop_end(e, &l, l.carried);
+    memcpy(sums, l.carried, n * sizeof *sums);
 }
 
 static void kernel_row(struct conv *c, const struct tile_at *t, LLVMValueRef x,

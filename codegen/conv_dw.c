@@ -30,9 +30,8 @@ struct dw {
     LLVMValueRef total; // sum of squares so far
 };
 
-struct dw_at {             // one tile
-    struct ix out, in, ky; // first output channel, input channel, kernel row
-    size_t kx;             // first kernel column
+struct dw_at {                 // one tile
+    struct ix out, in, ky, kx; // first output channel, input channel, kernel row, column
     size_t blocks, channels, rows, columns;
     LLVMValueRef x, d;           // what they meet first at pixel (0, 0)
     struct ix y, left;           // the pixels at hand: line, leftmost
@@ -149,8 +148,8 @@ static void find_tile(struct dw *w, struct dw_at *t) {
     struct emit *e = w->e;
     int64_t dilation = w->attrs.dilations[0], border = (int64_t)w->x.layout->border;
     struct ix y = ix_shift(e, ix_scale(e, t->ky, dilation), border - w->attrs.pads[0]);
-    struct ix x =
-        ix_const(e, (int64_t)t->kx * w->attrs.dilations[1] + border - w->attrs.pads[1]);
+    struct ix x = ix_scale(e, t->kx, w->attrs.dilations[1]);
+    x = ix_shift(e, x, border - w->attrs.pads[1]);
     struct ix at = ix_add(e, channel_start(e, &w->x, t->in), pixel_way(e, &w->x, y, x));
     t->x = ll_settled(e, ll_at_ix(e, e->f32, w->x.row, at));
     struct ix corner = ix_const(e, (int64_t)w->d.layout->border);
@@ -185,10 +184,10 @@ static LLVMValueRef load_by_group(struct dw *w, const struct dw_at *t, size_t ro
     p.at[0] = ix_add(e, ix_scale(e, group, (int64_t)w->ins), t->in);
     struct ix y = ix_add(e, ix_scale(e, t->y, w->attrs.strides[0]),
                          ix_scale(e, t->ky, w->attrs.dilations[0]));
-    struct ix x = ix_scale(e, t->left, w->attrs.strides[1]);
+    struct ix x = ix_add(e, ix_scale(e, t->left, w->attrs.strides[1]),
+                         ix_scale(e, t->kx, w->attrs.dilations[1]));
     p.at[1] = ix_shift(e, y, (int64_t)row * w->attrs.dilations[0] - w->attrs.pads[0]);
-    p.at[2] = ix_shift(
-        e, x, column + (int64_t)t->kx * w->attrs.dilations[1] - w->attrs.pads[1]);
+    p.at[2] = ix_shift(e, x, column - w->attrs.pads[1]);
     return emit_load(e, &w->x, &p);
 }
 
@@ -290,7 +289,7 @@ static void store_sums(struct dw *w, const struct dw_at *t, const LLVMValueRef *
                     p[n] = channel_point(e, out, w->outs, 4);
                     p[n].at[1] = ix_shift(e, t->in, (int64_t)c);
                     p[n].at[2] = ix_shift(e, t->ky, (int64_t)row);
-                    p[n++].at[3] = ix_const(e, (int64_t)(t->kx + k));
+                    p[n++].at[3] = ix_shift(e, t->kx, (int64_t)k);
                 }
     emit_results(e, p, sums, n);
 }
@@ -321,10 +320,11 @@ static void over(struct dw *w, struct dw_at *t, size_t from, size_t to, size_t s
 }
 
 static void each_column(struct dw *w, struct dw_at *t) {
-    for (t->kx = 0; t->kx < w->kernel[1]; t->kx += t->columns) {
-        t->columns = size_min(w->tile.columns, w->kernel[1] - t->kx);
-        emit_sums(w, t);
-    }
+    size_t all = w->kernel[1], whole = all / w->tile.columns * w->tile.columns;
+    t->columns = w->tile.columns;
+    over(w, t, 0, whole, t->columns, &t->kx, emit_sums);
+    t->columns = all - whole;
+    over(w, t, whole, all, size_max(t->columns, 1), &t->kx, emit_sums);
 }
 
 static void each_row(struct dw *w, struct dw_at *t) {

@@ -29,6 +29,10 @@ static bool random_sizes(struct random *r, struct sizes *s) {
     if (s->channels % groups || s->outs % groups) return false;
     s->kh = 1 + random_below(r, 5);
     s->kw = random_below(r, 2) ? s->kh : 1 + random_below(r, 5);
+    if (random_below(r, 12) == 0) { // wide
+        s->w = 40 + random_below(r, 40);
+        s->kw = 20 + random_below(r, 20);
+    }
     for (int i = 0; i < 2; i++) {
         s->c.strides[i] = random_between(r, 1, 3);
         s->c.dilations[i] = random_below(r, 3) ? 1 : random_between(r, 1, 3);
