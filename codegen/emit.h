@@ -250,7 +250,8 @@ void emit_row(struct emit *e, LLVMValueRef row);
 
 // ---- facts.c: how a kernel reads a node -----------------------------------------------
 enum { NO_BUFFER = KERNEL_MAX_BUFFERS + 8 };
-size_t kernel_buffer(const struct kernel *k, nid n); // among outs and ins, or NO_BUFFER
+size_t kernel_buffer(const struct kernel *k,
+                     nid n); // which it is read from, or NO_BUFFER
 bool reads_embedded(const struct func *f, const struct kernel *k, nid n); // in the code
 bool reads_loaded(const struct func *f, const struct kernel *k, nid n);   // from memory
 bool depends_on(const struct emit *e, nid n, nid on); // without passing what is loaded
