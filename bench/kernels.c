@@ -55,7 +55,7 @@ static const struct shape SHAPES[] = {
     {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, false},
 };
 
-// ---- time ------------------------------------------------------------------------------------
+// ---- time -----------------------------------------------------------------------------
 
 static double seconds(void) {
     struct timespec t;
@@ -86,7 +86,7 @@ static double time_call(void (*call)(void *), void *ctx) {
     return each[TRIES / 2];
 }
 
-// ---- the peak --------------------------------------------------------------------------------
+// ---- the peak -------------------------------------------------------------------------
 
 #define PEAK_SUMS   12
 #define PEAK_ROUNDS 4096
@@ -114,7 +114,7 @@ static double measure_peak(const struct target *t) {
     return 2.0 * (double)(PEAK_SUMS * PEAK_ROUNDS * t->lanes) / s;
 }
 
-// ---- one kernel ------------------------------------------------------------------------------
+// ---- one kernel -----------------------------------------------------------------------
 
 struct job {
     struct arena *arena;

@@ -58,8 +58,8 @@ static size_t distinct(const struct dw *w, size_t pixels, size_t columns) {
     return n;
 }
 
-// Cache lines that come in for t->pixels pixels: each pass over the pixels reads all of the
-// operand for a few of its channels.
+// Cache lines that come in for t->pixels pixels: each pass over the pixels reads all of
+// the operand for a few of its channels.
 static double lines(const struct dw *w, const struct dw_tile *t) {
     double x = (double)(t->pixels * (size_t)w->attrs.strides[1]);
     if (t->rows > 1) x *= (double)w->attrs.strides[0];
@@ -68,8 +68,8 @@ static double lines(const struct dw *w, const struct dw_tile *t) {
     return x + (double)(t->blocks * t->pixels);
 }
 
-// Cycles a multiply-add takes: two of them and two loads fit into one, four pass from one to
-// the next on the same sum. The shares of loads and lines are as measured.
+// Cycles a multiply-add takes: two of them and two loads fit into one, four pass from one
+// to the next on the same sum. The shares of loads and lines are as measured.
 static double cycles_each(const struct dw *w, const struct dw_tile *t) {
     double each = (double)(t->channels * t->rows);
     double work = (double)(t->blocks * t->columns * t->pixels) * each;

@@ -77,8 +77,8 @@ LLVMValueRef ll_mul_add(struct emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValu
     return ll_call(e, "llvm.fma", &type, 1, (LLVMValueRef[]){a, b, c}, 3);
 }
 
-// Lanes that are masked off divide by one: SelectionDAG takes 0 / 0 in lanes it knows to be
-// zero for zero, and then drops the selection that would have made it so.
+// Lanes that are masked off divide by one: SelectionDAG takes 0 / 0 in lanes it knows to
+// be zero for zero, and then drops the selection that would have made it so.
 LLVMValueRef ll_div(struct emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef mask) {
     LLVMValueRef one = ll_fsplat(e, 1, e->lanes);
     if (mask) y = LLVMBuildSelect(e->b, mask, y, one, "");
@@ -128,8 +128,8 @@ LLVMValueRef ll_at_ix(struct emit *e, LLVMTypeRef t, LLVMValueRef a, struct ix i
     return ll_at_const(e, t, i.base ? ll_at(e, t, a, i.base) : a, i.off);
 }
 
-// Loop strength reduction rewrites an address through all the loops it depends on, at a cost
-// that grows with their number; here the inner loops are to take it as it is.
+// Loop strength reduction rewrites an address through all the loops it depends on, at a
+// cost that grows with their number; here the inner loops are to take it as it is.
 LLVMValueRef ll_settled(struct emit *e, LLVMValueRef at) {
     return LLVMBuildFreeze(e->b, at, "");
 }

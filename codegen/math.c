@@ -1,8 +1,8 @@
-// exp, log, tanh and sigmoid of f32, in code of our own: no calls, one lane or many, and the
-// same bits on every machine that a target's code runs on. Errors stay below 2.25 units in
-// the last place (the tests measure it); overflow, underflow to subnormal numbers,
-// infinities and NaN are as IEEE has them. The polynomials are those of Moshier's Cephes
-// library (expf, logf, tanhf).
+// exp, log, tanh and sigmoid of f32, in code of our own: no calls, one lane or many, and
+// the same bits on every machine that a target's code runs on. Errors stay below 2.25
+// units in the last place (the tests measure it); overflow, underflow to subnormal
+// numbers, infinities and NaN are as IEEE has them. The polynomials are those of
+// Moshier's Cephes library (expf, logf, tanhf).
 #include "codegen/emit.h"
 
 #include <math.h>

@@ -364,8 +364,8 @@ static inline void *rig_dense(struct rig *g, nid v) {
     return dense;
 }
 
-// The largest difference, over the largest value of the reference; integers must be equal.
-// NaN where only one is NaN.
+// The largest difference, over the largest value of the reference; integers must be
+// equal. NaN where only one is NaN.
 static inline double rig_difference(const struct type *t, size_t rows, const void *a,
                                     const void *b) {
     size_t n = type_count(t) * rows;
@@ -443,8 +443,7 @@ static inline double rig_check(struct rig *g, const char **why) {
     return worst;
 }
 
-// ---- many functions on many targets
-// ----------------------------------------------------------
+// ---- many functions on many targets ---------------------------------------------------
 
 static const char *const RIG_TARGETS[] = {"native", "x86-64-v3", "x86-64"};
 
