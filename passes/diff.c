@@ -284,22 +284,39 @@ typedef void (*vjp_rule)(struct diff *, const struct node *, nid y, nid g);
 
 // NULL: the op has no gradient here.
 static const vjp_rule rules[OP_COUNT] = {
-    [OP_NEG] = vjp_neg,         [OP_EXP] = vjp_exp,
-    [OP_LOG] = vjp_log,         [OP_SQRT] = vjp_sqrt,
-    [OP_RELU] = vjp_relu,       [OP_STEP] = vjp_none,
-    [OP_TANH] = vjp_tanh,       [OP_SIGMOID] = vjp_sigmoid,
-    [OP_ADD] = vjp_add,         [OP_SUB] = vjp_sub,
-    [OP_MUL] = vjp_mul,         [OP_DIV] = vjp_div,
-    [OP_MAX] = vjp_max,         [OP_MIN] = vjp_max,
-    [OP_EQ] = vjp_none,         [OP_ARGMAX] = vjp_none,
-    [OP_RESHAPE] = vjp_reshape, [OP_BROADCAST] = vjp_broadcast,
-    [OP_SLICE] = vjp_slice,     [OP_TRANSPOSE] = vjp_transpose,
-    [OP_PAD] = vjp_pad,         [OP_CONCAT] = vjp_concat,
-    [OP_GATHER] = vjp_gather,   [OP_SUM] = vjp_sum,
-    [OP_AMAX] = vjp_amax,       [OP_MATMUL] = vjp_matmul,
-    [OP_CONV] = vjp_conv,       [OP_CONV_DX] = vjp_conv_dx,
-    [OP_CONV_DW] = vjp_conv_dw, [OP_MAXPOOL] = vjp_maxpool,
-    [OP_AVGPOOL] = vjp_avgpool, [OP_AVGPOOL_DX] = vjp_avgpool_dx,
+    [OP_NEG] = vjp_neg,
+    [OP_EXP] = vjp_exp,
+    [OP_LOG] = vjp_log,
+    [OP_SQRT] = vjp_sqrt,
+    [OP_RELU] = vjp_relu,
+    [OP_STEP] = vjp_none,
+    [OP_TANH] = vjp_tanh,
+    [OP_SIGMOID] = vjp_sigmoid,
+    [OP_ADD] = vjp_add,
+    [OP_SUB] = vjp_sub,
+    [OP_MUL] = vjp_mul,
+    [OP_DIV] = vjp_div,
+    [OP_MAX] = vjp_max,
+    [OP_MIN] = vjp_max,
+    [OP_EQ] = vjp_none,
+    [OP_ARGMAX] = vjp_none,
+    [OP_STOP] = vjp_none,
+    [OP_RESHAPE] = vjp_reshape,
+    [OP_BROADCAST] = vjp_broadcast,
+    [OP_SLICE] = vjp_slice,
+    [OP_TRANSPOSE] = vjp_transpose,
+    [OP_PAD] = vjp_pad,
+    [OP_CONCAT] = vjp_concat,
+    [OP_GATHER] = vjp_gather,
+    [OP_SUM] = vjp_sum,
+    [OP_AMAX] = vjp_amax,
+    [OP_MATMUL] = vjp_matmul,
+    [OP_CONV] = vjp_conv,
+    [OP_CONV_DX] = vjp_conv_dx,
+    [OP_CONV_DW] = vjp_conv_dw,
+    [OP_MAXPOOL] = vjp_maxpool,
+    [OP_AVGPOOL] = vjp_avgpool,
+    [OP_AVGPOOL_DX] = vjp_avgpool_dx,
 };
 
 // ---- the sweep
@@ -364,7 +381,13 @@ static nid diff_rule(struct rewrite *r, nid v, const nid *in) {
     return node_at(r->old, v)->op == OP_GRAD ? expand(r, v, in) : NID_NONE;
 }
 
-// Needs nothing; leaves no grad mark.
+// Stops stay in the way until every gradient has been taken.
+static nid drop_stop(struct rewrite *r, nid v, const nid *in) {
+    return node_at(r->old, v)->op == OP_STOP ? in[0] : NID_NONE;
+}
+
+// Needs nothing; leaves no marks.
 bool pass_diff(struct module *m, struct module_func *mf, struct diags *d) {
-    return rewrite_func(m, mf, d, diff_rule, NULL);
+    return rewrite_func(m, mf, d, diff_rule, NULL) &&
+           rewrite_func(m, mf, d, drop_stop, NULL);
 }

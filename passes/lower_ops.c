@@ -79,12 +79,19 @@ nid part_logits(struct fn *f, nid model_node, nid normalised, bool keep_params,
     }
     nid out;
     build_inline(&f->b, net, &normalised, &out, keep_params);
+    if (!type_at(f->b.f, out)->rows && !f->l->failed) {
+        diag_error(f->l->d, gnode(f, user)->span,
+                   "%s answers the same to every image: its output does not depend on "
+                   "its input",
+                   model->path);
+        f->l->failed = true;
+    }
     return out;
 }
 
 nid part_log_sum_exp(struct fn *f, nid logits) {
     static const int64_t axis[1] = {0};
-    nid top = b_amax(&f->b, logits, axis, 1, true);
+    nid top = b_unary(&f->b, OP_STOP, b_amax(&f->b, logits, axis, 1, true));
     nid e = b_unary(&f->b, OP_EXP, b_binary(&f->b, OP_SUB, logits, top));
     nid sum = b_unary(&f->b, OP_LOG, b_sum(&f->b, e, axis, 1, true));
     return b_reshape(&f->b, b_binary(&f->b, OP_ADD, sum, top), NULL, 0);
@@ -152,15 +159,48 @@ static nid stitch_tile(struct fn *f, nid rows, size_t at, size_t h, size_t w) {
     return t->dim[1] == h && t->dim[2] == w ? x : resized(f, x, NID_NONE, h, w);
 }
 
+// A kernel reads so many stored values; more are joined in several.
+#define JOIN_MOST ((size_t)8)
+
 static nid join(struct fn *f, const nid *parts, size_t n, int64_t axis) {
+    if (n == 1) return parts[0];
+    nid some[JOIN_MOST];
+    size_t each = (n + JOIN_MOST - 1) / JOIN_MOST, count = 0;
+    for (size_t i = 0; i < n; i += each)
+        some[count++] = join(f, parts + i, size_min(each, n - i), axis);
     struct value a = val_int(axis);
-    return n == 1 ? parts[0] : build_node(&f->b, OP_CONCAT, parts, n, &a, NULL);
+    return build_node(&f->b, OP_CONCAT, some, count, &a, NULL);
+}
+
+// [factor * factor, C, h, w] to [C, factor * h, factor * w].
+static nid mosaic(struct fn *f, nid rows, size_t factor) {
+    static const int64_t perm[5] = {2, 0, 3, 1, 4};
+    const struct type *t = type_at(f->b.f, rows);
+    size_t c = t->dim[1], h = t->dim[2], w = t->dim[3];
+    nid x = b_reshape(&f->b, rows, (size_t[]){factor, factor, c, h, w}, 5);
+    x = b_transpose(&f->b, x, perm, 5);
+    return b_reshape(&f->b, x, (size_t[]){c, factor * h, factor * w}, 3);
+}
+
+// The rows of x resized, one by one, in a function of their own.
+static uint32_t resized_rows(struct fn *f, nid x, size_t side) {
+    size_t mult = mult_of(f->l, f->s, rowset_at(f->l, x));
+    struct fn *g = fn_begin(f->l, f->s, mult, x, "resized");
+    return fn_finish(g, resized(g, part_pixels(g, x), NID_NONE, side, side));
 }
 
 static nid stitch_pixels(struct fn *f, const struct node *n) {
     size_t factor = (size_t)attr_int(n, "factor"), size = n->type.dim[1];
-    nid rows =
-        factor > 1 ? input_of(f, n->in[0], FACET_PIXELS) : part_pixels(f, n->in[0]);
+    const struct type *x = &gnode(f, n->in[0])->type;
+    if (factor == 1) return stitch_tile(f, part_pixels(f, n->in[0]), 0, size, size);
+    if (size % factor == 0) {
+        size_t side = size / factor;
+        bool fits = x->dim[1] == side && x->dim[2] == side;
+        uint32_t rows = fits ? slot_of(f->l, f->s, n->in[0], FACET_PIXELS)
+                             : resized_rows(f, n->in[0], side);
+        return mosaic(f, fn_input(f, rows), factor);
+    }
+    nid rows = input_of(f, n->in[0], FACET_PIXELS);
     nid *down = NEW_N(f->l->arena, nid, factor),
         *across = NEW_N(f->l->arena, nid, factor);
     for (size_t i = 0; i < factor; i++) {
@@ -185,9 +225,8 @@ static nid pixels(struct fn *f, const struct node *n, nid v) {
     }
 }
 
-// ---- where pixels come from
-// -------------------------------------------------------------- Pixels [start,
-// start+length) that entry i of a map's side covers.
+// ---- where pixels come from -----------------------------------------------------------
+// Pixels [start, start + length) that entry i of a map's side covers.
 static void map_entry(const struct type *map, size_t n, size_t i, size_t *start,
                       size_t *length) {
     if (map->map_stride) {
@@ -238,29 +277,38 @@ static nid part_column(struct fn *f, nid box, int64_t at) {
     return b_slice(&f->b, box, &at, &one, &one, 1);
 }
 
-// A place inside an image that is itself `base` of the image it was read from, shown at
-// h x w: top = base.top + place.top * base.height / h, and so on.
+// The pixels that a place covers, inside an image that is itself `base` of the image it
+// was read from, shown at h x w: from base.top + floor(top * base.height / h) on, to the
+// same of the bottom, rounded up.
 static nid compose(struct fn *f, nid base, nid place, const struct type *shown) {
     nid part[4];
-    for (int64_t i = 0; i < 4; i++) {
-        int32_t side = (int32_t)shown->dim[i % 2 ? 2 : 1];
-        nid p = b_binary(&f->b, OP_MUL, part_column(f, place, i),
-                         part_column(f, base, 2 + i % 2));
-        part[i] = b_binary(&f->b, OP_DIV, p, part_i32s(f, &side, 1));
-        if (i < 2) part[i] = b_binary(&f->b, OP_ADD, part[i], part_column(f, base, i));
+    for (int64_t i = 0; i < 2; i++) {
+        int32_t side = (int32_t)shown->dim[1 + i], up = side - 1;
+        nid start = part_column(f, place, i), length = part_column(f, base, 2 + i);
+        nid end = b_binary(&f->b, OP_ADD, start, part_column(f, place, 2 + i));
+        start = b_binary(&f->b, OP_MUL, start, length);
+        start = b_binary(&f->b, OP_DIV, start, part_i32s(f, &side, 1));
+        end = b_binary(&f->b, OP_MUL, end, length);
+        end = b_binary(&f->b, OP_ADD, end, part_i32s(f, &up, 1));
+        end = b_binary(&f->b, OP_DIV, end, part_i32s(f, &side, 1));
+        part[i] = b_binary(&f->b, OP_ADD, part_column(f, base, i), start);
+        part[2 + i] = b_binary(&f->b, OP_SUB, end, start);
     }
     return join(f, part, 4, 0);
 }
 
+// Where pixels lie in the one image they were read from. An image stitched of one row is
+// that row, perhaps resized.
 static nid box(struct fn *f, const struct node *n, nid v) {
-    const struct type *x = &gnode(f, n->in[0])->type;
-    nid place = expr(f, v, FACET_PLACE); // of another crop: see facet_of
-    return compose(f, expr(f, n->in[0], FACET_BOX), place, x);
+    int32_t h = (int32_t)n->type.origin_h, w = (int32_t)n->type.origin_w;
+    if (n->op == OP_IMAGES) return part_i32s(f, (int32_t[]){0, 0, h, w}, 4);
+    if (n->op == OP_STITCH) return expr(f, n->in[0], FACET_BOX);
+    nid place = expr(f, v, FACET_PLACE);
+    return compose(f, expr(f, n->in[0], FACET_BOX), place, &gnode(f, n->in[0])->type);
 }
 
-// ---- maps
-// -------------------------------------------------------------------------------- Weight
-// of each patch in each window along one side: pixels shared / window.
+// ---- maps -----------------------------------------------------------------------------
+// Weight of each patch in each window along one side: pixels shared / window.
 static nid pool_weights(struct fn *f, const struct type *map, size_t n, size_t windows,
                         size_t window, size_t stride) {
     size_t dim[2] = {windows, n};
@@ -305,9 +353,8 @@ static nid perturb(struct fn *f, const struct node *n) {
     return b_binary(&f->b, OP_ADD, map, noise);
 }
 
-// ---- scores and labels
-// --------------------------------------------------------------------- sqrt of the sum
-// over parameters of the squares of the row's gradient.
+// ---- scores and labels ----------------------------------------------------------------
+// sqrt of the sum over parameters of the squares of the row's gradient.
 static nid gradnorm(struct fn *f, const struct node *n, nid v) {
     nid loss = part_loss(f, n, v, true), total = NID_NONE;
     size_t before = f->b.f->nodes.n; // nodes past this are made here
@@ -386,8 +433,5 @@ uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet
         return slot_leaf(l, s, LEAF_PIXELS, rowset_at(l, v), mult,
                          type_tensor(ELEM_U8, true, 3, n->type.dim));
     struct fn *f = fn_begin(l, s, mult, v, parts[facet]);
-    nid out = body(f, v, facet);
-    uint32_t slot = fn_output(f, out);
-    fn_finish(f);
-    return slot;
+    return fn_finish(f, body(f, v, facet));
 }

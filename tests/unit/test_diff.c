@@ -294,6 +294,23 @@ static void second_order(void **state) {
     for (size_t i = 0; i < COUNT_X; i++) assert_true(fabsf(g[i] - 6 * x[i]) < 1e-4f);
 }
 
+// d/dx (x * stop(x)) = stop(x), and no stop is left.
+static void stop_is_a_constant(void **state) {
+    struct arena *a = *state;
+    struct builder b;
+    float x[COUNT_X], g[COUNT_X];
+    uint64_t seed = 3;
+    for (size_t i = 0; i < COUNT_X; i++) x[i] = number(&seed, -2, 2);
+    builder_init(&b, a, "stop");
+    nid in = input(&b, true);
+    nid y = b_sum_all(&b, b_binary(&b, OP_MUL, in, b_unary(&b, OP_STOP, in)));
+    struct func *f = differentiated(a, &b, y, in);
+    const void *args[1] = {x};
+    void *outs[1] = {g};
+    assert_true(eval_func(f, 1, args, outs, NULL));
+    assert_memory_equal(g, x, sizeof x);
+}
+
 static void unreached_is_zero(void **state) {
     struct arena *a = *state;
     struct builder b;
@@ -322,6 +339,7 @@ int main(void) {
         cmocka_unit_test(every_rule),
         cmocka_unit_test(parameter_gradients_are_rows),
         cmocka_unit_test(second_order),
+        cmocka_unit_test(stop_is_a_constant),
         cmocka_unit_test(unreached_is_zero),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
