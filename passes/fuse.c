@@ -31,10 +31,9 @@ static bool is_source(enum op op) {
     return op == OP_INPUT || op == OP_CONST || op == OP_PARAM;
 }
 
-// ---- what must be stored
-// ------------------------------------------------------------------- A small-channel
-// image is made in the scratch of the convolution that reads it: there masking, cropping
-// and normalising cost least.
+// ---- what must be stored --------------------------------------------------------------
+// A small-channel image is made in the scratch of the convolution that reads it: there
+// masking, cropping and normalising cost least.
 static bool wants_prologue(const struct fuse *s, nid anchor) {
     const struct node *n = fnode(s, anchor);
     if (n->op == OP_MATMUL || n->op == OP_CONV_DX) return false;
@@ -93,18 +92,43 @@ static bool worth_storing(const struct fuse *s, nid v) {
 }
 
 // Bounds on an expression: kernels have so many buffers, and walks over it recurse.
-#define WIDE 8
-#define DEEP 24
+#define WIDE        8 // of one inside a kernel
+#define DEEP        24
+#define MOST_INPUTS (KERNEL_MAX_BUFFERS - COUNT(((struct kernel *)0)->outs) - 1)
+
+static uint32_t operand_width(const struct fuse *s, nid o) {
+    return s->stored[o] ? 1 : s->width[o];
+}
+
+static uint32_t operands_width(const struct fuse *s, const struct node *n) {
+    uint32_t width = 0;
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->in[i] != NID_NONE) width += operand_width(s, n->in[i]);
+    return width;
+}
+
+// Stores the widest operands of v until one kernel can read all that is left.
+static void narrow(struct fuse *s, nid v) {
+    const struct node *n = fnode(s, v);
+    while (operands_width(s, n) > MOST_INPUTS) {
+        nid widest = n->in[0];
+        for (uint32_t i = 1; i < n->nin; i++)
+            if (operand_width(s, n->in[i]) > operand_width(s, widest)) widest = n->in[i];
+        CHECK(operand_width(s, widest) > 1); // the narrow pass bounds the operands
+        s->stored[widest] = true;
+    }
+}
 
 static void measure(struct fuse *s, nid v) {
     const struct node *n = fnode(s, v);
+    narrow(s, v);
     s->cost[v] = op_cost(n->op);
-    s->width[v] = s->depth[v] = 0;
+    s->width[v] = operands_width(s, n);
+    s->depth[v] = 0;
     for (uint32_t i = 0; i < n->nin; i++) {
         nid o = n->in[i];
         if (o == NID_NONE) continue;
         s->cost[v] += s->stored[o] ? 0 : s->cost[o];
-        s->width[v] += s->stored[o] ? 1 : s->width[o];
         uint32_t depth = s->stored[o] ? 1 : s->depth[o] + 1;
         if (depth > s->depth[v]) s->depth[v] = depth;
     }
@@ -160,24 +184,24 @@ static uint32_t added_width(const struct fuse *s, nid v, nid user) {
     const struct node *n = fnode(s, user);
     uint32_t width = 0;
     for (uint32_t i = 0; i < n->nin; i++)
-        if (n->in[i] != v) width += s->stored[n->in[i]] ? 1 : s->width[n->in[i]];
+        if (n->in[i] != v) width += operand_width(s, n->in[i]);
     return width;
 }
 
 // Climbs from the anchor to the kernel's root. A value on the way that others read too is
 // stored as well.
 static void draw_in(struct fuse *s, struct kernel *k) {
-    uint32_t width = 2;
+    uint32_t width = operands_width(s, fnode(s, k->anchor)), length = 0;
     nid v = k->anchor;
     s->claimed[v] = k->anchor;
     k->nouts = 1; // the root takes the first place at the end
     if (fnode(s, v)->type.rank > 0) mark_late(s, v);
-    while (fnode(s, v)->type.rank > 0) {
+    while (fnode(s, v)->type.rank > 0 && length++ < DEEP) {
         bool needed = s->uses[v] > 1 || s->is_out[v];
         nid up = next_in_chain(s, v);
         if (up == NID_NONE || (needed && k->nouts == COUNT(k->outs))) break;
         width += added_width(s, v, up);
-        if (width + COUNT(k->outs) + 1 > KERNEL_MAX_BUFFERS) break;
+        if (width > MOST_INPUTS) break;
         s->stored[v] = needed;
         if (needed) k->outs[k->nouts++] = v;
         v = up;

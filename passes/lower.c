@@ -44,13 +44,55 @@ static struct plan_rowset rowset_make(struct lower *l, const struct node *n) {
     return r;
 }
 
+static bool lower_fail(struct lower *l) {
+    l->failed = true;
+    return false;
+}
+
+#define GROUP_MOST ((size_t)1 << 20) // rows in one stitched image, through all stitches
+
+// The chunk that makes one stitched image holds all of its rows, and those they are
+// stitched of in turn.
+static bool check_group(struct lower *l, const struct node *n, uint32_t rowset,
+                        size_t *rows) {
+    const struct plan_rowset *r = &l->rowsets.at[rowset];
+    rows[rowset] = r->kind == ROWSET_READER ? 1 : rows[r->parent];
+    if (r->kind != ROWSET_GROUP) return true;
+    rows[rowset] *= r->factor;
+    size_t elements = type_count(&graph_node(l, n->in[0])->type);
+    if (rows[rowset] <= GROUP_MOST && elements <= TYPE_MAX_COUNT / r->factor) return true;
+    diag_error(l->d, n->span,
+               "one image stitched of %zu rows, %zu bytes each, is more than fits",
+               rows[rowset], elements);
+    return lower_fail(l);
+}
+
+#define DEPTH_MOST 1000 // ops between a value and what it was read from
+
+// Values are expanded by recursion over their operands.
+static bool check_depth(struct lower *l) {
+    uint32_t *depth = NEW_N(l->arena, uint32_t, l->graph->nodes.n);
+    for (nid v = 0; v < l->graph->nodes.n; v++) {
+        const struct node *n = graph_node(l, v);
+        for (uint32_t i = 0; i < n->nin; i++)
+            if (n->in[i] != NID_NONE && depth[n->in[i]] >= depth[v])
+                depth[v] = depth[n->in[i]] + 1;
+        if (depth[v] <= DEPTH_MOST) continue;
+        diag_error(l->d, n->span, "this is more than %d ops away from what it is made of",
+                   DEPTH_MOST);
+        return lower_fail(l);
+    }
+    return true;
+}
+
 static bool makes_rowset(enum op op) {
     return op == OP_IMAGES || op == OP_RANDOM_CROP || op == OP_STITCH || op == OP_TOPK;
 }
 
 // Operands come before users, so parents come before the rowsets made from them.
-static void rowsets_find(struct lower *l) {
+static bool rowsets_find(struct lower *l) {
     uint32_t ids = 0;
+    size_t *rows = NEW_N(l->arena, size_t, l->graph->nodes.n);
     for (nid v = 0; v < l->graph->nodes.n; v++)
         if (graph_node(l, v)->type.rowset >= ids) ids = graph_node(l, v)->type.rowset + 1;
     l->rowset_of = NEW_N(l->arena, uint32_t, ids);
@@ -61,19 +103,24 @@ static void rowsets_find(struct lower *l) {
         l->rowset_of[n->type.rowset] = (uint32_t)l->rowsets.n;
         VEC_PUSH(l->arena, &l->rowsets, r);
         VEC_PUSH(l->arena, &l->makers, v);
+        if (!check_group(l, n, (uint32_t)l->rowsets.n - 1, rows)) return false;
     }
     l->stages = NEW_N(l->arena, struct stage_build *, l->rowsets.n);
+    return true;
 }
 
-// How many rows of an ancestor belong to one row of the stage's rowset.
-size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rowset) {
+// How many rows of an ancestor belong to one row of a rowset.
+static size_t rows_between(const struct lower *l, uint32_t rowset, uint32_t ancestor) {
     size_t mult = 1;
-    for (uint32_t at = s->rowset; at != rowset; at = l->rowsets.at[at].parent) {
+    for (uint32_t at = rowset; at != ancestor; at = l->rowsets.at[at].parent) {
         CHECK(l->rowsets.at[at].kind != ROWSET_READER);
-        if (l->rowsets.at[at].kind == ROWSET_GROUP)
-            CHECK(size_mul(mult, l->rowsets.at[at].factor, &mult));
+        if (l->rowsets.at[at].kind == ROWSET_GROUP) mult *= l->rowsets.at[at].factor;
     }
-    return mult;
+    return mult; // bounded, see check_group
+}
+
+size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rowset) {
+    return rows_between(l, s->rowset, rowset);
 }
 
 // ---- slots ----------------------------------------------------------------------------
@@ -157,8 +204,10 @@ nid value_behind(const struct lower *l, nid v) {
 
 enum facet facet_of(const struct lower *l, nid v, enum facet facet) {
     if (facet != FACET_BOX) return facet;
-    enum op from = graph_node(l, value_behind(l, graph_node(l, v)->in[0]))->op;
-    return from == OP_IMAGES || from == OP_STITCH ? FACET_PLACE : FACET_BOX;
+    const struct node *n = graph_node(l, v);
+    bool cut = n->op == OP_CROP || n->op == OP_RANDOM_CROP;
+    bool whole = cut && graph_node(l, value_behind(l, n->in[0]))->op == OP_IMAGES;
+    return whole ? FACET_PLACE : FACET_BOX;
 }
 
 uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet) {
@@ -210,18 +259,22 @@ nid fn_input(struct fn *f, uint32_t slot) {
     return n;
 }
 
-uint32_t fn_output(struct fn *f, nid n) {
+static uint32_t fn_output(struct fn *f, nid n) {
     struct type t = *type_at(f->b.f, n);
     t.rows = true;
     struct plan_slot slot = {.mult = f->mult};
     uint32_t s = slot_add(f->l, f->s, slot, t);
     build_output(&f->b, arena_printf(f->l->arena, "slot%u", s), n);
-    VEC_PUSH(f->l->arena, &f->out, s);
     return s;
 }
 
-void fn_finish(struct fn *f) {
+uint32_t fn_finish(struct fn *f, nid result) {
     struct lower *l = f->l;
+    for (size_t i = 0; i < f->in.n; i++)
+        if (f->inputs.at[i] == result && f->s->slots.at[f->in.at[i]].mult == f->mult)
+            return f->in.at[i];
+    uint32_t *out = NEW(l->arena, uint32_t);
+    *out = fn_output(f, result);
     struct func *func = builder_finish(&f->b);
     if (f->shown) text_add(&f->s->name, "%s%s", f->s->name.n ? ", " : "", f->shown);
     VEC_PUSH(l->arena, &l->m->funcs, (struct module_func){.f = func});
@@ -229,10 +282,11 @@ void fn_finish(struct fn *f) {
     struct plan_step step = {.func = (uint32_t)l->funcs.n - 1,
                              .mult = f->mult,
                              .nin = f->in.n,
-                             .nout = f->out.n,
+                             .nout = 1,
                              .in = f->in.at,
-                             .out = f->out.at};
+                             .out = out};
     VEC_PUSH(l->arena, &f->s->steps, step);
+    return *out;
 }
 
 // ---- what is wanted -------------------------------------------------------------------
@@ -251,15 +305,23 @@ static nid behind_stitch(const struct lower *l, nid v) {
     return v;
 }
 
-// The attribution that placed the crops of v, or NID_NONE.
+// The attribution that placed the crops of v, when it is one of images as they were read:
+// these are what the overview shows it on. NID_NONE otherwise.
 static nid attribution_of(const struct lower *l, nid v) {
     v = behind_stitch(l, v);
     if (graph_node(l, v)->op != OP_CROP) return NID_NONE;
-    for (v = graph_node(l, v)->in[1];; v = graph_node(l, v)->in[0]) {
-        enum op op = graph_node(l, v)->op;
-        if (op == OP_SHAP_PATCHES) return v;
-        if (op != OP_POOL && op != OP_PERTURB && op != OP_TOPK) return NID_NONE;
-    }
+    v = graph_node(l, v)->in[1];
+    while (graph_node(l, v)->op != OP_SHAP_PATCHES) v = graph_node(l, v)->in[0];
+    nid of = value_behind(l, graph_node(l, v)->in[1]);
+    return graph_node(l, of)->op == OP_IMAGES ? v : NID_NONE;
+}
+
+// Whether each row behind a saved one is one image as it was read, wholly or in part: not
+// when pixels were cut out of something stitched.
+static bool has_boxes(const struct lower *l, nid cut) {
+    uint32_t rowset = rowset_at(l, cut), root = rowset;
+    while (l->rowsets.at[root].kind != ROWSET_READER) root = l->rowsets.at[root].parent;
+    return graph_node(l, cut)->op != OP_IMAGES && rows_between(l, rowset, root) == 1;
 }
 
 static void want_image_save(struct lower *l, const struct node *n, uint32_t at) {
@@ -272,8 +334,7 @@ static void want_image_save(struct lower *l, const struct node *n, uint32_t at) 
         save->labels = graph_node(l, n->in[1])->type.dim[0];
     }
     nid cut = behind_stitch(l, n->in[0]);
-    if (graph_node(l, cut)->op != OP_IMAGES)
-        sink_add(l, s, SINK_BOXES, slot_of(l, s, cut, FACET_BOX), at);
+    if (has_boxes(l, cut)) sink_add(l, s, SINK_BOXES, slot_of(l, s, cut, FACET_BOX), at);
     nid map = attribution_of(l, n->in[0]);
     if (map != NID_NONE) {
         sink_add(l, s, SINK_MAPS, slot_of(l, s, map, FACET_VALUE), at);
@@ -342,7 +403,7 @@ static struct plan *plan_finish(struct lower *l) {
 // Needs a checked pipeline graph whose outputs are saves; makes module->funcs and plan.
 bool pass_lower(struct module *m, struct diags *d) {
     struct lower l = {.m = m, .arena = m->arena, .d = d, .graph = m->graph};
-    rowsets_find(&l);
+    if (!check_depth(&l) || !rowsets_find(&l)) return false;
     for (size_t i = 0; i < m->graph->outs.n; i++) want_save(&l, m->graph->outs.at[i]);
     // A rowset wants things of the ones it was made from only, and those come before it.
     for (uint32_t r = (uint32_t)l.rowsets.n; r-- > 0;) want_rowset(&l, r);

@@ -67,8 +67,8 @@ struct fn {
     struct builder b;
     size_t mult;
     const char *shown; // in the stage's name, or NULL
-    VEC(uint32_t) in, out; // slots
-    VEC(nid) inputs;       // parallel to in
+    VEC(uint32_t) in; // slots
+    VEC(nid) inputs;  // parallel to in
 };
 
 // ---- lower.c --------------------------------------------------------------------------
@@ -78,7 +78,7 @@ uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
                    uint32_t rowset, size_t mult, struct type t);
 // A row that topk picked is a row of its operand: the value whose rows they are.
 nid value_behind(const struct lower *l, nid v);
-// A crop of whole images lies where it was placed: both facets are one.
+// A crop of images as they were read lies where it was placed: both facets are one.
 enum facet facet_of(const struct lower *l, nid v, enum facet facet);
 // The slot of a value in a stage, computing it if need be.
 uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet);
@@ -90,8 +90,9 @@ struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
 // The slot as an argument: one row for a row, a group of rows ([g, ...]) when the slot has a
 // higher multiplicity, a value shared by the rows of a call when it has a lower one.
 nid fn_input(struct fn *f, uint32_t slot);
-uint32_t fn_output(struct fn *f, nid n); // its slot
-void fn_finish(struct fn *f);
+// Ends the function with its one result, and returns the slot that holds it. A function
+// that only hands its argument on makes no step: the slot is the argument's.
+uint32_t fn_finish(struct fn *f, nid result);
 
 // ---- lower_ops.c ----------------------------------------------------------------------
 // Computes a value of the stage's multiplicity for it, in functions of its own.

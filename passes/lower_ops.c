@@ -159,17 +159,9 @@ static nid stitch_tile(struct fn *f, nid rows, size_t at, size_t h, size_t w) {
     return t->dim[1] == h && t->dim[2] == w ? x : resized(f, x, NID_NONE, h, w);
 }
 
-// A kernel reads so many stored values; more are joined in several.
-#define JOIN_MOST ((size_t)8)
-
 static nid join(struct fn *f, const nid *parts, size_t n, int64_t axis) {
-    if (n == 1) return parts[0];
-    nid some[JOIN_MOST];
-    size_t each = (n + JOIN_MOST - 1) / JOIN_MOST, count = 0;
-    for (size_t i = 0; i < n; i += each)
-        some[count++] = join(f, parts + i, size_min(each, n - i), axis);
     struct value a = val_int(axis);
-    return build_node(&f->b, OP_CONCAT, some, count, &a, NULL);
+    return build_node(&f->b, OP_CONCAT, parts, n, &a, NULL);
 }
 
 // [factor * factor, C, h, w] to [C, factor * h, factor * w].

@@ -1,7 +1,7 @@
 // shap_patches: coalition values of each image, then one constant product.
 //
-//     values  128 rows an image: mask the normalised image with coalition j, run the
-//     model phi     one row an image: v . S
+//     values  a row for each coalition of an image: the model on the image masked with it
+//     phi     a row an image: values . S
 #include "passes/lower.h"
 #include "passes/shapley.h"
 
@@ -104,8 +104,7 @@ static uint32_t lower_values(struct lower *l, struct stage_build *s, nid v,
                              const struct coalitions *c) {
     const struct node *n = node_at(l->graph, v);
     const struct model *model = node_at(l->graph, n->in[0])->model;
-    size_t mult;
-    if (!size_mul(mult_of(l, s, rowset_at(l, v)), c->n, &mult)) BUG("too many rows");
+    size_t mult = mult_of(l, s, rowset_at(l, v)) * c->n;
     uint32_t image = slot_of(l, s, n->in[1], FACET_PIXELS);
     bool predicted = !strcmp(attr_str(n, "target"), "predicted");
     uint32_t answer = predicted ? slot_of(l, s, v, FACET_PREDICTED) : SLOT_NONE;
@@ -118,9 +117,7 @@ static uint32_t lower_values(struct lower *l, struct stage_build *s, nid v,
     nid logits = part_logits(f, n->in[0], x, false, v);
     nid target =
         predicted ? fn_input(f, answer) : part_class(f, n->in[1], model->classes, v);
-    uint32_t out = fn_output(f, value_of(f, n, logits, target));
-    fn_finish(f);
-    return out;
+    return fn_finish(f, value_of(f, n, logits, target));
 }
 
 uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v) {
@@ -139,9 +136,7 @@ uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v) {
         nid x = b_reshape(&f->b, fn_input(f, values), row, 2);
         phi = b_reshape(&f->b, b_matmul(&f->b, x, solve, false, false), n->type.dim, 2);
     }
-    uint32_t out = fn_output(f, phi);
-    fn_finish(f);
-    return out;
+    return fn_finish(f, phi);
 }
 
 // The class with the largest logit on the whole image.
@@ -151,7 +146,5 @@ uint32_t lower_predicted(struct lower *l, struct stage_build *s, nid v) {
     const struct model *model = node_at(l->graph, n->in[0])->model;
     nid x = part_normalise(f, model, part_pixels(f, n->in[1]));
     nid logits = part_logits(f, n->in[0], x, false, v);
-    uint32_t out = fn_output(f, b_unary(&f->b, OP_ARGMAX, logits));
-    fn_finish(f);
-    return out;
+    return fn_finish(f, b_unary(&f->b, OP_ARGMAX, logits));
 }

@@ -13,6 +13,7 @@ const struct pass passes[] = {
      pass_fold_norm},
     {"sqnorm", "squared norms of weight gradients need no weight gradient", NULL,
      pass_sqnorm},
+    {"narrow", "joins of many arrays become trees of joins", NULL, pass_narrow},
     {"fuse", "which values are stored, and which kernel computes each", NULL, pass_fuse},
     {"layout", "how stored values lie in memory", NULL, pass_layout},
     {"memory", "lifetimes become offsets; how many rows go through at once", NULL,

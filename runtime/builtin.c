@@ -50,13 +50,34 @@ static void random_box_row(const double *p, char *out, const char *key, const ch
     memcpy(out, box, sizeof box);
 }
 
+// The window of each channel, row by row.
+static void copy_window(uint8_t *out, const uint8_t *in, size_t c, size_t h, size_t w,
+                        const size_t box[4]) {
+    for (size_t y = 0; y < c * box[2]; y++) {
+        size_t row = y / box[2] * h + box[0] + y % box[2];
+        memcpy(out + y * box[3], in + row * w + box[1], box[3]);
+    }
+}
+
+// Cuts first and resizes then, as torchvision's resized_crop does: pixels beside the box
+// do not show. (Pillow's own box argument lets them in at the edges.)
 static bool resize_row(const double *p, char *out, const char *in, const char *box) {
-    size_t h = (size_t)p[1], w = (size_t)p[2];
-    int32_t b[4] = {0, 0, (int32_t)h, (int32_t)w};
-    if (box) memcpy(b, box, sizeof b);
-    return image_resize((const uint8_t *)in, (size_t)p[0], h, w, (size_t)b[0], (size_t)b[1],
-                        (size_t)b[2], (size_t)b[3], (uint8_t *)out, (size_t)p[3],
-                        (size_t)p[4]);
+    size_t c = (size_t)p[0], h = (size_t)p[1], w = (size_t)p[2];
+    size_t to_h = (size_t)p[3], to_w = (size_t)p[4];
+    const uint8_t *pixels = (const uint8_t *)in;
+    if (!box)
+        return image_resize(pixels, c, h, w, 0, 0, h, w, (uint8_t *)out, to_h, to_w);
+    int32_t b[4];
+    memcpy(b, box, sizeof b);
+    size_t at[4] = {(size_t)b[0], (size_t)b[1], (size_t)b[2], (size_t)b[3]};
+    CHECK(at[0] <= h && at[2] <= h - at[0] && at[1] <= w && at[3] <= w - at[1]);
+    uint8_t *cut = malloc(c * at[2] * at[3]);
+    if (!cut) return false;
+    copy_window(cut, pixels, c, h, w, at);
+    bool ok = image_resize(cut, c, at[2], at[3], 0, 0, at[2], at[3], (uint8_t *)out, to_h,
+                           to_w);
+    free(cut);
+    return ok;
 }
 
 bool builtin_run(enum builtin which, const double *params, char *const *buffers,

@@ -104,7 +104,7 @@ static void find_origins(const struct saves *s, struct save *save,
         *o = (struct result_origin){
             .file = save->names[j],
             .box = {0, 0, (uint32_t)root->size, (uint32_t)root->size}};
-        if (c->boxes && c->box_mult == save->mult)
+        if (c->boxes)
             for (size_t b = 0; b < 4; b++)
                 o->box[b] = (uint32_t)c->boxes[(i * save->mult + j) * 4 + b];
     }
@@ -124,7 +124,7 @@ static bool show_source(const struct saves *s, struct save *save,
         return diag_error(d, NO_SPAN, "%s", why);
     struct result_source source = {
         .cls = cls, .pixels = save->source, .h = size, .w = size};
-    if (c->maps && c->map_mult == save->mult) {
+    if (c->maps) {
         source.mh = save->plan->map_h, source.mw = save->plan->map_w;
         source.map = c->maps + i * save->mult * source.mh * source.mw;
     }

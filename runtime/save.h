@@ -13,13 +13,13 @@ struct saves {
     struct save **at; // by plan save
 };
 
-// The parts of a save that one chunk of rows has; NULL or 0 where the save has none.
+// The parts of a save that one chunk of rows has; NULL where the save has none. Boxes and
+// maps: one for each row of the reader behind.
 struct save_chunk {
     size_t first, rows;   // of the save's rowset
     const uint8_t *pixels;
     const float *labels, *maps;
     const int32_t *boxes;
-    size_t box_mult, map_mult;
     const char *values;
 };
 

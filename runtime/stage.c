@@ -129,9 +129,8 @@ static bool fill_leaf(struct worker *w, size_t slot, size_t first, size_t rows) 
     return true;
 }
 
-// ---- steps
-// ------------------------------------------------------------------------------ Rows
-// that share every argument of lower multiplicity; calls do not straddle them.
+// ---- steps ----------------------------------------------------------------------------
+// Rows that share every argument of lower multiplicity; calls do not straddle them.
 static size_t unit_of(const struct plan_stage *s, const struct plan_step *step,
                       size_t rows) {
     size_t unit = rows;
@@ -196,13 +195,12 @@ static bool save_one(struct worker *w, size_t save, size_t first, size_t rows) {
         const struct plan_sink *k = &run->stage->sinks[i];
         if (k->role == SINK_COLUMN || k->save != save) continue;
         void *at = w->slots[k->slot];
-        size_t mult = run->stage->slots[k->slot].mult;
         any = true;
         switch (k->role) {
         case SINK_PIXELS: c.pixels = at; break;
         case SINK_LABELS: c.labels = at; break;
-        case SINK_BOXES: c.boxes = at, c.box_mult = mult; break;
-        case SINK_MAPS: c.maps = at, c.map_mult = mult; break;
+        case SINK_BOXES: c.boxes = at; break;
+        case SINK_MAPS: c.maps = at; break;
         case SINK_VALUES: c.values = at; break;
         case SINK_COLUMN: break;
         }
