@@ -48,7 +48,9 @@ static bool is_target(const struct plan *plan, const struct value *v) {
     size_t n = v->kind == VAL_STRING ? strlen(v->s) : 0;
     for (size_t i = 0; n && i < plan->nsaves; i++) {
         size_t m = strlen(plan->saves[i].to);
-        if (m >= n && !strcmp(plan->saves[i].to + m - n, v->s)) return true;
+        if (m < n) continue;
+        if (!strncmp(plan->saves[i].to, v->s, n)) return true; // its folder
+        if (!strcmp(plan->saves[i].to + m - n, v->s)) return true;
     }
     return false;
 }

@@ -20,7 +20,10 @@ static bool coalitions_read(struct lower *l, const struct node *n, const char *p
     if (file.rank != 2 || file.dim[1] != m || !file.count)
         return fail(
             l, n, arena_printf(l->arena, "%s must be a matrix [samples, %zu]", path, m));
-    if (file.count > SHAPLEY_MAX_CELLS) return fail(l, n, "too many coalitions");
+    if (file.count > SHAPLEY_MAX_CELLS)
+        return fail(l, n,
+                    arena_printf(l->arena, "%s holds more than %zu coalitions", path,
+                                 SHAPLEY_MAX_CELLS / m));
     *out = (struct coalitions){
         .n = file.dim[0], .m = m, .z = arena_alloc(l->arena, file.count, 1)};
     for (size_t i = 0; i < file.count; i++) {
@@ -53,13 +56,32 @@ static bool coalitions_of(struct lower *l, const struct node *n, struct coalitio
         return true;
     } else {
         size_t samples = (size_t)attr_int(n, "samples");
-        if (samples * m > SHAPLEY_MAX_CELLS) return fail(l, n, "too many coalitions");
+        if (samples * m > SHAPLEY_MAX_CELLS)
+            return fail(l, n,
+                        arena_printf(l->arena,
+                                     "%zu samples of %zu patches are too many: "
+                                     "at most %zu",
+                                     samples, m, SHAPLEY_MAX_CELLS / m));
         coalitions_draw(l->arena, samples, m, (uint64_t)attr_int(n, "seed"),
                         !strcmp(sampling, "paired"), c);
     }
     if (shapley_least_squares(l->arena, c, &why)) return true;
     fail(l, n, why);
     return diag_help(l->d, "use more samples, or a smaller grid");
+}
+
+#define MASKS_MOST ((size_t)1 << 28) // numbers in a table of masks
+
+static bool check_masks(struct lower *l, const struct node *n,
+                        const struct coalitions *c) {
+    size_t grid = (size_t)attr_int(n, "grid");
+    size_t width = node_at(l->graph, n->in[1])->type.dim[2];
+    if (c->n <= MASKS_MOST / grid / width) return true;
+    return fail(l, n,
+                arena_printf(l->arena,
+                             "%zu coalitions of images %zu pixels wide take too "
+                             "much memory",
+                             c->n, width));
 }
 
 // For each coalition the mask spread over the width: f32 [n, grid, width].
@@ -123,7 +145,8 @@ static uint32_t lower_values(struct lower *l, struct stage_build *s, nid v,
 uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v) {
     const struct node *n = node_at(l->graph, v);
     struct coalitions c = {0};
-    if (!coalitions_of(l, n, &c)) coalitions_all(l->arena, 1, &c); // any, after an error
+    if (!coalitions_of(l, n, &c) || !check_masks(l, n, &c))
+        coalitions_all(l->arena, 1, &c); // any, after an error
     uint32_t values = l->failed ? SLOT_NONE : lower_values(l, s, v, &c);
     struct fn *f = fn_begin(l, s, mult_of(l, s, rowset_at(l, v)), v, NULL);
     nid phi;

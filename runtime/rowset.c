@@ -43,7 +43,8 @@ static size_t parent_row(const struct rowsets *r, uint32_t which, size_t row) {
     return s->pick[row];
 }
 
-size_t rowset_ancestor(const struct rowsets *r, uint32_t which, size_t q, uint32_t ancestor) {
+size_t rowset_ancestor(const struct rowsets *r, uint32_t which, size_t q,
+                       uint32_t ancestor) {
     size_t mult = rowset_mult(r, which, ancestor);
     size_t row = q / mult, rest = q % mult;
     for (; which != ancestor; which = spec(r, which)->parent) {
@@ -69,15 +70,16 @@ uint32_t rowset_class(const struct rowsets *r, uint32_t which, size_t row) {
     return reader_class(r->at[which].reader, reader_row(&r->at[which], row));
 }
 
-bool rowset_key(const struct rowsets *r, uint32_t which, size_t row, root_key root, void *ctx,
-                struct digest *key) {
+bool rowset_key(const struct rowsets *r, uint32_t which, size_t row, root_key root,
+                void *ctx, struct digest *key) {
     const struct plan_rowset *s = spec(r, which);
     if (s->kind == ROWSET_READER) return root(ctx, which, row, key);
     size_t count = s->kind == ROWSET_GROUP ? s->factor : 1;
     struct digest joined = {0};
     for (size_t i = 0; i < count; i++) {
         struct digest one;
-        if (!rowset_key(r, s->parent, parent_row(r, which, row * count + i), root, ctx, &one))
+        if (!rowset_key(r, s->parent, parent_row(r, which, row * count + i), root, ctx,
+                        &one))
             return false;
         joined = i ? digest_join(joined, one) : one;
     }
@@ -107,7 +109,9 @@ static void probe_rows(void *ctx, size_t first, size_t last) {
     free(pixels);
 }
 
-static bool out_of_memory(struct diags *d) { return diag_error(d, NO_SPAN, "out of memory"); }
+static bool out_of_memory(struct diags *d) {
+    return diag_error(d, NO_SPAN, "out of memory");
+}
 
 static bool note_skipped(struct rowsets *r, const struct probe *p, size_t row) {
     struct decoder *d = decoder_new();
@@ -122,7 +126,8 @@ static bool note_skipped(struct rowsets *r, const struct probe *p, size_t row) {
 
 // Every row is decoded once before the run, so that which rows there are does not depend on
 // what is computed of them.
-static bool leave_out(struct rowsets *r, uint32_t which, size_t threads, struct diags *d) {
+static bool leave_out(struct rowsets *r, uint32_t which, size_t threads,
+                      struct diags *d) {
     struct rowset *s = &r->at[which];
     size_t rows = reader_rows(s->reader), kept = 0;
     struct probe p = {.reader = s->reader, .size = spec(r, which)->size};
@@ -145,6 +150,10 @@ static bool leave_out(struct rowsets *r, uint32_t which, size_t threads, struct 
                       spec(r, which)->path);
 }
 
+static size_t class_count(const struct rowsets *r, uint32_t which) {
+    return reader_classes(r->at[rowset_root(r, which)].reader);
+}
+
 static bool check_classes(const struct rowsets *r, uint32_t which, struct diags *d) {
     const struct plan_rowset *s = spec(r, which);
     size_t have = reader_classes(r->at[which].reader);
@@ -152,19 +161,6 @@ static bool check_classes(const struct rowsets *r, uint32_t which, struct diags 
     return diag_error(d, s->classes_span,
                       "the model tells %zu classes apart, but `%s` has %zu", s->classes,
                       s->path, have);
-}
-
-bool rowsets_open(struct rowsets *r, size_t threads, struct diags *d) {
-    for (uint32_t i = 0; i < r->plan->nrowsets; i++) {
-        const struct plan_rowset *s = spec(r, i);
-        if (s->kind != ROWSET_READER) continue;
-        struct reader_options o = {s->path, s->size, s->limit, s->span};
-        if (!(r->at[i].reader = reader_open(&o, d))) continue;
-        r->at[i].rows = reader_rows(r->at[i].reader);
-        r->at[i].made = true;
-        if (check_classes(r, i, d) && s->skip) leave_out(r, i, threads, d);
-    }
-    return d->errors == 0;
 }
 
 // ---- choosing rows --------------------------------------------------------------------
@@ -187,11 +183,8 @@ static const char *class_name(const struct rowsets *r, uint32_t which, size_t c)
     return reader_class_name(r->at[rowset_root(r, which)].reader, c);
 }
 
-static size_t class_count(const struct rowsets *r, uint32_t which) {
-    return reader_classes(r->at[rowset_root(r, which)].reader);
-}
-
-static void take_best(const struct ranked *list, size_t rows, size_t k, struct rowset *out) {
+static void take_best(const struct ranked *list, size_t rows, size_t k,
+                      struct rowset *out) {
     size_t nth = 0;
     for (size_t i = 0; i < rows; i++) {
         nth = i && list[i].cls == list[i - 1].cls ? nth + 1 : 0;
@@ -199,15 +192,25 @@ static void take_best(const struct ranked *list, size_t rows, size_t k, struct r
     }
 }
 
+static bool enough_in_all(const struct plan_rowset *s, size_t rows, struct diags *d) {
+    return rows >= s->k ||
+           diag_error(d, s->span, "topk wants %zu rows; there are %zu", s->k, rows);
+}
+
+static bool more_classes(size_t n, struct diags *d) {
+    if (n > 1) diag_help(d, "so it is with %zu more class%s", n - 1, n == 2 ? "" : "es");
+    return n == 0;
+}
+
 static bool enough_rows(const struct rowsets *r, uint32_t which, const size_t *count,
                         struct diags *d) {
     const struct plan_rowset *s = spec(r, which);
-    bool ok = true;
+    size_t wrong = 0;
     for (size_t c = 0; c < class_count(r, which); c++)
-        if (count[c] < s->k)
-            ok = diag_error(d, s->span, "topk wants %zu rows of each class; `%s` has %zu",
-                            s->k, class_name(r, which, c), count[c]);
-    return ok;
+        if (count[c] < s->k && wrong++ == 0)
+            diag_error(d, s->span, "topk wants %zu rows of each class; `%s` has %zu",
+                       s->k, class_name(r, which, c), count[c]);
+    return more_classes(wrong, d);
 }
 
 static bool make_select(struct rowsets *r, uint32_t which, struct diags *d) {
@@ -216,8 +219,7 @@ static bool make_select(struct rowsets *r, uint32_t which, struct diags *d) {
     const float *score = (const float *)(void *)r->columns[s->column];
     size_t rows = parent->rows;
     struct rowset *out = &r->at[which];
-    if (!s->per_class && rows < s->k)
-        return diag_error(d, s->span, "topk wants %zu rows; there are %zu", s->k, rows);
+    if (!s->per_class && !enough_in_all(s, rows, d)) return false;
     struct ranked *list = malloc(rows * sizeof *list + 1);
     size_t *count = calloc(class_count(r, which) + 1, sizeof *count);
     out->pick = malloc(rows * sizeof *out->pick + 1);
@@ -238,25 +240,47 @@ static bool make_select(struct rowsets *r, uint32_t which, struct diags *d) {
     return ok;
 }
 
-// Rows of one class together, in order; each class must fill whole groups.
+// Each class must fill whole groups.
+static bool whole_groups(const struct rowsets *r, uint32_t which, const size_t *count,
+                         struct diags *d) {
+    const struct plan_rowset *s = spec(r, which);
+    size_t wrong = 0;
+    for (size_t c = 0; c < class_count(r, which); c++)
+        if (count[c] % s->factor && wrong++ == 0)
+            diag_error(d, s->span,
+                       "stitch joins %zu rows at a time; class `%s` has %zu, which "
+                       "leaves %zu over",
+                       s->factor, class_name(r, which, c), count[c],
+                       count[c] % s->factor);
+    return more_classes(wrong, d);
+}
+
+// Rows of one class together, in order: a counting sort.
 static bool make_group(struct rowsets *r, uint32_t which, struct diags *d) {
     const struct plan_rowset *s = spec(r, which);
-    size_t rows = r->at[s->parent].rows, classes = class_count(r, which), at = 0;
+    size_t rows = r->at[s->parent].rows, classes = class_count(r, which);
     struct rowset *out = &r->at[which];
-    if (!(out->pick = malloc(rows * sizeof *out->pick + 1))) return out_of_memory(d);
-    for (uint32_t c = 0; c < classes; c++) {
-        size_t before = at;
+    size_t *count = calloc(classes + 1, sizeof *count);
+    out->pick = malloc(rows * sizeof *out->pick + 1);
+    bool ok = count && out->pick;
+    if (!ok) out_of_memory(d);
+    for (size_t i = 0; i < rows && ok; i++) count[rowset_class(r, s->parent, i)]++;
+    if ((ok = ok && whole_groups(r, which, count, d))) {
+        for (size_t c = 0, start = 0; c < classes; c++) {
+            size_t n = count[c];
+            count[c] = start; // from here on where the next row of the class goes
+            start += n;
+        }
         for (size_t i = 0; i < rows; i++)
-            if (rowset_class(r, s->parent, i) == c) out->pick[at++] = (uint32_t)i;
-        if ((at - before) % s->factor)
-            return diag_error(d, s->span,
-                              "stitch joins %zu rows at a time; class `%s` has %zu, which "
-                              "leaves %zu over",
-                              s->factor, class_name(r, which, c), at - before,
-                              (at - before) % s->factor);
+            out->pick[count[rowset_class(r, s->parent, i)]++] = (uint32_t)i;
+        out->rows = rows / s->factor;
     }
-    out->rows = at / s->factor;
-    return true;
+    free(count);
+    return ok;
+}
+
+static bool too_many(const struct plan_rowset *s, struct diags *d) {
+    return diag_error(d, s->span, "more than %u rows", UINT32_MAX);
 }
 
 bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d) {
@@ -268,7 +292,7 @@ bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d) {
     case ROWSET_EXPAND:
         if (!size_mul(r->at[s->parent].rows, s->factor, &out->rows) ||
             out->rows > UINT32_MAX)
-            return diag_error(d, s->span, "more than %u rows", UINT32_MAX);
+            return too_many(s, d);
         break;
     case ROWSET_SELECT:
         if (!make_select(r, which, d)) return false;
@@ -279,6 +303,80 @@ bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d) {
     case ROWSET_READER: BUG("a reader was not opened");
     }
     return out->made = true;
+}
+
+// ---- looking ahead --------------------------------------------------------------------
+struct count { // rows of a rowset, before the run
+    size_t rows;
+    size_t *of_class; // NULL: which classes they have is not known
+};
+
+static struct count count_read(const struct rowsets *r, uint32_t which) {
+    struct count c = {.rows = r->at[which].rows};
+    c.of_class = NEW_N(r->arena, size_t, class_count(r, which));
+    for (size_t i = 0; i < c.rows; i++) c.of_class[rowset_class(r, which, i)]++;
+    return c;
+}
+
+// times / over of the parent's rows, of each class too.
+static struct count count_scaled(const struct rowsets *r, uint32_t which,
+                                 const struct count *p, size_t times, size_t over) {
+    struct count c = {.rows = p->rows * times / over};
+    if (!p->of_class) return c;
+    c.of_class = NEW_N(r->arena, size_t, class_count(r, which));
+    for (size_t i = 0; i < class_count(r, which); i++)
+        c.of_class[i] = p->of_class[i] * times / over;
+    return c;
+}
+
+static bool count_select(const struct rowsets *r, uint32_t which, const struct count *p,
+                         struct count *out, struct diags *d) {
+    const struct plan_rowset *s = spec(r, which);
+    *out = (struct count){.rows = s->k};
+    if (!s->per_class) return enough_in_all(s, p->rows, d);
+    if (p->of_class && !enough_rows(r, which, p->of_class, d)) return false;
+    out->rows *= class_count(r, which);
+    out->of_class = NEW_N(r->arena, size_t, class_count(r, which));
+    for (size_t i = 0; i < class_count(r, which); i++) out->of_class[i] = s->k;
+    return true;
+}
+
+// How many rows there will be follows from the readers, but for the classes of rows picked
+// of all: what cannot come out is said before anything is computed.
+static bool check_counts(const struct rowsets *r, struct diags *d) {
+    struct count *count = NEW_N(r->arena, struct count, r->plan->nrowsets);
+    for (uint32_t i = 0; i < r->plan->nrowsets; i++) {
+        const struct plan_rowset *s = spec(r, i);
+        const struct count *p = &count[s->parent];
+        switch (s->kind) {
+        case ROWSET_READER: count[i] = count_read(r, i); break;
+        case ROWSET_EXPAND:
+            if (p->rows > UINT32_MAX / s->factor) return too_many(s, d);
+            count[i] = count_scaled(r, i, p, s->factor, 1);
+            break;
+        case ROWSET_SELECT:
+            if (!count_select(r, i, p, &count[i], d)) return false;
+            break;
+        case ROWSET_GROUP:
+            if (p->of_class && !whole_groups(r, i, p->of_class, d)) return false;
+            count[i] = count_scaled(r, i, p, 1, s->factor);
+            break;
+        }
+    }
+    return true;
+}
+
+bool rowsets_open(struct rowsets *r, size_t threads, struct diags *d) {
+    for (uint32_t i = 0; i < r->plan->nrowsets; i++) {
+        const struct plan_rowset *s = spec(r, i);
+        if (s->kind != ROWSET_READER) continue;
+        struct reader_options o = {s->path, s->size, s->limit, s->span};
+        if (!(r->at[i].reader = reader_open(&o, d))) continue;
+        r->at[i].rows = reader_rows(r->at[i].reader);
+        r->at[i].made = true;
+        if (check_classes(r, i, d) && s->skip) leave_out(r, i, threads, d);
+    }
+    return d->errors == 0 && check_counts(r, d);
 }
 
 bool columns_make(struct rowsets *r, uint32_t which, struct diags *d) {

@@ -25,7 +25,8 @@ struct rowsets {
 void rowsets_init(struct rowsets *r, struct arena *arena, const struct plan *plan);
 void rowsets_close(struct rowsets *r);
 
-// Opens the readers, and finds what they cannot decode where it is to be left out.
+// Opens the readers, finds what they cannot decode where it is to be left out, and says
+// where there cannot be rows enough.
 bool rowsets_open(struct rowsets *r, size_t threads, struct diags *d);
 // Makes a rowset (and its parents); the columns it is chosen by must be filled.
 bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d);

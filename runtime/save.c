@@ -6,6 +6,7 @@
 #include "runtime/result.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct save {
@@ -52,27 +53,53 @@ static bool begin_images(struct saves *s, struct save *save, struct diags *d) {
     return (save->result = result_begin(&info, d)) != NULL;
 }
 
+static char *folder_of(const struct saves *s, const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? arena_strndup(s->arena, path, (size_t)(slash - path) + 1) : "./";
+}
+
+static const char *name_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+// However the two paths are written: "a/out" is "./a/../a/out".
+static bool same_place(const struct saves *s, const char *a, const char *b) {
+    struct stat fa, fb;
+    if (strcmp(name_of(a), name_of(b)) != 0) return false;
+    if (stat(folder_of(s, a), &fa) != 0 || stat(folder_of(s, b), &fb) != 0)
+        return strcmp(a, b) == 0;
+    return fa.st_dev == fb.st_dev && fa.st_ino == fb.st_ino;
+}
+
+static bool check_places(const struct saves *s, struct diags *d) {
+    for (size_t i = 0; i < s->plan->nsaves; i++)
+        for (size_t j = 0; j < i; j++) {
+            const struct plan_save *p = &s->plan->saves[i], *q = &s->plan->saves[j];
+            if (!same_place(s, p->to, q->to)) continue;
+            diag_error(d, p->span, "%s is written twice", p->to);
+            return diag_note(d, q->span, "it is written here already, as %s", q->to);
+        }
+    return true;
+}
+
 // The file itself is made when its number of rows is known; what can be seen now is
 // whether its folder takes one.
 static bool check_file(const struct saves *s, const struct plan_save *p,
                        struct diags *d) {
-    const char *slash = strrchr(p->to, '/');
-    char *folder =
-        slash ? arena_strndup(s->arena, p->to, (size_t)(slash - p->to) + 1) : "./";
+    char *folder = folder_of(s, p->to);
     if (access(folder, W_OK | X_OK) == 0) return true;
     return diag_error(d, p->span, "cannot write into %s: %s", folder, strerror(errno));
 }
 
 bool saves_check(struct saves *s, struct diags *d) {
+    if (!check_places(s, d)) return false;
     for (size_t i = 0; i < s->plan->nsaves; i++) {
         const struct plan_save *p = &s->plan->saves[i];
         struct save *save = s->at[i] = NEW(s->arena, struct save);
         save->plan = p;
         save->root = rowset_root(s->rowsets, p->rowset);
         save->mult = rowset_mult(s->rowsets, p->rowset, save->root);
-        for (size_t j = 0; j < i; j++)
-            if (!strcmp(s->plan->saves[j].to, p->to))
-                return diag_error(d, p->span, "two saves write to %s", p->to);
         if (!(p->images ? begin_images(s, save, d) : check_file(s, p, d))) return false;
     }
     return true;

@@ -5,10 +5,10 @@
 #include "runtime/stage.h"
 
 #include "runtime/call.h"
-
 #include "runtime/pool.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #define CHUNK_BYTES ((size_t)1 << 20) // of slots, about
 #define CHUNK_ROWS  ((size_t)64)
@@ -19,13 +19,15 @@ struct shared { // what the workers of a stage share; under the lock where it sa
     size_t rows, chunk, chunks;
     pthread_mutex_t lock;
     pthread_cond_t turned;
-    size_t next;         // chunk to take; lock
-    size_t turn;         // chunk to save; lock
-    size_t done;         // rows; lock
-    bool failed;         // lock
-    size_t failed_chunk; // the first in order that failed; lock
-    struct arena *arena; // for the message; lock
-    struct diags why;    // lock
+    size_t next;     // chunk to take; lock
+    size_t turn;     // chunk to save; lock
+    size_t done;     // rows; lock
+    struct failure { // of the first chunk in order that failed; lock
+        bool any;
+        size_t chunk;
+        struct span span;
+        char message[1024], help[256];
+    } failure;
 };
 
 #define MEMO 256
@@ -33,15 +35,17 @@ struct shared { // what the workers of a stage share; under the lock where it sa
 struct worker {
     struct shared *shared;
     struct decoder *decoder;
-    char *arena;  // of tensor functions
-    char **slots; // one block a slot
-    struct {      // identities of rows read lately
+    char *arena;      // of tensor functions
+    char **slots;     // one block a slot
+    char **in, **out; // arguments of the step at hand
+    struct {          // identities of rows read lately
         bool known;
         uint32_t rowset;
         size_t row;
         struct digest key;
     } memo[MEMO];
     struct diags *d; // where errors of the chunk at hand go
+    size_t chunk;
 };
 
 // ---- leaves ---------------------------------------------------------------------------
@@ -129,6 +133,17 @@ static bool fill_leaf(struct worker *w, size_t slot, size_t first, size_t rows) 
     return true;
 }
 
+// Pixels first: decoding a row tells its key as well.
+static bool fill_leaves(struct worker *w, size_t first, size_t rows) {
+    const struct plan_stage *s = w->shared->run->stage;
+    for (int pixels = 1; pixels >= 0; pixels--)
+        for (size_t i = 0; i < s->nslots; i++)
+            if (s->slots[i].leaf && (s->slots[i].kind == LEAF_PIXELS) == pixels &&
+                !fill_leaf(w, i, first, rows))
+                return false;
+    return true;
+}
+
 // ---- steps ----------------------------------------------------------------------------
 // Rows that share every argument of lower multiplicity; calls do not straddle them.
 static size_t unit_of(const struct plan_stage *s, const struct plan_step *step,
@@ -147,22 +162,18 @@ static char *slot_at(const struct worker *w, uint32_t slot, size_t mult, size_t 
     return w->slots[slot] + at * s->row_bytes;
 }
 
-#define MAX_ARGS 32
-
 static bool run_step(struct worker *w, const struct plan_step *step, size_t chunk_rows) {
     const struct plan *p = w->shared->run->plan;
     const struct plan_func *f = &p->funcs[step->func];
     size_t rows = chunk_rows * step->mult;
     size_t unit = unit_of(w->shared->run->stage, step, rows);
-    char *in[MAX_ARGS], *out[MAX_ARGS];
-    CHECK(step->nin <= MAX_ARGS && step->nout <= MAX_ARGS);
     for (size_t row = 0; row < rows;) {
         size_t n = size_min(f->batch, unit - row % unit);
         for (size_t i = 0; i < step->nin; i++)
-            in[i] = slot_at(w, step->in[i], step->mult, row);
+            w->in[i] = slot_at(w, step->in[i], step->mult, row);
         for (size_t i = 0; i < step->nout; i++)
-            out[i] = slot_at(w, step->out[i], step->mult, row);
-        if (!call_func(p, f, w->arena, in, out, n, row % unit == 0))
+            w->out[i] = slot_at(w, step->out[i], step->mult, row);
+        if (!call_func(p, f, w->arena, w->in, w->out, n, row % unit == 0))
             return diag_error(w->d, NO_SPAN, "out of memory");
         row += n;
     }
@@ -212,7 +223,7 @@ static bool save_one(struct worker *w, size_t save, size_t first, size_t rows) {
 static bool save_in_turn(struct worker *w, size_t chunk, size_t first, size_t rows) {
     struct shared *s = w->shared;
     pthread_mutex_lock(&s->lock);
-    while (s->turn != chunk && !(s->failed && s->failed_chunk < chunk))
+    while (s->turn != chunk && !(s->failure.any && s->failure.chunk < chunk))
         pthread_cond_wait(&s->turned, &s->lock);
     bool mine = s->turn == chunk, ok = mine;
     pthread_mutex_unlock(&s->lock);
@@ -232,8 +243,7 @@ static bool run_chunk(struct worker *w, size_t chunk) {
     struct shared *s = w->shared;
     const struct plan_stage *stage = s->run->stage;
     size_t first = chunk * s->chunk, rows = size_min(s->chunk, s->rows - first);
-    for (size_t i = 0; i < stage->nslots; i++)
-        if (stage->slots[i].leaf && !fill_leaf(w, i, first, rows)) return false;
+    if (!fill_leaves(w, first, rows)) return false;
     for (size_t i = 0; i < stage->nsteps; i++)
         if (!run_step(w, &stage->steps[i], rows)) return false;
     keep_columns(w, first, rows);
@@ -242,25 +252,21 @@ static bool run_chunk(struct worker *w, size_t chunk) {
 
 static bool take_chunk(struct shared *s, size_t *chunk) {
     pthread_mutex_lock(&s->lock);
-    bool more = !s->failed && s->next < s->chunks;
+    bool more = !s->failure.any && s->next < s->chunks;
     if (more) *chunk = s->next++;
     pthread_mutex_unlock(&s->lock);
     return more;
 }
 
 // Keeps the error of the first chunk in order, whichever thread meets one first.
-static void chunk_failed(struct shared *s, size_t chunk, const struct diags *d) {
+static void chunk_failed(struct shared *s, size_t chunk, const struct diag *why) {
     pthread_mutex_lock(&s->lock);
-    if (!s->failed || chunk < s->failed_chunk) {
-        diags_init(&s->why, s->arena);
-        for (size_t i = 0; i < d->list.n; i++) {
-            const struct diag *one = &d->list.at[i];
-            diag_error(&s->why, one->span, "%s", one->message);
-            if (one->help) diag_help(&s->why, "%s", one->help);
-        }
-        s->failed_chunk = chunk;
+    struct failure *f = &s->failure;
+    if (!f->any || chunk < f->chunk) {
+        *f = (struct failure){.any = true, .chunk = chunk, .span = why->span};
+        snprintf(f->message, sizeof f->message, "%s", why->message);
+        snprintf(f->help, sizeof f->help, "%s", why->help ? why->help : "");
     }
-    s->failed = true;
     pthread_cond_broadcast(&s->turned);
     pthread_mutex_unlock(&s->lock);
 }
@@ -272,55 +278,98 @@ static void chunk_done(struct shared *s, size_t chunk) {
     pthread_mutex_unlock(&s->lock);
 }
 
-static size_t slot_bytes(const struct shared *s, const struct plan_slot *slot) {
+// ---- memory ---------------------------------------------------------------------------
+// What one worker allocates; SIZE_MAX when that is not a number.
+static size_t slot_bytes(const struct plan_slot *slot, size_t rows) {
     size_t bytes;
     bool fits = size_mul(slot->row_bytes, slot->mult, &bytes) &&
-                size_mul(bytes, s->chunk, &bytes) && bytes < SIZE_MAX - 2 * SLACK;
+                size_mul(bytes, rows, &bytes) && bytes < SIZE_MAX / 2;
     return fits ? size_align(bytes + SLACK, 64) : SIZE_MAX;
 }
 
-static bool worker_init(struct worker *w) {
-    const struct stage_run *run = w->shared->run;
-    size_t arena = SLACK;
+static size_t arena_bytes(const struct stage_run *run) {
+    size_t bytes = SLACK;
     for (size_t i = 0; i < run->stage->nsteps; i++)
-        arena = size_max(arena, run->plan->funcs[run->stage->steps[i].func].arena_bytes);
-    w->decoder = decoder_new();
-    w->arena = aligned_alloc(64, size_align(arena + SLACK, 64));
-    w->slots = calloc(run->stage->nslots + 1, sizeof *w->slots);
-    bool ok = w->decoder && w->arena && w->slots;
-    for (size_t i = 0; ok && i < run->stage->nslots; i++) {
-        size_t bytes = slot_bytes(w->shared, &run->stage->slots[i]);
-        w->slots[i] = bytes == SIZE_MAX ? NULL : aligned_alloc(64, bytes);
-        ok = w->slots[i] != NULL;
+        bytes = size_max(bytes, run->plan->funcs[run->stage->steps[i].func].arena_bytes);
+    return size_align(bytes + SLACK, 64);
+}
+
+static size_t worker_bytes(const struct stage_run *run, size_t rows) {
+    size_t bytes = arena_bytes(run);
+    for (size_t i = 0; i < run->stage->nslots; i++)
+        if (!size_add(bytes, slot_bytes(&run->stage->slots[i], rows), &bytes))
+            return SIZE_MAX;
+    return bytes;
+}
+
+static bool slots_alloc(struct worker *w) {
+    const struct plan_stage *s = w->shared->run->stage;
+    for (size_t i = 0; i < s->nslots; i++) {
+        w->slots[i] = aligned_alloc(64, slot_bytes(&s->slots[i], w->shared->chunk));
+        if (!w->slots[i]) return false;
     }
-    return ok;
+    return true;
+}
+
+static bool worker_init(struct worker *w) {
+    const struct plan_stage *s = w->shared->run->stage;
+    size_t nin = 1, nout = 1;
+    for (size_t i = 0; i < s->nsteps; i++) {
+        nin = size_max(nin, s->steps[i].nin);
+        nout = size_max(nout, s->steps[i].nout);
+    }
+    w->decoder = decoder_new();
+    w->arena = aligned_alloc(64, arena_bytes(w->shared->run));
+    w->slots = calloc(s->nslots + 1, sizeof *w->slots);
+    w->in = calloc(nin, sizeof *w->in);
+    w->out = calloc(nout, sizeof *w->out);
+    return w->decoder && w->arena && w->slots && w->in && w->out && slots_alloc(w);
 }
 
 static void worker_free(struct worker *w) {
     for (size_t i = 0; w->slots && i < w->shared->run->stage->nslots; i++)
         free(w->slots[i]);
     free(w->slots);
+    free(w->in);
+    free(w->out);
     free(w->arena);
     decoder_free(w->decoder);
 }
 
+// ---- workers' lives -------------------------------------------------------------------
+static const struct diag no_memory = {.message = "out of memory"};
+
+static void run_chunks(struct worker *w, struct arena *arena) {
+    size_t chunk = 0;
+    struct diags d;
+    jmp_buf oom; // of words about an error
+    diags_init(&d, arena);
+    w->d = &d;
+    if (setjmp(oom)) {
+        chunk_failed(w->shared, w->chunk, &no_memory);
+        return;
+    }
+    arena_guard(arena, &oom);
+    while (take_chunk(w->shared, &chunk)) {
+        w->chunk = chunk;
+        if (run_chunk(w, chunk)) {
+            chunk_done(w->shared, chunk);
+            continue;
+        }
+        CHECK(d.list.n > 0);
+        chunk_failed(w->shared, chunk, &d.list.at[0]);
+        return;
+    }
+}
+
+// A worker without memory leaves the work to the others; the first must have it.
 static void work(void *ctx, size_t which) {
     struct shared *s = ctx;
     struct arena *arena = arena_new();
     struct worker *w = calloc(1, sizeof *w);
-    struct diags d;
-    size_t chunk = 0;
-    (void)which;
     if (w) w->shared = s;
-    diags_init(&d, arena);
-    bool ok = arena && w && worker_init(w);
-    if (!ok && arena) diag_error(&d, NO_SPAN, "out of memory");
-    if (!ok && take_chunk(s, &chunk)) chunk_failed(s, chunk, &d);
-    while (ok && take_chunk(s, &chunk)) {
-        w->d = &d;
-        if ((ok = run_chunk(w, chunk))) chunk_done(s, chunk);
-        else chunk_failed(s, chunk, &d);
-    }
+    if (arena && w && worker_init(w)) run_chunks(w, arena);
+    else if (which == 0) chunk_failed(s, 0, &no_memory);
     if (w) worker_free(w);
     free(w);
     arena_free(arena);
@@ -328,26 +377,43 @@ static void work(void *ctx, size_t which) {
 
 // Enough chunks for every worker to have several, small enough to stay in cache.
 static size_t chunk_rows(const struct stage_run *s, size_t rows) {
-    size_t bytes = 1;
-    for (size_t i = 0; i < s->stage->nslots; i++)
-        bytes += s->stage->slots[i].row_bytes * s->stage->slots[i].mult;
-    size_t most = size_max(1, size_min(CHUNK_ROWS, CHUNK_BYTES / bytes));
+    size_t most = CHUNK_ROWS;
+    while (most > 1 && worker_bytes(s, most) - arena_bytes(s) > CHUNK_BYTES) most /= 2;
     return size_max(1, size_min(most, rows / (s->threads * 8)));
+}
+
+// As many workers as the machine's memory takes; 0 when it does not take one.
+static size_t worker_count(const struct stage_run *s, const struct shared *shared) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
+    size_t most = memory / worker_bytes(s, shared->chunk);
+    return size_min(most, size_max(1, size_min(s->threads, shared->chunks)));
+}
+
+static bool too_large(const struct stage_run *s, struct diags *d) {
+    size_t bytes = worker_bytes(s, 1);
+    struct span span = s->plan->rowsets[s->stage->rowset].span;
+    if (bytes == SIZE_MAX)
+        return diag_error(d, span, "one row of this takes more memory than there can be");
+    return diag_error(
+        d, span, "one row of this takes %.1f GB of memory, more than this machine has",
+        (double)bytes / 1e9);
 }
 
 bool stage_run(const struct stage_run *s, struct diags *d) {
     size_t rows = s->rowsets->at[s->stage->rowset].rows;
-    struct shared shared = {.run = s, .rows = rows, .arena = d->arena};
+    struct shared shared = {.run = s, .rows = rows};
     shared.chunk = chunk_rows(s, rows);
     shared.chunks = (rows + shared.chunk - 1) / shared.chunk;
+    size_t workers = worker_count(s, &shared);
+    if (!workers) return too_large(s, d);
     pthread_mutex_init(&shared.lock, NULL);
     pthread_cond_init(&shared.turned, NULL);
-    pool_run(size_max(1, size_min(s->threads, shared.chunks)), work, &shared);
+    pool_run(workers, work, &shared);
     pthread_cond_destroy(&shared.turned);
     pthread_mutex_destroy(&shared.lock);
-    for (size_t i = 0; shared.failed && i < shared.why.list.n; i++) {
-        diag_error(d, shared.why.list.at[i].span, "%s", shared.why.list.at[i].message);
-        if (shared.why.list.at[i].help) diag_help(d, "%s", shared.why.list.at[i].help);
-    }
-    return !shared.failed;
+    const struct failure *f = &shared.failure;
+    if (!f->any) return true;
+    diag_error(d, f->span, "%s", f->message);
+    return diag_help(d, f->help[0] ? "%s" : NULL, f->help);
 }
