@@ -4,8 +4,10 @@
 
 #include "runtime/outfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -229,15 +231,46 @@ static bool write_failed(const struct npy_writer *w, struct diags *d) {
                       strerror(errno));
 }
 
+// Removes what runs that were killed left beside the file; a lock says that a file's owner is alive.
+static void sweep(const struct out_place *p) {
+    DIR *dir = opendir(p->folder);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (!out_is_temp(p, e->d_name)) continue;
+        int fd =
+            openat(dirfd(dir), e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        struct stat st;
+        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+            flock(fd, LOCK_EX | LOCK_NB) == 0)
+            unlinkat(dirfd(dir), e->d_name, 0);
+        if (fd >= 0) close(fd);
+    }
+    if (dir) closedir(dir);
+}
+
+// Between making and locking, another run may take the file for abandoned and remove it;
+// then it is made again.
+static bool create_temp(struct npy_writer *w) {
+    for (int tries = 0; tries < 10; tries++) {
+        w->fd = open(w->place.temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (w->fd < 0) return false;
+        struct stat st;
+        // A file system without locks has no lock for the others either.
+        if (flock(w->fd, LOCK_EX) != 0 || (fstat(w->fd, &st) == 0 && st.st_nlink > 0))
+            return true;
+        close(w->fd);
+        w->fd = -1;
+    }
+    return false;
+}
+
 static bool create(struct npy_writer *w, struct diags *d) {
     struct stat st;
     if (stat(w->place.path, &st) == 0 && S_ISDIR(st.st_mode)) {
         errno = EISDIR;
         return write_failed(w, d);
     }
-    unlink(w->place.temp); // of a run that was killed and had the same number
-    w->fd = open(w->place.temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    return w->fd >= 0 || write_failed(w, d);
+    sweep(&w->place);
+    return create_temp(w) || write_failed(w, d);
 }
 
 struct npy_writer *npy_create(const char *path, enum npy_type type, size_t rank,
@@ -274,12 +307,11 @@ bool npy_write(struct npy_writer *w, const void *data, size_t bytes, struct diag
 
 bool npy_commit(struct npy_writer *w, struct diags *d) {
     CHECK(w->left == 0);
-    bool ok = fsync(w->fd) == 0;
-    int fd = w->fd;
-    w->fd = -1;
-    ok = close(fd) == 0 && ok;
-    ok = ok && rename(w->place.temp, w->place.path) == 0 && out_place_sync(&w->place);
+    // Renamed while its lock is held; what close could still say, fsync has said.
+    bool ok = fsync(w->fd) == 0 && rename(w->place.temp, w->place.path) == 0 &&
+              out_place_sync(&w->place);
     if (ok) {
+        close(w->fd);
         arena_free(w->arena);
         return true;
     }

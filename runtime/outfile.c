@@ -71,6 +71,14 @@ void out_place_undo(const struct out_place *p) {
     free(path);
 }
 
+bool out_is_temp(const struct out_place *p, const char *name) {
+    size_t n = strlen(p->name), mark = strlen(OUT_MARK);
+    if (name[0] != '.' || strncmp(name + 1, p->name, n) != 0) return false;
+    if (strncmp(name + 1 + n, OUT_MARK, mark) != 0) return false;
+    const char *pid = name + 1 + n + mark;
+    return *pid && pid[strspn(pid, "0123456789")] == 0;
+}
+
 bool out_place_sync(const struct out_place *p) {
     int fd = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok = fd >= 0 && fsync(fd) == 0;

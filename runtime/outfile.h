@@ -20,6 +20,8 @@ bool out_place_open(struct arena *a, const char *to, struct out_place *out,
                     struct diags *d);
 // Takes back the folders that were made, as far as they are empty.
 void out_place_undo(const struct out_place *p);
+// Whether a name in the folder is a temporary one for this place, of whatever process.
+bool out_is_temp(const struct out_place *p, const char *name);
 // Brings the parent's list of names to the disk.
 bool out_place_sync(const struct out_place *p);
 

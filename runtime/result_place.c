@@ -8,12 +8,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MAX_MANIFEST ((size_t)1 << 30)
-#define MAX_DEPTH    32 // of foreign folders that both results have
+#define MAX_DEPTH    32     // of foreign folders that both results have
+#define OLD_MARK     ".old" // behind a temporary name: the result that was there before
 
 static const char *const fixed_names[] = {RESULT_LABELS, RESULT_OVERVIEW, RESULT_PART};
 
@@ -241,11 +243,13 @@ static void sweep_one(const struct out_place *p, const char *path, struct diags 
 
 // Whether a name is one that result_temp_make or replace gave for p.
 static bool is_temp_name(const struct out_place *p, const char *s) {
-    size_t n = strlen(p->name), mark = strlen(OUT_MARK);
-    if (s[0] != '.' || strncmp(s + 1, p->name, n) != 0) return false;
-    if (strncmp(s + 1 + n, OUT_MARK, mark) != 0) return false;
-    const char *pid = s + 1 + n + mark, *rest = pid + strspn(pid, "0123456789");
-    return rest > pid && (*rest == 0 || strcmp(rest, ".old") == 0);
+    size_t n = strlen(s), old = strlen(OLD_MARK);
+    char name[NAME_MAX + 1];
+    if (n > old && strcmp(s + n - old, OLD_MARK) == 0) n -= old;
+    if (n > NAME_MAX) return false;
+    memcpy(name, s, n);
+    name[n] = 0;
+    return out_is_temp(p, name);
 }
 
 void result_sweep(const struct out_place *p, struct diags *d) {
@@ -273,7 +277,7 @@ static bool swap_slowly(const struct out_place *p, const char *aside) {
 
 static bool replace(const struct out_place *p, struct diags *d) {
     char *aside = NULL;
-    if (asprintf(&aside, "%s.old", p->temp) < 0) {
+    if (asprintf(&aside, "%s" OLD_MARK, p->temp) < 0) {
         errno = ENOMEM;
         return false;
     }

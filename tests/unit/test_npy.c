@@ -279,6 +279,38 @@ static void test_a_full_disk_is_told(void **state) {
     assert_int_equal(entries(f->folder), 0);
 }
 
+static void test_what_killed_runs_left_is_cleared_away(void **state) {
+    struct fixture *f = *state;
+    static const char *const left[] = {".x.npy.ddg-1", ".x.npy.ddg-77123"};
+    static const char *const kept[] = {".y.npy.ddg-1", ".x.npy.ddg-", ".x.npy.ddg-1a"};
+    size_t dim = 1;
+    for (size_t i = 0; i < COUNT(left); i++) fclose(fopen(in_folder(f, left[i]), "wb"));
+    for (size_t i = 0; i < COUNT(kept); i++) fclose(fopen(in_folder(f, kept[i]), "wb"));
+    struct npy_writer *w = npy_create(in_folder(f, "x.npy"), NPY_U8, 1, &dim, &f->d);
+    assert_non_null(w);
+    assert_int_equal(entries(f->folder), COUNT(kept) + 1);
+    assert_true(npy_write(w, "7", 1, &f->d));
+    assert_true(npy_commit(w, &f->d));
+    for (size_t i = 0; i < COUNT(kept); i++)
+        assert_int_equal(access(in_folder(f, kept[i]), F_OK), 0);
+}
+
+static void test_a_living_run_is_let_alone(void **state) {
+    struct fixture *f = *state;
+    size_t dim = 1;
+    char *path = in_folder(f, "x.npy"), *other = in_folder(f, ".x.npy.ddg-1");
+    struct npy_writer *first = npy_create(path, NPY_U8, 1, &dim, &f->d);
+    assert_non_null(first);
+    // The lock belongs to the open file, so another name stands for another process.
+    char *temp = arena_printf(f->a, "%s/.x.npy.ddg-%ld", f->folder, (long)getpid());
+    assert_int_equal(rename(temp, other), 0);
+    struct npy_writer *second = npy_create(path, NPY_U8, 1, &dim, &f->d);
+    assert_non_null(second);
+    assert_int_equal(access(other, F_OK), 0);
+    npy_abandon(first);
+    npy_abandon(second);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -293,6 +325,8 @@ int main(void) {
         TEST(test_missing_folders_are_made_and_taken_back),
         TEST(test_places_that_cannot_be_written),
         TEST(test_a_full_disk_is_told),
+        TEST(test_what_killed_runs_left_is_cleared_away),
+        TEST(test_a_living_run_is_let_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
