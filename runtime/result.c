@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -151,8 +152,19 @@ static bool write_image(struct result *r, const struct result_row *row, const ch
     return ok;
 }
 
+// Labels that are no numbers would spoil every training that uses them, unseen.
+static bool check_labels(const struct result *r, const struct result_row *row,
+                         const char *file, struct diags *d) {
+    for (size_t i = 0; i < r->labels; i++) {
+        if (isfinite(row->labels[i])) continue;
+        diag_error(d, NO_SPAN, "the soft label of class %zu of `%s` is %s", i, file,
+                   isnan(row->labels[i]) ? "not a number" : "infinite");
+        return diag_help(d, "the model's values overflow on this image");
+    }
+    return true;
+}
+
 static bool write_labels(struct result *r, const float *labels, struct diags *d) {
-    CHECK((labels != NULL) == (r->labels > 0));
     if (!labels || fwrite(labels, sizeof *labels, r->labels, r->label_file) == r->labels)
         return true;
     return failed(r, RESULT_LABELS, d);
@@ -172,8 +184,9 @@ bool result_add(struct result *r, const struct result_row *row, struct diags *d)
     CHECK(row->cls < r->classes);
     char file[RESULT_NAME_MAX];
     result_image_name(file, row->cls, r->images[row->cls]);
-    if (!write_image(r, row, file, d) || !write_labels(r, row->labels, d) ||
-        !write_line(r, row, file, d))
+    CHECK((row->labels != NULL) == (r->labels > 0));
+    if (!check_labels(r, row, file, d) || !write_image(r, row, file, d) ||
+        !write_labels(r, row->labels, d) || !write_line(r, row, file, d))
         return false;
     overview_add(r->overview, row->cls, row->pixels);
     r->images[row->cls]++;

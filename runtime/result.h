@@ -52,7 +52,8 @@ struct result_source { // for the overview: an image the result was made from
 struct result;
 struct result *result_begin(const struct result_info *info, struct diags *d); // NULL: said
 bool result_add(struct result *r, const struct result_row *row, struct diags *d);
-// True while the overview still has room for a source image of this class.
+// True while the overview still has room for a source image of this class, and has not
+// been given many.
 bool result_wants_source(const struct result *r, uint32_t cls);
 void result_add_source(struct result *r, const struct result_source *s);
 bool result_commit(struct result *r, struct diags *d); // frees r

@@ -33,6 +33,7 @@ struct band {
     struct canvas rows[RESULT_OVERVIEW_ROWS];
     struct shown sources[RESULT_OVERVIEW_SOURCES];
     size_t nrows, nsources, total; // total: rows, shown or not
+    size_t offered;                // sources, shown or not
 };
 
 struct overview {
@@ -162,16 +163,37 @@ void overview_add(struct overview *o, uint32_t cls, const uint8_t *pixels) {
 }
 
 bool overview_wants_source(const struct overview *o, uint32_t cls) {
-    return cls < o->nbands && o->bands[cls].nsources < RESULT_OVERVIEW_SOURCES;
+    return cls < o->nbands && o->bands[cls].nsources < RESULT_OVERVIEW_SOURCES &&
+           o->bands[cls].offered < RESULT_OVERVIEW_ROWS;
+}
+
+static bool same_picture(const struct canvas *a, const struct canvas *b) {
+    if (!a->at || !b->at) return !a->at && !b->at;
+    return a->h == b->h && a->w == b->w && memcmp(a->at, b->at, 3 * a->h * a->w) == 0;
+}
+
+// Several rows may come from one image.
+static bool is_shown(const struct band *b, const struct shown *t) {
+    for (size_t i = 0; i < b->nsources; i++)
+        if (same_picture(&b->sources[i].image, &t->image) &&
+            same_picture(&b->sources[i].map, &t->map))
+            return true;
+    return false;
 }
 
 void overview_add_source(struct overview *o, const struct result_source *s) {
     if (!overview_wants_source(o, s->cls)) return;
+    struct band *b = &o->bands[s->cls];
     struct shown t = {.image = tile_make(s->pixels, s->h, s->w)};
+    b->offered++;
     if (!t.image.at) return;
     if (s->map) t.map = heat_make(&t.image, s->map, s->mh, s->mw);
-    struct band *b = &o->bands[s->cls];
-    b->sources[b->nsources++] = t;
+    if (!is_shown(b, &t)) {
+        b->sources[b->nsources++] = t;
+        return;
+    }
+    free(t.image.at);
+    free(t.map.at);
 }
 
 // ---- layout -------------------------------------------------------------------------

@@ -197,6 +197,21 @@ static void test_labels(void **state) {
     assert_memory_equal(labels.data, want, sizeof want);
 }
 
+static void test_labels_are_numbers(void **state) {
+    struct fixture *f = *state;
+    uint8_t pixels[3 * H * W] = {0};
+    const float soft[K] = {0.5f, strtof("nan", NULL), 0};
+    struct result *r = begin(f, "out", K);
+    struct result_row row = {1, pixels, soft, NULL, 0};
+    assert_false(result_add(r, &row, &f->d));
+    assert_string_equal(f->d.list.at[0].message,
+                        "the soft label of class 1 of "
+                        "`00001/class00001_id00000.png` is not a "
+                        "number");
+    result_abandon(r);
+    assert_int_equal(entries(f), 0);
+}
+
 static void test_manifest(void **state) {
     struct fixture *f = *state;
     struct result *r = begin(f, "out", 0);
@@ -320,6 +335,7 @@ static void test_overview_takes_so_many_sources(void **state) {
     struct result *r = begin(f, "out", 0);
     for (size_t i = 0; i < RESULT_OVERVIEW_SOURCES; i++) {
         assert_true(result_wants_source(r, 2));
+        pixels[0] = (uint8_t)i;
         struct result_source s = {2, pixels, H, W, i ? broken : NULL, 1, 1};
         result_add_source(r, &s);
     }
@@ -329,6 +345,25 @@ static void test_overview_takes_so_many_sources(void **state) {
 }
 
 // Ten thousand classes must not make a picture of a hundred million pixels.
+static void test_overview_shows_a_source_once(void **state) {
+    struct fixture *f = *state;
+    uint8_t grey[3 * 64 * 64];
+    memset(grey, 100, sizeof grey);
+    static const float maps[2][1] = {{1}, {-1}};
+    struct result *r = begin(f, "out", 0);
+    // The same image with the same map, then with another one.
+    for (size_t i = 0; i < RESULT_OVERVIEW_ROWS; i++) {
+        assert_true(result_wants_source(r, 1));
+        result_add_source(r,
+                          &(struct result_source){1, grey, 64, 64, maps[i == 4], 1, 1});
+    }
+    assert_false(result_wants_source(r, 1)); // nor is it looked for for ever
+    assert_true(result_commit(r, &f->d));
+    struct image image = read_overview(f);
+    assert_int_equal(squares_of(&image, (uint8_t[]){100, 100, 100}, 64), 2);
+    free(image.data);
+}
+
 static void test_overview_is_bounded(void **state) {
     struct fixture *f = *state;
     enum { MANY = 10000 };
@@ -602,12 +637,14 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_files_and_pixels),
         TEST(test_labels),
+        TEST(test_labels_are_numbers),
         TEST(test_manifest),
         TEST(test_the_same_rows_give_the_same_bytes),
         TEST(test_no_rows),
         TEST(test_overview_enlarges_small_images),
         TEST(test_overview_draws_maps),
         TEST(test_overview_takes_so_many_sources),
+        TEST(test_overview_shows_a_source_once),
         TEST(test_overview_is_bounded),
         TEST(test_an_older_result_is_replaced),
         TEST(test_foreign_files_are_carried_over),
