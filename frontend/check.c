@@ -258,16 +258,54 @@ static const char *trim_slashes(struct arena *a, const char *path) {
     return arena_strndup(a, path, n);
 }
 
-// Nothing is written twice: which of two would stay?
+// The next part of a path that means something; empty at the end.
+static const char *path_part(const char **path, size_t *n) {
+    const char *p = *path;
+    while (*p == '/' || (*p == '.' && (p[1] == '/' || p[1] == 0))) p++;
+    *n = strcspn(p, "/");
+    *path = p + *n;
+    return p;
+}
+
+enum overlap { OVERLAP_NONE, OVERLAP_SAME, OVERLAP_INSIDE, OVERLAP_AROUND };
+
+// How place a lies to place b, as far as their names tell.
+static enum overlap path_overlap(const char *a, const char *b) {
+    if ((*a == '/') != (*b == '/')) return OVERLAP_NONE;
+    for (;;) {
+        size_t na, nb;
+        const char *pa = path_part(&a, &na), *pb = path_part(&b, &nb);
+        if (na == 0 || nb == 0)
+            return na == nb ? OVERLAP_SAME : na ? OVERLAP_INSIDE : OVERLAP_AROUND;
+        if (na != nb || memcmp(pa, pb, na) != 0) return OVERLAP_NONE;
+    }
+}
+
+static void tell_overlap(struct checker *c, struct span at, const struct node *other,
+                         const char *to, enum overlap overlap) {
+    static const char *const what[] = {
+        [OVERLAP_SAME] = "is written twice",
+        [OVERLAP_INSIDE] = "lies inside another result",
+        [OVERLAP_AROUND] = "is a folder around another result",
+    };
+    diag_error(c->d, at, "\"%s\" %s", to, what[overlap]);
+    if (overlap != OVERLAP_SAME)
+        diag_help(c->d, "a result is replaced as a whole: give each a place of its own");
+    diag_note(c->d, other->span,
+              overlap == OVERLAP_SAME ? "it is written here already"
+                                      : "the other one is written here");
+}
+
+// Nothing is written twice, nor into another result: which of two would stay?
 static void check_save(struct checker *c, const struct decl *d) {
     struct result r = check_call(c, NULL, d->expr, NULL);
     if (r.kind != RESULT_NODE) return;
     const struct func *f = c->b.f;
     const char *to = trim_slashes(c->arena, attr_str(node_at(f, r.node), "to"));
     for (size_t i = 0; i < f->outs.n; i++) {
-        if (strcmp(to, f->out_names.at[i]) != 0) continue;
-        diag_error(c->d, d->expr->span, "\"%s\" is written twice", to);
-        diag_note(c->d, node_at(f, f->outs.at[i])->span, "it is written here already");
+        enum overlap overlap = path_overlap(to, f->out_names.at[i]);
+        if (overlap == OVERLAP_NONE) continue;
+        tell_overlap(c, d->expr->span, node_at(f, f->outs.at[i]), to, overlap);
         return;
     }
     build_output(&c->b, to, r.node);

@@ -206,7 +206,11 @@ static const struct func *at_size(const struct model *m, struct arena *arena, si
     log.where =
         arena_printf(arena, "%s wants images of %zu x %zu and cannot take %zu x %zu",
                      onnx_text(&log, f->path), m->height, m->width, h, w);
-    return import_graph(f, arena, h, w, &log);
+    const struct func *func = import_graph(f, arena, h, w, &log);
+    if (!func)
+        diag_help(d, "`size` of images, random_crop and stitch, and `resize` of crop, "
+                     "give images that size");
+    return func;
 }
 
 const struct func *model_at_size(struct arena *arena, const struct model *m, size_t h,

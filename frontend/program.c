@@ -201,7 +201,7 @@ static bool define_expr(struct define *f) {
     if (end < f->source->n && f->source->text[end] == ',')
         return no_sweep(f, end,
                         list ? "a list is written in brackets: [1, 2]"
-                             : "run once for each value: what they share is kept");
+                             : "run once for each value");
     if (end < f->source->n)
         return diag_error(f->d, define_span(f, end, f->source->n),
                           "the value of `%s` should end here", f->param->name);

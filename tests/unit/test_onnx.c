@@ -147,6 +147,7 @@ static void a_flattening_network_takes_its_own_size(void **state) {
     assert_string_equal(b->diags.list.at[0].message, MODELS
                         "convnet.onnx wants images of 16 x 16 and cannot take 8 x 8: "
                         "Gemm `/head/Gemm` expects 32 features and would get 8");
+    assert_non_null(strstr(b->diags.list.at[0].help, "give images that size"));
 }
 
 // ---- parameters ----------------------------------------------------------------------
