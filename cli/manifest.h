@@ -6,6 +6,7 @@
 #include "runtime/plan.h"
 
 // Gives every image save of the plan its fields: parameters, seeds and models.
-void manifest_fields(struct arena *arena, const struct program *program, struct plan *plan);
+void manifest_fields(struct arena *arena, const struct program *program,
+                     struct plan *plan);
 
 #endif

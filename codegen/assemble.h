@@ -6,8 +6,9 @@
 #include "codegen/codegen.h"
 
 // Fills plan->funcs[i] from kfuncs[i], and plan->consts; asks cg for the kernels' code.
-bool assemble(struct codegen *cg, const struct target *t, const struct kfunc *const *kfuncs,
-              struct plan *plan, struct arena *arena, struct diags *d);
+bool assemble(struct codegen *cg, const struct target *t,
+              const struct kfunc *const *kfuncs, struct plan *plan, struct arena *arena,
+              struct diags *d);
 // Looks the code up after codegen_finish.
 bool assemble_link(struct codegen *cg, struct plan *plan, struct diags *d);
 

@@ -20,9 +20,8 @@ static const struct type *dtype(const struct diff *x, nid n) {
     return type_at(x->b->f, n);
 }
 
-// ---- helpers for the rules
-// ----------------------------------------------------------------- Sums g over what
-// broadcasting an operand of type t repeated.
+// ---- helpers for the rules ------------------------------------------------------------
+// Sums g over what broadcasting an operand of type t repeated.
 static nid unbroadcast(struct diff *x, nid g, const struct type *t) {
     const struct type *gt = dtype(x, g);
     if (type_same_shape(gt, t)) return g;
@@ -319,9 +318,8 @@ static const vjp_rule rules[OP_COUNT] = {
     [OP_AVGPOOL_DX] = vjp_avgpool_dx,
 };
 
-// ---- the sweep
-// ------------------------------------------------------------------------------- Which
-// nodes up to y some x in `of` reaches.
+// ---- the sweep ------------------------------------------------------------------------
+// Which nodes up to y some x in `of` reaches.
 static void find_wanted(struct diff *x, nid y, const nid *of, size_t n) {
     x->cap = (size_t)y + 1;
     x->wanted = NEW_N(x->arena, bool, x->cap);

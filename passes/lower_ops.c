@@ -79,13 +79,6 @@ nid part_logits(struct fn *f, nid model_node, nid normalised, bool keep_params,
     }
     nid out;
     build_inline(&f->b, net, &normalised, &out, keep_params);
-    if (!type_at(f->b.f, out)->rows && !f->l->failed) {
-        diag_error(f->l->d, gnode(f, user)->span,
-                   "%s answers the same to every image: its output does not depend on "
-                   "its input",
-                   model->path);
-        f->l->failed = true;
-    }
     return out;
 }
 
@@ -357,6 +350,7 @@ static nid gradnorm(struct fn *f, const struct node *n, nid v) {
         total = total == NID_NONE ? square : b_binary(&f->b, OP_ADD, total, square);
     }
     if (total == NID_NONE) {
+        if (f->l->failed) return loss; // there is no model to speak of
         diag_error(f->l->d, n->span, "the model has no parameters to take a gradient of");
         f->l->failed = true;
         return loss;

@@ -41,7 +41,8 @@ static void random_box(struct random *r, double h, double w, const double *scale
     box[3] = (int32_t)bw;
 }
 
-static void random_box_row(const double *p, char *out, const char *key, const char *index) {
+static void random_box_row(const double *p, char *out, const char *key,
+                           const char *index) {
     int32_t nth, box[4];
     memcpy(&nth, index, sizeof nth);
     struct digest content = digest_join(load_key(key), (struct digest){(uint64_t)nth, 0});

@@ -37,7 +37,9 @@ uint32_t random_u32(struct random *r) {
     return r->block[4 - r->left--];
 }
 
-double random_unit(struct random *r) { return (random_u32(r) + 0.5) * 0x1p-32; }
+double random_unit(struct random *r) {
+    return (random_u32(r) + 0.5) * 0x1p-32;
+}
 
 double random_between(struct random *r, double low, double high) {
     return low + (high - low) * random_unit(r);

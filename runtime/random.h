@@ -14,7 +14,7 @@ struct random { // a stream; cheap to make, not shared between threads
 // The stream for a purpose ("normal", "crop", ...), a seed and some content.
 struct random random_stream(const char *purpose, uint64_t seed, struct digest content);
 uint32_t random_u32(struct random *r);
-double random_unit(struct random *r);                // in (0, 1)
+double random_unit(struct random *r); // in (0, 1)
 double random_between(struct random *r, double low, double high);
 uint32_t random_below(struct random *r, uint32_t n); // 0 .. n-1, without bias; n > 0
 // Fills out with n independent standard normal numbers (Box-Muller).

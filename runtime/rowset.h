@@ -17,8 +17,8 @@ struct rowset {
 struct rowsets {
     struct arena *arena;
     const struct plan *plan;
-    struct rowset *at;      // by plan rowset
-    char **columns;         // kept values, by plan column
+    struct rowset *at;         // by plan rowset
+    char **columns;            // kept values, by plan column
     VEC(const char *) skipped; // files left out, with the reason
 };
 
@@ -37,12 +37,13 @@ uint32_t rowset_root(const struct rowsets *r, uint32_t which); // its reader
 // How many rows of an ancestor belong to one row.
 size_t rowset_mult(const struct rowsets *r, uint32_t which, uint32_t ancestor);
 // The ancestor's row of flat position q: row q / m of `which`, its (q % m)-th of m.
-size_t rowset_ancestor(const struct rowsets *r, uint32_t which, size_t q, uint32_t ancestor);
+size_t rowset_ancestor(const struct rowsets *r, uint32_t which, size_t q,
+                       uint32_t ancestor);
 uint32_t rowset_class(const struct rowsets *r, uint32_t which, size_t row);
 
 // The row's identity. root_key gives that of a reader's row.
 typedef bool (*root_key)(void *ctx, uint32_t rowset, size_t row, struct digest *key);
-bool rowset_key(const struct rowsets *r, uint32_t which, size_t row, root_key root, void *ctx,
-                struct digest *key);
+bool rowset_key(const struct rowsets *r, uint32_t which, size_t row, root_key root,
+                void *ctx, struct digest *key);
 
 #endif

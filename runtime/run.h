@@ -18,7 +18,10 @@ struct run_report {
     size_t nskipped;
     const char *const *skipped; // files left out, with the reason
     size_t nsaved;
-    struct { const char *to; size_t rows; } *saved;
+    struct {
+        const char *to;
+        size_t rows;
+    } * saved;
 };
 
 struct run_options {

@@ -16,7 +16,7 @@ struct saves {
 // The parts of a save that one chunk of rows has; NULL where the save has none. Boxes and
 // maps: one for each row of the reader behind.
 struct save_chunk {
-    size_t first, rows;   // of the save's rowset
+    size_t first, rows; // of the save's rowset
     const uint8_t *pixels;
     const float *labels, *maps;
     const int32_t *boxes;

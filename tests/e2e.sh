@@ -74,6 +74,14 @@ cp -r "$images" cut
 jpeg=$(ls cut/heart/*.jpg | head -n 1)
 head -c 400 "$jpeg" >cut/x && mv cut/x "$jpeg"
 small "$(basename "$jpeg")" -D data=cut -D limit=30
+second=$(ls cut/ring/*.jpg | head -n 1)
+cp "$second" whole && head -c 300 whole >"$second"
+for threads in 1 2 4 7; do # the first in order is told, whoever meets one first
+  expect 1 "$(basename "$jpeg")" run "$here/cases/run/small.ddg" -D data=cut -D limit=30 -D to=never --threads $threads
+  mv said said$threads
+  cmp -s said1 said$threads || fail "1 and $threads threads tell of different errors"
+done
+mv whole "$second"
 expect 0 "" run "$here/cases/run/small.ddg" -D data=cut -D limit=30 -D on_error=skip -D to=skipped
 grep -q "left out 1 file" out || fail "does not count what was left out"
 grep -q "$(basename "$jpeg")" out || fail "does not list what was left out"
@@ -103,6 +111,17 @@ expect 1 "file" run "$here/cases/run/values.ddg" -D to=file/values
 ) || fail "a full disk: $(cat said)"
 [ ! -e disk ] || fail "a full disk left a result"
 if ls -a | grep -q 'ddg-'; then fail "a full disk left a temporary file"; fi
+
+# ---- what check finds, and folders that are not there yet ----
+echo 'param n: int = 128
+train = images("'"$images"'", size = 32, limit = 1)
+teacher = onnx("'"$here"'/../examples/shapes.onnx", mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.2])
+save(shap_patches(teacher, train, grid = 4, samples = n, seed = 0), to = "new/folder/phi.npy")' >few.ddg
+expect 1 "16 coalitions cannot determine 16" check few.ddg -D n=16
+expect 0 "" check few.ddg
+expect 0 "" run few.ddg
+[ "$(wc -c <new/folder/phi.npy)" = 768 ] || fail "maps are not f32 [10, 4, 4]"
+if "$ddg" ops >/dev/full 2>/dev/null; then fail "output that cannot be written is no success"; fi
 
 # ---- the command line ----
 expect 2 "unknown command" frobnicate
