@@ -42,10 +42,14 @@ static int driver_end(struct driver *v, bool ok) {
 }
 
 // ---- commands -------------------------------------------------------------------------
+// Lowering finds what the types do not say: coalitions that determine nothing, a teacher
+// that cannot take images of the size of the crops.
 static int command_check(const struct args *a, struct arena *arena) {
     struct driver v;
     driver_start(&v, arena, a);
-    return driver_end(&v, driver_load(&v));
+    bool ok = driver_load(&v);
+    if (ok && v.program->graph->outs.n) ok = driver_lower(&v, passes[0].name);
+    return driver_end(&v, ok);
 }
 
 static bool run_program(struct driver *v) {
@@ -227,7 +231,9 @@ static int run_command(const struct command *c, int argc, char **argv) {
     }
     arena_free(arena);
     free(a.defines);
-    return code;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    fputs("ddg: the output could not be written\n", stderr);
+    return EXIT_WRONG;
 }
 
 int main(int argc, char **argv) {

@@ -72,6 +72,11 @@ void manifest_fields(struct arena *arena, const struct program *program,
             VEC_PUSH(
                 arena, &fields,
                 (struct result_field){"seeds", name, json_value(arena, &n->attrs[seed])});
+        if (n->op == OP_IMAGES) // boxes count in pixels of the images as they were read
+            VEC_PUSH(arena, &fields,
+                     (struct result_field){"readers", name,
+                                           arena_printf(arena, "{\"size\": %lld}",
+                                                        (long long)attr_int(n, "size"))});
         if (n->op != OP_ONNX) continue;
         char hex[DIGEST_HEX];
         digest_hex(n->model->digest, hex);

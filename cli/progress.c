@@ -23,10 +23,12 @@ static void print_line(const struct progress *p, const char *name, size_t done,
     char time[32];
     double rate = seconds > 0 ? (double)done / seconds : 0;
     bool over = done == rows;
-    print_time(time, over ? seconds : rate > 0 ? (double)(rows - done) / rate : 0);
-    fprintf(p->to, "%s%s: %zu of %zu rows, %.4g a second, %s%s%s",
-            p->terminal ? "\r" : "", name, done, rows, rate, time, over ? "" : " left",
-            p->terminal ? "\033[K" : "\n");
+    fprintf(p->to, "%s%s: %zu of %zu rows", p->terminal ? "\r" : "", name, done, rows);
+    if (done) {
+        print_time(time, over || rate <= 0 ? seconds : (double)(rows - done) / rate);
+        fprintf(p->to, ", %.4g a second, %s%s", rate, time, over ? "" : " left");
+    }
+    fputs(p->terminal ? "\033[K" : "\n", p->to);
     if (p->terminal && over) fputc('\n', p->to);
     fflush(p->to);
 }
@@ -38,7 +40,8 @@ void progress_stage(void *progress, const char *name, size_t done, size_t rows,
         p->stage = name;
         p->shown = 0;
     }
-    if (done < rows && seconds - p->shown < (p->terminal ? 0.1 : 60)) return;
+    bool first = p->terminal && done == 0; // so that nobody wonders what is going on
+    if (done < rows && !first && seconds - p->shown < (p->terminal ? 0.1 : 60)) return;
     p->shown = seconds;
     print_line(p, name, done, rows, seconds);
     if (done == rows) p->stage = NULL;

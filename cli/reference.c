@@ -66,7 +66,9 @@ static void print_attr(const struct attr_spec *a, FILE *to) {
             if (*c == '|') fputs(", ", to);
             else fputc(*c, to);
     }
-    if (a->min != a->max) fprintf(to, " in %g .. %g", a->min, a->max);
+    if (a->min != a->max && a->kind == VAL_INT)
+        fprintf(to, " in %.0f .. %.0f", a->min, a->max);
+    else if (a->min != a->max) fprintf(to, " in %g .. %g", a->min, a->max);
     fputc('\n', to);
     print_wrapped(a->doc, 6, to);
 }
@@ -93,7 +95,9 @@ bool reference_op(const char *name, FILE *to, const char **suggestion) {
     print_signature(o, to);
     print_wrapped(o->summary, 2, to);
     print_wrapped(o->doc, 2, to);
-    fprintf(to, "  A result row depends on %s.\n\n", locality[o->locality]);
+    if (o->operands[0].name)
+        fprintf(to, "  A result row depends on %s.\n", locality[o->locality]);
+    fputc('\n', to);
     for (size_t i = 0; o->operands[i].name; i++)
         fprintf(to, "  %s: %s\n", o->operands[i].name,
                 kinds_text(o->operands[i].kinds, kinds, sizeof kinds));

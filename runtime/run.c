@@ -47,6 +47,7 @@ static bool run_one(struct run *r, const struct plan_stage *s, struct run_stage 
                             .threads = r->options->threads,
                             .progress = report_progress,
                             .progress_ctx = r};
+    report_progress(r, 0, r->rowsets.at[s->rowset].rows);
     if (!stage_run(&run, d)) return false;
     *report =
         (struct run_stage){s->name, r->rowsets.at[s->rowset].rows, now() - r->start};

@@ -3,6 +3,7 @@
 #include "runtime/save.h"
 
 #include "runtime/npy.h"
+#include "runtime/outfile.h"
 #include "runtime/result.h"
 
 #include <errno.h>
@@ -84,12 +85,23 @@ static bool check_places(const struct saves *s, struct diags *d) {
 }
 
 // The file itself is made when its number of rows is known; what can be seen now is
-// whether its folder takes one.
+// whether there can be a folder that takes one.
 static bool check_file(const struct saves *s, const struct plan_save *p,
                        struct diags *d) {
-    char *folder = folder_of(s, p->to);
-    if (access(folder, W_OK | X_OK) == 0) return true;
-    return diag_error(d, p->span, "cannot write into %s: %s", folder, strerror(errno));
+    struct out_place place;
+    if (!out_place_open(s->arena, p->to, &place, d)) return false;
+    bool ok = access(place.folder, W_OK | X_OK) == 0;
+    int err = errno;
+    out_place_undo(&place);
+    return ok || diag_error(d, p->span, "cannot write into %s: %s", place.folder,
+                            strerror(err));
+}
+
+// Errors from below do not know which save they are about.
+static bool said_of(const struct plan_save *p, size_t before, struct diags *d) {
+    for (size_t i = before; i < d->list.n; i++)
+        if (!d->list.at[i].span.file) d->list.at[i].span = p->span;
+    return false;
 }
 
 bool saves_check(struct saves *s, struct diags *d) {
@@ -100,7 +112,9 @@ bool saves_check(struct saves *s, struct diags *d) {
         save->plan = p;
         save->root = rowset_root(s->rowsets, p->rowset);
         save->mult = rowset_mult(s->rowsets, p->rowset, save->root);
-        if (!(p->images ? begin_images(s, save, d) : check_file(s, p, d))) return false;
+        size_t before = d->list.n;
+        if (!(p->images ? begin_images(s, save, d) : check_file(s, p, d)))
+            return said_of(p, before, d);
     }
     return true;
 }
