@@ -4,7 +4,6 @@
 #include "runtime/reader.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,45 +13,12 @@
 
 #include <cmocka.h>
 
+#include "scratch.h"
+
 #define IMAGES TEST_DATA "/images/"
 #define RECORD 3073
 
-struct fixture {
-    struct arena *a;
-    struct diags d;
-    char root[64];
-};
-
-static int setup(void **state) {
-    struct arena *a = arena_new();
-    struct fixture *f = NEW(a, struct fixture);
-    f->a = a;
-    diags_init(&f->d, a);
-    strcpy(f->root, "/tmp/ddg-test-reader-XXXXXX");
-    *state = f;
-    return mkdtemp(f->root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind,
-                      struct FTW *ftw) {
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    int failed = nftw(f->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    arena_free(f->a);
-    return failed;
-}
-
 // ---- making data --------------------------------------------------------------------
-static char *path_of(struct fixture *f, const char *name) {
-    return arena_printf(f->a, "%s/%s", f->root, name);
-}
-
 static void folder(struct fixture *f, const char *name) {
     assert_int_equal(mkdir(path_of(f, name), 0777), 0);
 }

@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,42 +18,9 @@
 
 #include <cmocka.h>
 
+#include "scratch.h"
+
 enum { H = 6, W = 5, K = 3 };
-
-struct fixture {
-    struct arena *a;
-    struct diags d;
-    char root[64];
-};
-
-static int setup(void **state) {
-    struct arena *a = arena_new();
-    struct fixture *f = NEW(a, struct fixture);
-    f->a = a;
-    diags_init(&f->d, a);
-    strcpy(f->root, "/tmp/ddg-test-result-XXXXXX");
-    *state = f;
-    return mkdtemp(f->root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind,
-                      struct FTW *ftw) {
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    int failed = nftw(f->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    arena_free(f->a);
-    return failed;
-}
-
-static char *path_of(struct fixture *f, const char *name) {
-    return arena_printf(f->a, "%s/%s", f->root, name);
-}
 
 static void put(struct fixture *f, const char *name, const char *text) {
     FILE *out = fopen(path_of(f, name), "wb");
