@@ -156,8 +156,8 @@ uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
         t);
 }
 
-void slot_known(struct lower *l, struct stage_build *s, nid v, enum facet facet,
-                uint32_t slot) {
+static void slot_known(struct lower *l, struct stage_build *s, nid v, enum facet facet,
+                       uint32_t slot) {
     VEC_PUSH(l->arena, &s->have, (struct want){v, facet, slot});
 }
 

@@ -51,8 +51,8 @@ struct lower {
     const struct func *graph;
     bool failed;
     VEC(struct plan_rowset) rowsets;
-    VEC(nid) makers;            // the node that makes each rowset
-    uint32_t *rowset_of;        // plan rowset by a type's rowset id
+    VEC(nid) makers;     // the node that makes each rowset
+    uint32_t *rowset_of; // plan rowset by a type's rowset id
     VEC(struct plan_column) columns;
     VEC(struct column_want) kept; // parallel to columns
     VEC(struct plan_save) saves;
@@ -67,8 +67,8 @@ struct fn {
     struct builder b;
     size_t mult;
     const char *shown; // in the stage's name, or NULL
-    VEC(uint32_t) in; // slots
-    VEC(nid) inputs;  // parallel to in
+    VEC(uint32_t) in;  // slots
+    VEC(nid) inputs;   // parallel to in
 };
 
 // ---- lower.c --------------------------------------------------------------------------
@@ -82,8 +82,6 @@ nid value_behind(const struct lower *l, nid v);
 enum facet facet_of(const struct lower *l, nid v, enum facet facet);
 // The slot of a value in a stage, computing it if need be.
 uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet);
-void slot_known(struct lower *l, struct stage_build *s, nid v, enum facet facet,
-                uint32_t slot);
 
 struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
                     const char *part);
@@ -111,7 +109,5 @@ nid part_normalise(struct fn *f, const struct model *model, nid pixels);
 nid part_logits(struct fn *f, nid model_node, nid normalised, bool keep_params, nid user);
 nid part_log_sum_exp(struct fn *f, nid logits);
 nid part_pick(struct fn *f, nid values, nid index); // values[index]
-nid part_scale(struct fn *f, nid x, double by);
-nid part_i32s(struct fn *f, const int32_t *v, size_t n); // i32[n] constant
 
 #endif

@@ -16,11 +16,11 @@ static nid input_of(struct fn *f, nid v, enum facet facet) {
 }
 
 // ---- small parts ----------------------------------------------------------------------
-nid part_i32s(struct fn *f, const int32_t *v, size_t n) {
+static nid part_i32s(struct fn *f, const int32_t *v, size_t n) {
     return b_const(&f->b, type_tensor(ELEM_I32, false, 1, &n), v);
 }
 
-nid part_scale(struct fn *f, nid x, double by) {
+static nid part_scale(struct fn *f, nid x, double by) {
     return b_binary(&f->b, OP_MUL, x, b_f32(&f->b, (float)by));
 }
 

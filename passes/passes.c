@@ -3,8 +3,6 @@
 
 #include "ir/text.h"
 
-#include <time.h>
-
 const struct pass passes[] = {
     {"lower", "pipeline ops become rowsets, stages and tensor functions", pass_lower,
      NULL},
@@ -20,12 +18,6 @@ const struct pass passes[] = {
      pass_memory},
     {0},
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 #ifdef DDG_VERIFY
 static void verify(const struct module *m, const char *after) {
@@ -46,9 +38,9 @@ static bool pass_run(struct module *m, const struct pass *p, struct diags *d) {
 
 bool passes_run(struct module *m, const char *last, double *seconds, struct diags *d) {
     for (const struct pass *p = passes; p->name; p++) {
-        double start = now();
+        double start = clock_seconds();
         if (!pass_run(m, p, d)) return false;
-        if (seconds) seconds[p - passes] = now() - start;
+        if (seconds) seconds[p - passes] = clock_seconds() - start;
 #ifdef DDG_VERIFY
         verify(m, p->name);
 #endif

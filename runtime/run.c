@@ -4,7 +4,6 @@
 #include "runtime/stage.h"
 
 #include <sys/resource.h>
-#include <time.h>
 
 struct run {
     const struct plan *plan;
@@ -15,16 +14,11 @@ struct run {
     double start; // of the stage
 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void report_progress(void *ctx, size_t done, size_t rows) {
     const struct run *r = ctx;
     if (r->options->stage)
-        r->options->stage(r->options->ctx, r->stage, done, rows, now() - r->start);
+        r->options->stage(r->options->ctx, r->stage, done, rows,
+                          clock_seconds() - r->start);
 }
 
 static bool begin_saves(struct run *r, const struct plan_stage *s, struct diags *d) {
@@ -36,7 +30,7 @@ static bool begin_saves(struct run *r, const struct plan_stage *s, struct diags 
 
 static bool run_one(struct run *r, const struct plan_stage *s, struct run_stage *report,
                     struct diags *d) {
-    r->start = now();
+    r->start = clock_seconds();
     r->stage = s->name;
     if (!rowset_make(&r->rowsets, s->rowset, d)) return false;
     if (!columns_make(&r->rowsets, s->rowset, d) || !begin_saves(r, s, d)) return false;
@@ -49,8 +43,8 @@ static bool run_one(struct run *r, const struct plan_stage *s, struct run_stage 
                             .progress_ctx = r};
     report_progress(r, 0, r->rowsets.at[s->rowset].rows);
     if (!stage_run(&run, d)) return false;
-    *report =
-        (struct run_stage){s->name, r->rowsets.at[s->rowset].rows, now() - r->start};
+    *report = (struct run_stage){s->name, r->rowsets.at[s->rowset].rows,
+                                 clock_seconds() - r->start};
     return true;
 }
 
@@ -74,7 +68,7 @@ static bool run_all(struct run *r, struct run_report *report, struct diags *d) {
 
 bool plan_run(const struct plan *p, const struct run_options *o, struct arena *arena,
               struct run_report *report, struct diags *d) {
-    double start = now();
+    double start = clock_seconds();
     struct run r = {.plan = p, .options = o};
     *report = (struct run_report){.nstages = p->nstages};
     report->stages = NEW_N(arena, struct run_stage, p->nstages);
@@ -89,6 +83,6 @@ bool plan_run(const struct plan *p, const struct run_options *o, struct arena *a
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     report->peak_bytes = (size_t)usage.ru_maxrss * 1024;
-    report->seconds = now() - start;
+    report->seconds = clock_seconds() - start;
     return ok;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -65,7 +66,9 @@ struct arena {
     jmp_buf *oom;
 };
 
-struct arena *arena_new(void) { return calloc(1, sizeof(struct arena)); }
+struct arena *arena_new(void) {
+    return calloc(1, sizeof(struct arena));
+}
 
 void arena_free(struct arena *a) {
     if (!a) return;
@@ -77,7 +80,9 @@ void arena_free(struct arena *a) {
     free(a);
 }
 
-void arena_guard(struct arena *a, jmp_buf *oom) { a->oom = oom; }
+void arena_guard(struct arena *a, jmp_buf *oom) {
+    a->oom = oom;
+}
 
 static _Noreturn void out_of_memory(struct arena *a) {
     if (a->oom) longjmp(*a->oom, 1);
@@ -141,7 +146,9 @@ char *arena_strndup(struct arena *a, const char *s, size_t n) {
     return p;
 }
 
-char *arena_strdup(struct arena *a, const char *s) { return arena_strndup(a, s, strlen(s)); }
+char *arena_strdup(struct arena *a, const char *s) {
+    return arena_strndup(a, s, strlen(s));
+}
 
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) {
     va_list again;
@@ -252,6 +259,13 @@ struct digest digest_join(struct digest a, struct digest b) {
 void digest_hex(struct digest d, char out[DIGEST_HEX]) {
     snprintf(out, DIGEST_HEX, "%016llx%016llx", (unsigned long long)d.hi,
              (unsigned long long)d.lo);
+}
+
+// ---- time ------------------------------------------------------------------------------
+double clock_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 // ---- files ----------------------------------------------------------------------------

@@ -105,6 +105,9 @@ static inline bool digest_eq(struct digest a, struct digest b) {
 #define DIGEST_HEX 33
 void digest_hex(struct digest d, char out[DIGEST_HEX]);
 
+// Seconds on a clock that only goes forward, from some moment.
+double clock_seconds(void);
+
 // ---- files ---------------------------------------------------------------------------
 // path seen from the folder of `from` (a file), unless path is absolute.
 char *path_beside(struct arena *a, const char *from, const char *path);
