@@ -71,6 +71,14 @@ bool reader_add_class(struct reader *r, const char *name) {
     return true;
 }
 
+bool reader_add_file(struct reader *r, struct reader_file file) {
+    void *files = r->files;
+    if (!grow(&files, r->nfiles, &r->cap_files, sizeof *r->files)) return false;
+    r->files = files;
+    r->files[r->nfiles++] = file;
+    return true;
+}
+
 bool reader_no_memory(const struct reader_options *o, struct diags *d) {
     return diag_error(d, o->span, "out of memory for the list of images in `%s`",
                       o->path);
@@ -115,6 +123,7 @@ void reader_close(struct reader *r) {
     if (r->root >= 0) close(r->root);
     free(r->rows);
     free(r->classes);
+    free(r->files);
     names_free(&r->names);
     free(r);
 }
@@ -189,16 +198,51 @@ bool decoder_read(struct decoder *d, int fd, size_t at, size_t n, struct why why
 }
 
 bool reader_load(const struct reader *r, struct decoder *d, size_t row, uint8_t *pixels,
-                 struct digest *key, char *why, size_t why_n) {
+                 struct digest *content, char *why, size_t why_n) {
     CHECK(row < r->nrows);
     char reason[256];
-    struct digest content;
-    if (!r->format->load(r, d, &r->rows[row], pixels, &content,
-                         (struct why){reason, sizeof reason})) {
-        char name[512];
-        reader_row_name(r, row, name, sizeof name);
-        return why_set((struct why){why, why_n}, "%s: %s", name, reason);
-    }
-    if (key) *key = digest_join(content, (struct digest){r->size, 0});
+    struct digest unwanted;
+    if (r->format->load(r, d, &r->rows[row], pixels, content ? content : &unwanted,
+                        (struct why){reason, sizeof reason}))
+        return true;
+    char name[512];
+    reader_row_name(r, row, name, sizeof name);
+    return why_set((struct why){why, why_n}, "%s: %s", name, reason);
+}
+
+// ---- identities ---------------------------------------------------------------------
+struct digest reader_key(const struct reader *r, struct digest content) {
+    return digest_join(content, (struct digest){r->size, 0});
+}
+
+// Raised when a stamp, or the content that it stands for, comes to mean something else.
+#define STAMP_VERSION 1
+
+// Clocks of file systems tick as slowly as every two seconds (FAT's). A file that was
+// changed longer ago than that when it was looked at cannot change again and look the same.
+static bool settled(struct timespec changed, struct timespec looked) {
+    if (changed.tv_sec + 2 != looked.tv_sec) return changed.tv_sec + 2 < looked.tv_sec;
+    return changed.tv_nsec <= looked.tv_nsec;
+}
+
+bool reader_stamp(const struct reader *r, size_t row, struct digest *stamp) {
+    CHECK(row < r->nrows);
+    struct look l;
+    if (!r->format->look(r, &r->rows[row], &l) || !S_ISREG(l.st.st_mode)) return false;
+    struct timespec m = l.st.st_mtim, c = l.st.st_ctim;
+    if (!settled(m, l.when) || !settled(c, l.when)) return false;
+    const uint64_t words[] = {
+        STAMP_VERSION,
+        l.st.st_dev,
+        l.st.st_ino,
+        (uint64_t)l.st.st_size,
+        (uint64_t)m.tv_sec,
+        (uint64_t)m.tv_nsec,
+        (uint64_t)c.tv_sec,
+        (uint64_t)c.tv_nsec,
+        l.at,
+        l.n,
+    };
+    *stamp = digest_of(words, sizeof words);
     return true;
 }

@@ -32,10 +32,21 @@ struct decoder;
 struct decoder *decoder_new(void);
 void decoder_free(struct decoder *d);
 
-// The row's pixels, [3][size][size], and its identity: the digest of the encoded bytes,
-// joined with the size asked for. Either out may be NULL (no pixels: nothing is decoded).
-// On failure returns false and says why in why ("airplane/0000.jpg: truncated JPEG ...").
+// The row's pixels, [3][size][size], and the digest of its encoded bytes. Either out may be
+// NULL (no pixels: nothing is decoded). On failure returns false and says why in why
+// ("airplane/0000.jpg: truncated JPEG ...").
 bool reader_load(const struct reader *r, struct decoder *d, size_t row, uint8_t *pixels,
-                 struct digest *key, char *why, size_t why_n);
+                 struct digest *content, char *why, size_t why_n);
+
+// What the row's content digest can be remembered by without reading the file: a digest of
+// its device, inode, size, times of change, and which part of it the row is. False: the file
+// cannot be looked at, or was changed so lately that a later change might look the same.
+// Ask for it before the content is read: a file that changes in between then leaves a stamp
+// that nothing has any more, rather than its new stamp beside its old content. (A batch is
+// looked at once, when its rows are listed.) And what is read later need not be what the
+// stamp stood for: reader_load says what it read.
+bool reader_stamp(const struct reader *r, size_t row, struct digest *stamp);
+// The identity of a row whose content digest is known.
+struct digest reader_key(const struct reader *r, struct digest content);
 
 #endif

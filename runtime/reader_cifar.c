@@ -63,11 +63,15 @@ struct listing {
     size_t rows_of[CLASSES]; // taken so far, for the limit
 };
 
+static const char *file_name(const struct reader *r, size_t file) {
+    return r->names.at + r->files[file].name;
+}
+
 static bool list_record(struct listing *l, uint8_t label, size_t file, size_t record) {
     if (label >= CLASSES)
         return diag_error(l->d, l->o->span,
                           "%s:%zu has the label %u; CIFAR-10's labels are 0 to %d",
-                          l->reader->names.at + file, record, label, CLASSES - 1);
+                          file_name(l->reader, file), record, label, CLASSES - 1);
     if (l->rows_of[label]++ >= l->o->limit) return true;
     struct reader_row row = {file, label, (uint32_t)record};
     return reader_add_row(l->reader, row) || reader_no_memory(l->o, l->d);
@@ -76,7 +80,7 @@ static bool list_record(struct listing *l, uint8_t label, size_t file, size_t re
 static bool list_records(struct listing *l, int fd, size_t file, size_t records) {
     char reason[256];
     struct why why = {reason, sizeof reason};
-    const char *path = l->reader->names.at + file;
+    const char *path = file_name(l->reader, file);
     for (size_t i = 0; i < records; i += AT_ONCE) {
         size_t n = size_min(AT_ONCE, records - i);
         bool ok = decoder_read(l->buffer, fd, i * RECORD, n * RECORD, why);
@@ -100,15 +104,17 @@ static bool check_size(struct listing *l, const char *name, const struct stat *s
 
 static bool list_batch(struct listing *l, const char *name) {
     char reason[256];
-    struct stat st;
-    size_t file;
-    if (!name_list_add(&l->reader->names, name, &file))
+    struct reader_file file = {0};
+    struct stat *st = &file.look.st;
+    if (!name_list_add(&l->reader->names, name, &file.name))
         return reader_no_memory(l->o, l->d);
+    clock_gettime(CLOCK_REALTIME, &file.look.when);
     int fd =
-        reader_open_file(l->reader->root, name, &st, (struct why){reason, sizeof reason});
+        reader_open_file(l->reader->root, name, st, (struct why){reason, sizeof reason});
     if (fd < 0) return diag_error(l->d, l->o->span, "%s: %s", name, reason);
-    bool ok = check_size(l, name, &st) &&
-              list_records(l, fd, file, (size_t)st.st_size / RECORD);
+    bool ok = reader_add_file(l->reader, file) || reader_no_memory(l->o, l->d);
+    ok = ok && check_size(l, name, st) &&
+         list_records(l, fd, l->reader->nfiles - 1, (size_t)st->st_size / RECORD);
     close(fd);
     return ok;
 }
@@ -203,13 +209,13 @@ static bool list(struct reader *r, const struct reader_options *o, struct diags 
 // ---- one row ------------------------------------------------------------------------
 static void name(const struct reader *r, const struct reader_row *row, char *out,
                  size_t n) {
-    snprintf(out, n, "%s:%u", r->names.at + row->name, row->record);
+    snprintf(out, n, "%s:%u", file_name(r, row->file), row->record);
 }
 
 static bool read_record(const struct reader *r, struct decoder *d,
                         const struct reader_row *row, struct why why) {
     struct stat st;
-    int fd = reader_open_file(r->root, r->names.at + row->name, &st, why);
+    int fd = reader_open_file(r->root, file_name(r, row->file), &st, why);
     if (fd < 0) return false;
     bool ok = decoder_read(d, fd, row->record * RECORD, RECORD, why);
     close(fd);
@@ -233,4 +239,13 @@ static bool load(const struct reader *r, struct decoder *d, const struct reader_
     return why_set(why, "out of memory to resize it");
 }
 
-const struct reader_format reader_cifar = {claims, list, load, name};
+// As the batch was when its labels were read: one look serves all its rows, and what it is
+// changed to in the meantime is not remembered by that look, because it looks otherwise.
+static bool look(const struct reader *r, const struct reader_row *row, struct look *out) {
+    *out = r->files[row->file].look;
+    out->at = row->record * RECORD + 1;
+    out->n = PIXELS;
+    return true;
+}
+
+const struct reader_format reader_cifar = {claims, list, load, name, look};

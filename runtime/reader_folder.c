@@ -92,7 +92,7 @@ static bool add_images(struct reader *r, const struct listing *l, size_t limit) 
         size_t offset;
         struct reader_row row = {.cls = (uint32_t)r->nclasses - 1};
         ok = name_list_add(&r->names, files[i], &offset);
-        row.name = offset;
+        row.file = offset;
         ok = ok && reader_add_row(r, row);
     }
     free(files);
@@ -152,7 +152,7 @@ static bool list(struct reader *r, const struct reader_options *o, struct diags 
 // ---- one row ------------------------------------------------------------------------
 static void name(const struct reader *r, const struct reader_row *row, char *out,
                  size_t n) {
-    snprintf(out, n, "%s/%s", reader_class_name(r, row->cls), r->names.at + row->name);
+    snprintf(out, n, "%s/%s", reader_class_name(r, row->cls), r->names.at + row->file);
 }
 
 static bool read_file(const struct reader *r, struct decoder *d,
@@ -182,4 +182,14 @@ static bool load(const struct reader *r, struct decoder *d, const struct reader_
     return ok || why_set(why, "out of memory to resize it");
 }
 
-const struct reader_format reader_folder = {claims, list, load, name};
+static bool look(const struct reader *r, const struct reader_row *row, struct look *out) {
+    char path[2 * NAME_MAX + 2];
+    name(r, row, path, sizeof path);
+    clock_gettime(CLOCK_REALTIME, &out->when);
+    if (fstatat(r->root, path, &out->st, 0) != 0) return false;
+    out->at = 0;
+    out->n = (uint64_t)out->st.st_size;
+    return true;
+}
+
+const struct reader_format reader_folder = {claims, list, load, name, look};

@@ -8,6 +8,7 @@
 #include "runtime/reader.h"
 
 #include <sys/stat.h>
+#include <time.h>
 
 #define READER_MAX_FILE                                                                  \
     ((size_t)256 << 20) // bytes of one file, or of what is read at once
@@ -25,9 +26,21 @@ const char **names_sorted(const struct names *names);
 void names_free(struct names *names);
 
 struct reader_row {
-    uint64_t name; // of its file, in the reader's names
+    uint64_t file; // where its name starts in the reader's names, or its number
     uint32_t cls;
     uint32_t record; // in that file
+};
+
+// How a file looked at some moment, and which of its bytes a row is.
+struct look {
+    struct stat st;
+    struct timespec when; // not later than the look
+    uint64_t at, n;       // bytes
+};
+
+struct reader_file { // a file that holds many rows
+    size_t name;
+    struct look look; // before its rows were listed
 };
 
 struct reader {
@@ -36,6 +49,8 @@ struct reader {
     size_t size;
     struct reader_row *rows;
     size_t nrows, cap_rows;
+    struct reader_file *files; // of formats whose files hold many rows
+    size_t nfiles, cap_files;
     size_t *classes; // offsets of their names
     size_t nclasses, cap_classes;
     struct names names;
@@ -44,6 +59,7 @@ struct reader {
 // False when out of memory.
 bool reader_add_row(struct reader *r, struct reader_row row);
 bool reader_add_class(struct reader *r, const char *name);
+bool reader_add_file(struct reader *r, struct reader_file file);
 
 struct decoder {
     uint8_t *bytes; // of the file being read
@@ -64,6 +80,9 @@ struct reader_format {
                  uint8_t *pixels, struct digest *content, struct why why);
     void (*name)(const struct reader *r, const struct reader_row *row, char *out,
                  size_t n);
+    // The row's file as it is, or as it was when the rows were listed. False: it cannot
+    // be looked at.
+    bool (*look)(const struct reader *r, const struct reader_row *row, struct look *out);
 };
 
 extern const struct reader_format reader_folder, reader_cifar;

@@ -61,11 +61,13 @@ static bool load_row(struct worker *w, uint32_t rowset, size_t row, uint8_t *pix
                      struct digest *key) {
     const struct rowset *r = &w->shared->run->rowsets->at[rowset];
     char why[512];
+    struct digest content;
     size_t at = r->pick ? r->pick[row] : row;
-    if (!reader_load(r->reader, w->decoder, at, pixels, key, why, sizeof why)) {
+    if (!reader_load(r->reader, w->decoder, at, pixels, &content, why, sizeof why)) {
         diag_error(w->d, w->shared->run->plan->rowsets[rowset].span, "%s", why);
         return diag_help(w->d, "on_error = \"skip\" leaves such files out");
     }
+    *key = reader_key(r->reader, content);
     remember(w, rowset, row, *key);
     return true;
 }

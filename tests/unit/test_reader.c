@@ -4,11 +4,13 @@
 #include "runtime/reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -196,9 +198,12 @@ static void test_pixels_and_keys(void **state) {
     assert_true(reader_load(r9, d, 0, NULL, &z9, why, sizeof why));
     assert_true(digest_eq(z, two)); // the same bytes under another name and class
     assert_false(digest_eq(z, grey));
-    assert_false(digest_eq(z, z9)); // the same bytes at another size
     size_t n;
     char *bytes = file_read(f->a, IMAGES "jpeg444.jpg", 1 << 20, &n);
+    assert_true(digest_eq(z, digest_of(bytes, n)) && digest_eq(z, z9));
+    // The same bytes at another size are another row.
+    assert_true(digest_eq(reader_key(r, z), digest_join(z, (struct digest){8, 0})));
+    assert_false(digest_eq(reader_key(r, z), reader_key(r9, z)));
     struct image image;
     assert_true(image_decode((uint8_t *)bytes, n, &image, why, sizeof why));
     assert_true(image_fit(&image, 8, want));
@@ -302,6 +307,8 @@ static void test_batch_pixels(void **state) {
     assert_memory_equal(pixels, record + 1, sizeof pixels);
     assert_true(reader_load(r, d, 1, NULL, &again, why, sizeof why));
     assert_true(digest_eq(key, again));
+    assert_true(
+        digest_eq(key, digest_of(record + 1, 3072))); // the label is no part of it
     assert_true(reader_load(r, d, 0, NULL, &again, why, sizeof why));
     assert_false(digest_eq(key, again));
     reader_close(r);
@@ -349,6 +356,89 @@ static void test_batch_cut_after_listing(void **state) {
     assert_false(reader_load(r, d, 1, NULL, NULL, why, sizeof why));
     assert_string_equal(why, "x.bin:1: the file got shorter");
     decoder_free(d);
+    reader_close(r);
+}
+
+// ---- stamps -------------------------------------------------------------------------
+static bool stamp_of(struct fixture *f, const char *set, size_t row, size_t size,
+                     struct digest *stamp) {
+    struct reader *r = must_open(f, set, size, SIZE_MAX);
+    bool ok = reader_stamp(r, row, stamp);
+    reader_close(r);
+    return ok;
+}
+
+static void link_to(struct fixture *f, const char *to, const char *name) {
+    unlink(path_of(f, name));
+    assert_int_equal(symlink(to, path_of(f, name)), 0);
+}
+
+static void make_settled(struct fixture *f) { // files of the repository, old enough
+    folder(f, "set");
+    folder(f, "set/c");
+    link_to(f, IMAGES "jpeg444.jpg", "set/c/a.jpg");
+    link_to(f, IMAGES "jpeg_grey.jpg", "set/c/b.jpg");
+    link_to(f, IMAGES "jpeg444.jpg", "set/c/c.jpg");
+}
+
+static void test_stamps_are_the_files(void **state) {
+    struct fixture *f = *state;
+    make_settled(f);
+    struct digest a, b, c, again;
+    assert_true(stamp_of(f, "set", 0, 8, &a));
+    assert_true(stamp_of(f, "set", 1, 8, &b));
+    assert_true(stamp_of(f, "set", 2, 8, &c));
+    assert_false(digest_eq(a, b));
+    assert_true(digest_eq(a, c)); // the same file under another name
+    assert_true(stamp_of(f, "set", 0, 9, &again));
+    assert_true(digest_eq(a, again)); // a stamp stands for bytes, at whatever size
+    link_to(f, IMAGES "jpeg_grey.jpg", "set/c/a.jpg");
+    assert_true(stamp_of(f, "set", 0, 8, &again));
+    assert_true(digest_eq(b, again));
+}
+
+static void test_what_has_no_stamp(void **state) {
+    struct fixture *f = *state;
+    struct digest s;
+    make_settled(f);
+    file(f, "set/c/d.jpg", "new", 3);
+    assert_false(stamp_of(f, "set", 3, 8, &s));
+    struct timespec old[2] = {{1000000000, 0}, {1000000000, 0}};
+    assert_int_equal(utimensat(AT_FDCWD, path_of(f, "set/c/d.jpg"), old, 0), 0);
+    assert_false(stamp_of(f, "set", 3, 8, &s)); // what was new stays new
+    struct reader *r = must_open(f, "set", 8, SIZE_MAX);
+    assert_int_equal(unlink(path_of(f, "set/c/a.jpg")), 0);
+    assert_false(reader_stamp(r, 0, &s));
+    assert_int_equal(mkfifo(path_of(f, "set/c/a.jpg"), 0666), 0);
+    assert_false(reader_stamp(r, 0, &s));
+    reader_close(r);
+}
+
+// Waits until what was just made can be remembered.
+static void test_stamps_change_with_files(void **state) {
+    struct fixture *f = *state;
+    folder(f, "set");
+    folder(f, "set/c");
+    file(f, "set/c/a.jpg", "bytes", 5);
+    file(f, "set/c/b.jpg", "bytes", 5);
+    batch_file(f, "x.bin", "123");
+    nanosleep(&(struct timespec){2, 100000000}, NULL);
+    struct digest a, b, first, second, again;
+    assert_true(stamp_of(f, "set", 0, 8, &a) && stamp_of(f, "set", 1, 8, &b));
+    assert_false(digest_eq(a, b)); // equal content, two files
+    struct reader *r = must_open(f, "x.bin", 8, SIZE_MAX);
+    assert_true(reader_stamp(r, 0, &first) && reader_stamp(r, 1, &second));
+    assert_false(digest_eq(first, second)); // records of one batch
+    struct stat st;
+    assert_int_equal(stat(path_of(f, "set/c/a.jpg"), &st), 0);
+    file(f, "set/c/a.jpg", "BYTES", 5);
+    struct timespec times[2] = {st.st_atim, st.st_mtim};
+    assert_int_equal(utimensat(AT_FDCWD, path_of(f, "set/c/a.jpg"), times, 0), 0);
+    assert_false(stamp_of(f, "set", 0, 8, &again)); // hiding the change does not help
+    batch_file(f, "x.bin", "321");
+    assert_true(reader_stamp(r, 0, &again) &&
+                digest_eq(again, first)); // as it was listed
+    assert_false(stamp_of(f, "x.bin", 0, 8, &again));
     reader_close(r);
 }
 
@@ -404,6 +494,9 @@ int main(void) {
         TEST(test_batch_class_names),
         TEST(test_bad_batches),
         TEST(test_batch_cut_after_listing),
+        TEST(test_stamps_are_the_files),
+        TEST(test_what_has_no_stamp),
+        TEST(test_stamps_change_with_files),
         TEST(test_threads_share_a_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
