@@ -2,7 +2,6 @@
 #include "cli/driver.h"
 
 #include "cli/manifest.h"
-#include "codegen/assemble.h"
 
 void driver_init(struct driver *v, struct arena *arena, const struct driver_options *o) {
     *v = (struct driver){.arena = arena, .options = *o};
@@ -10,7 +9,7 @@ void driver_init(struct driver *v, struct arena *arena, const struct driver_opti
 }
 
 void driver_free(struct driver *v) {
-    if (v->codegen) codegen_free(v->codegen);
+    codegen_free(v->codegen);
     v->codegen = NULL;
 }
 
@@ -27,28 +26,60 @@ bool driver_lower(struct driver *v, const char *last) {
     if (!codegen_host_target(v->arena, &v->target, &v->d)) return false;
     v->module = (struct module){
         .arena = v->arena, .target = &v->target, .graph = v->program->graph};
-    if (!passes_run(&v->module, last, NULL, &v->d)) return false;
+    bool ok =
+        last ? passes_run(&v->module, last, &v->d) : passes_run_module(&v->module, &v->d);
+    if (!ok) return false;
     v->module.plan->version = DDG_VERSION;
     manifest_fields(v->arena, v->program, v->module.plan);
     v->passes_s = clock_seconds() - start;
     return true;
 }
 
-bool driver_codegen(struct driver *v) {
+// ---- code, when it is needed ----------------------------------------------------------
+
+static bool begin_code(struct driver *v, struct diags *d) {
+    if (v->codegen) return true;
+    if (!(v->codegen = codegen_new(&v->target, d))) return false;
+    v->assembly = assembly_new(v->arena, v->codegen, &v->target, v->module.plan);
+    v->added = NEW_N(v->arena, bool, v->module.funcs.n);
+    return true;
+}
+
+// Asks for the code of a function the first time that it is needed.
+static bool add_func(struct driver *v, size_t i, struct diags *d) {
+    if (v->added[i]) return true;
+    v->added[i] = true;
     double start = clock_seconds();
-    struct module *m = &v->module;
-    if (!(v->codegen = codegen_new(&v->target, &v->d))) return false;
-    const struct kfunc **k = NEW_N(v->arena, const struct kfunc *, m->funcs.n);
-    for (size_t i = 0; i < m->funcs.n; i++) k[i] = m->funcs.at[i].k;
-    bool ok = assemble(v->codegen, &v->target, k, m->plan, v->arena, &v->d);
-    v->codegen_s = clock_seconds() - start;
+    bool ok = passes_run_func(&v->module, i, NULL, d);
+    double passed = clock_seconds();
+    ok = ok && assembly_add(v->assembly, i, v->module.funcs.at[i].k, d);
+    v->passes_s += passed - start;
+    v->codegen_s += clock_seconds() - passed;
     return ok;
 }
 
-bool driver_link(struct driver *v) {
+static bool finish(struct driver *v, struct diags *d) {
     double start = clock_seconds();
-    bool ok = codegen_finish(v->codegen, v->options.threads, &v->d) &&
-              assemble_link(v->codegen, v->module.plan, &v->d);
+    bool ok = assembly_finish(v->assembly, v->options.threads, d);
     v->codegen_s += clock_seconds() - start;
     return ok;
+}
+
+bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d) {
+    struct driver *v = ctx;
+    if (!begin_code(v, d)) return false;
+    for (size_t i = 0; i < s->nsteps; i++)
+        if (!add_func(v, s->steps[i].func, d)) return false;
+    return finish(v, d);
+}
+
+bool driver_codegen(struct driver *v) {
+    if (!begin_code(v, &v->d)) return false;
+    for (size_t i = 0; i < v->module.funcs.n; i++)
+        if (!add_func(v, i, &v->d)) return false;
+    return true;
+}
+
+bool driver_link(struct driver *v) {
+    return finish(v, &v->d);
 }

@@ -2,7 +2,7 @@
 #ifndef DDG_DRIVER_H
 #define DDG_DRIVER_H
 
-#include "codegen/codegen.h"
+#include "codegen/assemble.h"
 #include "frontend/frontend.h"
 #include "passes/pass.h"
 #include "runtime/run.h"
@@ -21,17 +21,24 @@ struct driver { // one compile; everything lies in arena, but for the code
     struct program *program;
     struct target target;
     struct module module;
-    struct codegen *codegen;
-    double load_s, passes_s, codegen_s;
+    struct codegen *codegen; // NULL until code is needed
+    struct assembly *assembly;
+    bool *added;                        // by function
+    double load_s, passes_s, codegen_s; // so far
 };
 
 void driver_init(struct driver *v, struct arena *arena, const struct driver_options *o);
 void driver_free(struct driver *v); // ends the code's life; the arena is the caller's
 
 // Each needs the one before. False: said in v->d.
-bool driver_load(struct driver *v);                    // text to checked graph
-bool driver_lower(struct driver *v, const char *last); // passes, up to `last` or all
-bool driver_codegen(struct driver *v);                 // kernels asked for, plan laid out
-bool driver_link(struct driver *v);                    // machine code; the plan can run
+bool driver_load(struct driver *v); // text to checked graph
+// The passes of whole modules; up to `last`, when it is not NULL, those of functions too.
+bool driver_lower(struct driver *v, const char *last);
+// Makes the functions of a stage's steps ready to run, each once: the rest of the passes,
+// machine code. ctx is the driver; for run_options.load.
+bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d);
+// The same for all functions: their kernels asked for, then compiled.
+bool driver_codegen(struct driver *v);
+bool driver_link(struct driver *v);
 
 #endif

@@ -1,23 +1,36 @@
-// See assemble.h. Constants are found first and written once their sizes are known, so
-// that a large model is held once; equal ones, packed alike, share their place.
+// See assemble.h. A function's constants are found first and written when it is finished;
+// equal ones, packed alike, are one, whichever function came with them.
 #include "codegen/assemble.h"
 
-struct constant {
+#define SLACK 64 // vector loads may run past the end of a constant
+
+struct constant {     // one of plan->consts
     struct digest id; // of the data, and of how it is packed
-    size_t offset, bytes;
     const struct kfunc *kf;
     const struct kernel *kernel; // whose packing, or NULL: dense
     nid node;
 };
 
 struct assembly {
+    struct arena *arena;
     struct codegen *cg;
     const struct target *target;
-    struct arena *arena;
-    struct diags *d;
+    struct plan *plan;
+    struct diags *d; // of the call at hand
     VEC(struct constant) constants;
-    size_t bytes;
+    VEC(struct plan_const) blocks; // what plan->consts is; parallel to constants
+    size_t written;                // of them
+    VEC(size_t) added;             // functions, since the last assembly_finish
 };
+
+struct assembly *assembly_new(struct arena *arena, struct codegen *cg,
+                              const struct target *t, struct plan *plan) {
+    struct assembly *a = NEW(arena, struct assembly);
+    *a = (struct assembly){.arena = arena, .cg = cg, .target = t, .plan = plan};
+    return a;
+}
+
+// ---- buffers and calls ----------------------------------------------------------------
 
 // Packing follows from the kernel's code, so its symbol names it.
 static size_t constant_at(struct assembly *a, const struct kfunc *kf,
@@ -27,13 +40,13 @@ static size_t constant_at(struct assembly *a, const struct kfunc *kf,
     struct digest id = n->digest;
     if (packed) id = digest_join(id, digest_of(symbol, strlen(symbol)));
     for (size_t i = 0; i < a->constants.n; i++)
-        if (digest_eq(a->constants.at[i].id, id)) return a->constants.at[i].offset;
-    struct constant c = {id,  a->bytes, type_bytes(&n->type), kf, packed ? kernel : NULL,
-                         node};
-    if (packed) c.bytes = codegen_packed_bytes(a->target, kf, kernel, node);
-    VEC_PUSH(a->arena, &a->constants, c);
-    a->bytes += size_align(c.bytes, 64);
-    return c.offset;
+        if (digest_eq(a->constants.at[i].id, id)) return i;
+    struct plan_const block = {.bytes = type_bytes(&n->type)};
+    if (packed) block.bytes = codegen_packed_bytes(a->target, kf, kernel, node);
+    VEC_PUSH(a->arena, &a->constants,
+             (struct constant){id, kf, packed ? kernel : NULL, node});
+    VEC_PUSH(a->arena, &a->blocks, block);
+    return a->constants.n - 1;
 }
 
 static struct plan_buffer buffer_of(struct assembly *a, const struct kfunc *kf,
@@ -81,52 +94,55 @@ static bool kernel_call(struct assembly *a, const struct kfunc *kf,
     return true;
 }
 
-static bool assemble_func(struct assembly *a, const struct kfunc *kf,
-                          struct plan_func *f) {
+bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct diags *d) {
+    struct plan_func *f = &a->plan->funcs[i];
+    a->d = d;
     f->batch = kf->batch;
     f->arena_bytes = kf->arena_bytes;
+    f->flops = func_flops(kf->f);
     f->ncalls = kf->kernels.n;
     f->calls = NEW_N(a->arena, struct plan_call, f->ncalls);
-    for (size_t i = 0; i < f->ncalls; i++) {
-        const struct kernel *kernel = &kf->kernels.at[i];
-        struct plan_call *c = &f->calls[i];
+    for (size_t k = 0; k < f->ncalls; k++) {
+        const struct kernel *kernel = &kf->kernels.at[k];
+        struct plan_call *c = &f->calls[k];
         c->once = !type_at(kf->f, kernel->outs[0])->rows;
         if (kernel->runtime) runtime_call(a, kf, kernel, c);
         else if (!kernel_call(a, kf, kernel, c)) return false;
     }
-    for (nid v = 0; v < kf->f->nodes.n; v++)
-        if (type_at(kf->f, v)->rows) f->flops += kernel_flops(kf->f, v);
+    VEC_PUSH(a->arena, &a->added, i);
     return true;
 }
 
-static void write_constants(const struct assembly *a, char *out) {
-    for (size_t i = 0; i < a->constants.n; i++) {
-        const struct constant *c = &a->constants.at[i];
-        const struct node *n = node_at(c->kf->f, c->node);
-        if (c->kernel)
-            codegen_pack(a->target, c->kf, c->kernel, c->node, out + c->offset);
-        else memcpy(out + c->offset, n->data, c->bytes);
+// ---- finishing ------------------------------------------------------------------------
+
+static void write_constants(struct assembly *a) {
+    for (; a->written < a->constants.n; a->written++) {
+        const struct constant *c = &a->constants.at[a->written];
+        struct plan_const *block = &a->blocks.at[a->written];
+        block->data = arena_alloc(a->arena, block->bytes + SLACK, 1);
+        if (c->kernel) codegen_pack(a->target, c->kf, c->kernel, c->node, block->data);
+        else memcpy(block->data, node_at(c->kf->f, c->node)->data, block->bytes);
     }
+    a->plan->consts = a->blocks.at;
+    a->plan->nconsts = a->blocks.n;
 }
 
-bool assemble(struct codegen *cg, const struct target *t,
-              const struct kfunc *const *kfuncs, struct plan *plan, struct arena *arena,
-              struct diags *d) {
-    struct assembly a = {.cg = cg, .target = t, .arena = arena, .d = d};
-    for (size_t i = 0; i < plan->nfuncs; i++)
-        if (!assemble_func(&a, kfuncs[i], &plan->funcs[i])) return false;
-    plan->const_bytes = a.bytes;
-    plan->consts =
-        arena_alloc(arena, a.bytes + 64, 1); // vector loads may run past the end
-    write_constants(&a, plan->consts);
+static bool link_func(struct assembly *a, struct plan_func *f, struct diags *d) {
+    for (size_t i = 0; i < f->ncalls; i++) {
+        struct plan_call *c = &f->calls[i];
+        if (c->symbol && !(c->fn = codegen_address(a->cg, c->symbol, d))) return false;
+    }
     return true;
 }
 
-bool assemble_link(struct codegen *cg, struct plan *plan, struct diags *d) {
-    for (size_t i = 0; i < plan->nfuncs; i++)
-        for (size_t j = 0; j < plan->funcs[i].ncalls; j++) {
-            struct plan_call *c = &plan->funcs[i].calls[j];
-            if (c->symbol && !(c->fn = codegen_address(cg, c->symbol, d))) return false;
-        }
+bool assembly_finish(struct assembly *a, size_t threads, struct diags *d) {
+    write_constants(a);
+    if (!codegen_finish(a->cg, threads, d)) return false;
+    for (size_t i = 0; i < a->added.n; i++) {
+        struct plan_func *f = &a->plan->funcs[a->added.at[i]];
+        if (!link_func(a, f, d)) return false;
+        f->loaded = true;
+    }
+    a->added.n = 0;
     return true;
 }

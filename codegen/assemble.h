@@ -1,15 +1,19 @@
-// From kernels to a plan's functions: constants laid out in one block, packed as the kernels
-// that read them want, and every kernel a call with its buffers.
+// From kernels to a plan's functions, some at a time, as a run comes to need them: every
+// kernel a call with its buffers, constants packed as the kernels that read them want.
 #ifndef DDG_ASSEMBLE_H
 #define DDG_ASSEMBLE_H
 
 #include "codegen/codegen.h"
 
-// Fills plan->funcs[i] from kfuncs[i], and plan->consts; asks cg for the kernels' code.
-bool assemble(struct codegen *cg, const struct target *t,
-              const struct kfunc *const *kfuncs, struct plan *plan, struct arena *arena,
-              struct diags *d);
-// Looks the code up after codegen_finish.
-bool assemble_link(struct codegen *cg, struct plan *plan, struct diags *d);
+struct assembly;
+
+// Everything lies in arena; cg makes the code and outlives the assembly.
+struct assembly *assembly_new(struct arena *arena, struct codegen *cg,
+                              const struct target *t, struct plan *plan);
+// Fills plan->funcs[i] from its kernels and asks for their code. kf must live as long.
+bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct diags *d);
+// Makes what was added since the last call ready to run: writes its constants, compiles on
+// `threads` threads, looks the code up.
+bool assembly_finish(struct assembly *a, size_t threads, struct diags *d);
 
 #endif

@@ -11,6 +11,12 @@
 
 struct codegen;
 
+// Raise it when a pass or the code made for a kernel comes to round results otherwise than
+// before: another order of a sum, another polynomial, a product fused into an addition. It is
+// part of target.numerics and so of the store's keys: what was computed before is computed
+// again. tests/unit/test_numerics.c fails when it ought to be raised.
+#define CODEGEN_NUMERICS_VERSION 1
+
 // The machine this runs on, its strings in arena.
 bool codegen_host_target(struct arena *arena, struct target *out, struct diags *d);
 // The same by name: "native", or a level of the x86-64 psABI ("x86-64", "x86-64-v3",
@@ -18,7 +24,9 @@ bool codegen_host_target(struct arena *arena, struct target *out, struct diags *
 bool codegen_target_named(struct arena *arena, const char *name, struct target *out,
                           struct diags *d);
 
-struct codegen *codegen_new(const struct target *t, struct diags *d); // NULL: said in d
+// Cheap: LLVM is set up by the first codegen_finish that has something to do. NULL: said
+// in d.
+struct codegen *codegen_new(const struct target *t, struct diags *d);
 void codegen_free(struct codegen *cg); // ends the life of the code it made
 
 // How the kernel wants operand `node` (a constant it reads through its anchor) packed:

@@ -38,6 +38,21 @@ static LLVMTargetMachineRef machine_new(const struct target *t, char **why) {
                                    LLVMCodeModelSmall);
 }
 
+// The first one made; what needs no code pays for none of this. NULL: said in d.
+static LLVMTargetMachineRef machine_first(const struct target *t, struct diags *d) {
+    char *why = NULL;
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMTargetMachineRef machine = machine_new(t, &why);
+    if (machine) return machine;
+    diag_error(d, NO_SPAN, "no code can be made for `%s`: %s", t->triple,
+               why ? why : "unknown target");
+    LLVMDisposeMessage(why);
+    return NULL;
+}
+
 static bool orc_failed(LLVMErrorRef error, const char *what, struct diags *d) {
     if (!error) return false;
     char *why = LLVMGetErrorMessage(error);
@@ -47,14 +62,9 @@ static bool orc_failed(LLVMErrorRef error, const char *what, struct diags *d) {
 }
 
 static bool start_jit(struct codegen *cg, struct diags *d) {
-    char *why = NULL;
-    LLVMTargetMachineRef machine = machine_new(&cg->t, &why);
-    if (!machine) {
-        diag_error(d, NO_SPAN, "no code can be made for `%s`: %s", cg->t.triple,
-                   why ? why : "unknown target");
-        LLVMDisposeMessage(why);
-        return false;
-    }
+    if (cg->jit) return true;
+    LLVMTargetMachineRef machine = machine_first(&cg->t, d);
+    if (!machine) return false;
     LLVMOrcLLJITBuilderRef b = LLVMOrcCreateLLJITBuilder();
     LLVMOrcLLJITBuilderSetJITTargetMachineBuilder(
         b, LLVMOrcJITTargetMachineBuilderCreateFromTargetMachine(machine));
@@ -62,10 +72,6 @@ static bool start_jit(struct codegen *cg, struct diags *d) {
 }
 
 struct codegen *codegen_new(const struct target *t, struct diags *d) {
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
     struct arena *arena = arena_new();
     if (!arena) {
         diag_error(d, NO_SPAN, "out of memory");
@@ -76,9 +82,7 @@ struct codegen *codegen_new(const struct target *t, struct diags *d) {
     cg->t.triple = arena_strdup(arena, t->triple);
     cg->t.cpu = arena_strdup(arena, t->cpu);
     cg->t.features = arena_strdup(arena, t->features);
-    if (start_jit(cg, d)) return cg;
-    codegen_free(cg);
-    return NULL;
+    return cg;
 }
 
 void codegen_free(struct codegen *cg) {
@@ -194,6 +198,7 @@ static bool link_entry(struct codegen *cg, struct entry *e, struct diags *d) {
 bool codegen_finish(struct codegen *cg, size_t threads, struct diags *d) {
     bool ok = true;
     if (cg->linked == cg->entries.n) return true;
+    if (!start_jit(cg, d)) return false;
     compile_all(cg, threads);
     for (; cg->linked < cg->entries.n; cg->linked++)
         ok = link_entry(cg, &cg->entries.at[cg->linked], d) && ok;
@@ -228,10 +233,9 @@ static bool add_asm(struct codegen *cg, LLVMTargetMachineRef machine,
 const char *codegen_text(struct codegen *cg, enum codegen_text what, struct arena *arena,
                          struct diags *d) {
     struct text out = {.arena = arena};
-    char *why = NULL;
-    LLVMTargetMachineRef machine = machine_new(&cg->t, &why);
+    LLVMTargetMachineRef machine = machine_first(&cg->t, d);
     bool ok = true;
-    CHECK(machine); // start_jit made one
+    if (!machine) return NULL;
     text_add(&out, "%s", "");
     for (size_t i = 0; ok && i < cg->entries.n; i++) {
         const struct entry *e = &cg->entries.at[i];

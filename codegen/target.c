@@ -39,6 +39,16 @@ static void vectors_of_features(struct target *t) {
     else set_vectors(t, 4, 16, false);
 }
 
+// Lanes fix how sums are cut into vectors and joined, registers the tiles of the weight
+// gradients' squares, fma whether products are rounded. The processor's name, its other
+// features and its caches decide nothing: no code is allowed to reassociate, and the rows of
+// a batch do not meet.
+static void set_numerics(struct arena *arena, struct target *t) {
+    t->numerics = arena_printf(arena, "f32 %s lanes=%zu registers=%zu v%d",
+                               t->fma ? "fma" : "mul-add", t->lanes, t->registers,
+                               CODEGEN_NUMERICS_VERSION);
+}
+
 static char *take_message(struct arena *arena, char *message) {
     char *copy = arena_strdup(arena, message);
     LLVMDisposeMessage(message);
@@ -55,6 +65,7 @@ bool codegen_host_target(struct arena *arena, struct target *out, struct diags *
         return diag_error(d, NO_SPAN, "code can be made for x86-64 only, this is `%s`",
                           out->triple);
     vectors_of_features(out);
+    set_numerics(arena, out);
     return true;
 }
 
@@ -72,5 +83,6 @@ bool codegen_target_named(struct arena *arena, const char *name, struct target *
                           "unknown target `%s`: expected native, x86-64, x86-64-v3 or "
                           "x86-64-v4",
                           name);
+    set_numerics(arena, out);
     return true;
 }

@@ -3,7 +3,9 @@
 
 #include "ir/build.h"
 
-static size_t at_least_zero(int64_t v) { return v > 0 ? (size_t)v : 0; }
+static size_t at_least_zero(int64_t v) {
+    return v > 0 ? (size_t)v : 0;
+}
 
 // conv reads x at out * stride - pad + tap * dilation.
 static size_t border_conv(const struct func *f, const struct node *n) {
@@ -15,7 +17,8 @@ static size_t border_conv(const struct func *f, const struct node *n) {
     for (int a = 0; a < 2; a++) {
         int64_t low = c.pads[a];
         int64_t high = ((int64_t)out[a] - 1) * c.strides[a] - c.pads[a] +
-                       ((int64_t)k[a] - 1) * c.dilations[a] - ((int64_t)x->dim[1 + a] - 1);
+                       ((int64_t)k[a] - 1) * c.dilations[a] -
+                       ((int64_t)x->dim[1 + a] - 1);
         most = size_max(most, size_max(at_least_zero(low), at_least_zero(high)));
     }
     return most;
@@ -88,7 +91,15 @@ double kernel_flops(const struct func *f, nid node) {
     }
 }
 
-enum builtin kernel_builtin(const struct func *f, nid node, double params[PLAN_MAX_PARAMS]) {
+double func_flops(const struct func *f) {
+    double flops = 0;
+    for (nid v = 0; v < f->nodes.n; v++)
+        if (type_at(f, v)->rows) flops += kernel_flops(f, v);
+    return flops;
+}
+
+enum builtin kernel_builtin(const struct func *f, nid node,
+                            double params[PLAN_MAX_PARAMS]) {
     const struct node *n = node_at(f, node);
     size_t k = 0;
     if (n->op == OP_NORMAL) {

@@ -18,6 +18,10 @@ struct target {
     size_t registers; // vector registers
     bool fma;
     size_t l1, l2;    // bytes of data cache a core
+    // All that decides the rounding of results, in words: "f32 fma lanes=16 registers=32 v1".
+    // The version is raised when emitted code comes to round otherwise (codegen.h); they
+    // enter the store's keys.
+    const char *numerics;
 };
 
 enum layout_kind {
@@ -78,6 +82,8 @@ struct kfunc {
 size_t kernel_border(const struct func *f, nid anchor);
 // Multiply-adds count two; what one row of the node costs, itself only.
 double kernel_flops(const struct func *f, nid node);
+// The same for all that is computed a row; what rows share is left out.
+double func_flops(const struct func *f);
 // Which function of the runtime computes an OPF_RUNTIME node, and its parameters in the
 // order runtime/builtin.h gives them.
 enum builtin kernel_builtin(const struct func *f, nid node, double params[PLAN_MAX_PARAMS]);

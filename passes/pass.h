@@ -13,6 +13,7 @@
 struct module_func {
     struct func *f;
     struct kfunc *k; // from fuse on
+    size_t passed;   // rows of the table that it has been through
 };
 
 struct module {
@@ -34,9 +35,17 @@ struct pass {
 // The table, ended by a row without a name.
 extern const struct pass passes[];
 
-// Runs the passes up to and including `last` (NULL: all), timing each into seconds (may be
-// NULL; one a row of the table). Test builds verify every function between passes.
-bool passes_run(struct module *m, const char *last, double *seconds, struct diags *d);
+// The passes of the whole module. The functions they make can then be taken through the
+// others one at a time, as they are needed. Test builds verify functions between passes.
+bool passes_run_module(struct module *m, struct diags *d);
+// Takes function i through the passes up to and including `last` (NULL: all); what it has
+// been through before is not done again.
+bool passes_run_func(struct module *m, size_t i, const char *last, struct diags *d);
+// All of that, the module's passes and those of every function, up to `last`.
+bool passes_run(struct module *m, const char *last, struct diags *d);
+// Floating-point operations of one row, as counted on function i once its gradients are
+// expanded; the passes up to there are run on it.
+bool module_flops(struct module *m, size_t i, double *flops, struct diags *d);
 // The module as text: the graph before lower, then the stages and the tensor functions.
 void module_print(const struct module *m, struct text *out);
 

@@ -19,32 +19,62 @@ const struct pass passes[] = {
     {0},
 };
 
-#ifdef DDG_VERIFY
-static void verify(const struct module *m, const char *after) {
-    for (size_t i = 0; i < m->funcs.n; i++) {
-        struct text why = {.arena = m->arena};
-        if (!ir_verify(m->funcs.at[i].f, FAMILY_TENSOR, &why))
-            BUG("after %s, %s: %s", after, m->funcs.at[i].f->name, why.at);
-    }
-}
-#endif
+// Fusion decides what is stored; what is computed is settled before it.
+static const char last_before_kernels[] = "narrow";
 
-static bool pass_run(struct module *m, const struct pass *p, struct diags *d) {
-    if (p->module) return p->module(m, d);
-    for (size_t i = 0; i < m->funcs.n; i++)
-        if (!p->func(m, &m->funcs.at[i], d)) return false;
+static void verify(const struct module *m, size_t i, const struct pass *after) {
+#ifdef DDG_VERIFY
+    const struct func *f = m->funcs.at[i].f;
+    struct text why = {.arena = m->arena};
+    if (!ir_verify(f, FAMILY_TENSOR, &why))
+        BUG("after %s, %s: %s", after->name, f->name, why.at);
+#else
+    (void)m, (void)i, (void)after;
+#endif
+}
+
+// The row behind the pass of this name; NULL: behind the last.
+static const struct pass *pass_behind(const char *last) {
+    const struct pass *p = passes;
+    while (p->name && !(last && !strcmp(p->name, last))) p++;
+    return p->name ? p + 1 : p;
+}
+
+static bool run_module(struct module *m, const struct pass *p, struct diags *d) {
+    if (!p->module(m, d)) return false;
+    for (size_t i = 0; i < m->funcs.n; i++) verify(m, i, p);
     return true;
 }
 
-bool passes_run(struct module *m, const char *last, double *seconds, struct diags *d) {
-    for (const struct pass *p = passes; p->name; p++) {
-        double start = clock_seconds();
-        if (!pass_run(m, p, d)) return false;
-        if (seconds) seconds[p - passes] = clock_seconds() - start;
-#ifdef DDG_VERIFY
-        verify(m, p->name);
-#endif
-        if (last && !strcmp(last, p->name)) break;
+bool passes_run_module(struct module *m, struct diags *d) {
+    for (const struct pass *p = passes; p->name; p++)
+        if (p->module && !run_module(m, p, d)) return false;
+    return true;
+}
+
+bool passes_run_func(struct module *m, size_t i, const char *last, struct diags *d) {
+    const struct pass *end = pass_behind(last);
+    size_t *passed = &m->funcs.at[i].passed;
+    for (const struct pass *p = passes + *passed; p < end; p++) {
+        if (p->func && !p->func(m, &m->funcs.at[i], d)) return false;
+        if (p->func) verify(m, i, p);
+        *passed = (size_t)(p - passes) + 1;
     }
+    return true;
+}
+
+bool passes_run(struct module *m, const char *last, struct diags *d) {
+    const struct pass *end = pass_behind(last);
+    for (const struct pass *p = passes; p < end; p++) {
+        if (p->module && !run_module(m, p, d)) return false;
+        for (size_t i = 0; p->func && i < m->funcs.n; i++)
+            if (!passes_run_func(m, i, p->name, d)) return false;
+    }
+    return true;
+}
+
+bool module_flops(struct module *m, size_t i, double *flops, struct diags *d) {
+    if (!passes_run_func(m, i, last_before_kernels, d)) return false;
+    *flops = func_flops(m->funcs.at[i].f);
     return true;
 }

@@ -8,7 +8,7 @@
 static char *address(const struct plan *p, const struct plan_buffer *b, char *arena,
                      char *const *in, char *const *out) {
     switch (b->space) {
-    case SPACE_CONST: return p->consts + b->offset;
+    case SPACE_CONST: return p->consts[b->offset].data;
     case SPACE_ARENA: return arena + b->offset;
     case SPACE_IN: return in[b->offset];
     case SPACE_OUT: return out[b->offset];

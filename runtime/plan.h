@@ -29,7 +29,7 @@ enum plan_space { SPACE_CONST, SPACE_ARENA, SPACE_IN, SPACE_OUT };
 
 struct plan_buffer {
     enum plan_space space;
-    size_t offset; // bytes; for IN and OUT: which one
+    size_t offset; // bytes; for CONST, IN and OUT: which one
     size_t stride; // bytes from one row to the next; 0: shared by all rows
 };
 
@@ -47,8 +47,15 @@ struct plan_call {
     struct plan_buffer *buffers;
 };
 
+// A constant, packed as the kernels that read it want it; shared between functions.
+struct plan_const {
+    char *data; // aligned to 64
+    size_t bytes;
+};
+
 struct plan_func {
     const char *name;
+    bool loaded;        // everything below is there (run.h: load)
     size_t batch;       // most rows of one call
     size_t arena_bytes; // a worker's scratch memory for one call
     size_t ncalls;
@@ -141,8 +148,8 @@ struct plan_save {
 };
 
 struct plan {
-    char *consts; // aligned to 64
-    size_t const_bytes;
+    size_t nconsts;
+    struct plan_const *consts; // of the functions loaded so far
     size_t nfuncs, nrowsets, ncolumns, nstages, nsaves;
     struct plan_func *funcs;
     struct plan_rowset *rowsets;

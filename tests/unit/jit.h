@@ -15,6 +15,7 @@ struct jit {
     struct plan plan;
     struct plan_func func;
     struct codegen *codegen;
+    struct assembly *assembly;
     char *arena;
 };
 
@@ -37,8 +38,9 @@ static inline bool jit_compile(struct jit *j, struct arena *a, struct func *f,
     j->plan.funcs = &j->func;
     j->plan.nfuncs = 1;
     j->codegen = codegen_new(&j->target, d);
-    if (!j->codegen || !assemble(j->codegen, &j->target, &k, &j->plan, a, d)) return false;
-    if (!codegen_finish(j->codegen, 1, d) || !assemble_link(j->codegen, &j->plan, d))
+    if (!j->codegen) return false;
+    j->assembly = assembly_new(a, j->codegen, &j->target, &j->plan);
+    if (!assembly_add(j->assembly, 0, k, d) || !assembly_finish(j->assembly, 1, d))
         return false;
     j->arena = aligned_alloc(64, size_align(j->func.arena_bytes + 64, 64));
     // What a kernel does not write it must not rely on.
@@ -51,7 +53,9 @@ static inline void jit_free(struct jit *j) {
     free(j->arena);
 }
 
-static inline size_t jit_stride(const struct type *t) { return t->rows ? type_bytes(t) : 0; }
+static inline size_t jit_stride(const struct type *t) {
+    return t->rows ? type_bytes(t) : 0;
+}
 
 // n rows, in calls of at most `step` (0: the batch); args and outs as eval_func takes them.
 static inline void jit_run(struct jit *j, size_t n, size_t step, const void *const *args,
@@ -70,7 +74,8 @@ static inline void jit_run(struct jit *j, size_t n, size_t step, const void *con
             }
         for (size_t i = 0; i < f->outs.n; i++)
             out[i] = (char *)outs[i] + r * jit_stride(type_at(f, f->outs.at[i]));
-        CHECK(call_func(&j->plan, &j->func, j->arena, in, out, size_min(step, n - r), true));
+        CHECK(call_func(&j->plan, &j->func, j->arena, in, out, size_min(step, n - r),
+                        true));
     }
 }
 
