@@ -1,6 +1,6 @@
 // A record's text in the database: msgpack, bounded on every side when it is read.
 //     {"v": 1, "op": s, "name": s, "elem": s, "dim": [n...], "fields": [[name, value, label]...]
-//      , "rows": n, "bytes": n, "computed": n, "seconds": f, "created": n}
+//      , "flops": f, "rows": n, "bytes": n, "computed": n, "seconds": f, "created": n}
 #ifndef DDG_STORE_RECORD_H
 #define DDG_STORE_RECORD_H
 

@@ -55,11 +55,12 @@ struct store_record {
     const struct store_field *fields;
     const char *elem; // of one row's value: "f32"; shape
     size_t rank, dim[6];
+    double flops;     // of computing one row; 0: not known. Not in the digest
     // Filled in by the store: of all values ever computed and stored for it.
     struct digest key;
     uint64_t rows, bytes; // there now
     uint64_t computed;    // ever stored
-    double seconds;       // that these took
+    double seconds;       // that these took, in one thread
     int64_t created, used; // days since 1970
 };
 
