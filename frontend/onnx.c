@@ -250,10 +250,15 @@ static void warn_of_softmax(const struct onnx_file *f, const struct onnx_log *lo
     diag_help(log->d, "export the network without its last Softmax");
 }
 
-static struct digest model_digest(const struct model *m, struct arena *arena) {
-    struct digest d = onnx_digest(m->func, arena);
-    d = digest_join(d, digest_of(m->mean, m->channels * sizeof *m->mean));
-    return digest_join(d, digest_of(m->std, m->channels * sizeof *m->std));
+static void digest_model(struct model *m, struct arena *arena,
+                         const struct onnx_log *log) {
+    struct onnx_digests d;
+    onnx_digest(m->func, arena, log, &d);
+    m->graph = d.graph;
+    m->nweights = d.nweights;
+    m->weights = d.weights;
+    m->digest = digest_join(d.all, digest_of(m->mean, m->channels * sizeof *m->mean));
+    m->digest = digest_join(m->digest, digest_of(m->std, m->channels * sizeof *m->std));
 }
 
 const struct model *model_load(struct arena *arena, const struct model_options *o,
@@ -272,7 +277,7 @@ const struct model *model_load(struct arena *arena, const struct model_options *
     m->classes = type_at(m->func, m->func->outs.at[0])->dim[0];
     m->mean = arena_dup(arena, o->mean, m->channels, sizeof *o->mean);
     m->std = arena_dup(arena, o->std, m->channels, sizeof *o->std);
-    m->digest = model_digest(m, arena);
+    digest_model(m, arena, &log);
     m->at_size = at_size;
     m->source = f;
     return m;

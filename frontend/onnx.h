@@ -151,6 +151,8 @@ nid op_cast(struct import *im, nid x, enum elem e);
 nid op_matmul(struct import *im, nid x, nid y, bool ty);
 nid op_scalar(struct import *im, double v); // f32[]
 nid op_const(struct import *im, struct type t, const void *data);
+// A constant that holds a stored tensor, or is computed from it: known by its name.
+nid op_stored(struct import *im, struct type t, const void *data, const char *name);
 bool op_done(nid id, enum onnx_form form, struct onnx_val *out); // false for NID_NONE
 // Reserves room for folding n more elements; false, with an error, when it is used up.
 bool op_charge(struct import *im, size_t n);
@@ -232,8 +234,14 @@ IMPORTER(import_where);
 // An error ("VERB the number of rows in a batch, ...") when a constant holds ONNX_BATCH.
 bool check_known(struct import *im, nid id, const char *verb);
 
-// ---- the model's digest --------------------------------------------------------------
-// Of what the function computes: ops, attributes, structure and data; never of names.
-struct digest onnx_digest(const struct func *f, struct arena *scratch);
+// ---- the model's digests -------------------------------------------------------------
+struct onnx_digests {
+    struct digest all;   // what the function computes: structure and data, never names
+    struct digest graph; // without the weights' contents
+    size_t nweights;
+    const struct model_weight *weights; // see struct model
+};
+void onnx_digest(const struct func *f, struct arena *arena, const struct onnx_log *log,
+                 struct onnx_digests *out);
 
 #endif

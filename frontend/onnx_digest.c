@@ -1,9 +1,16 @@
-// A digest of what a function computes, the same however its file was written.
+// Digests of what a function computes, the same however its file was written: of all of
+// it, of its graph without the weights, and of each weight.
 //
 // Each node's digest is made of its op, attributes and type and of its operands' digests,
 // in the order of a walk from the output, so the order of nodes and all names drop out.
 // Parameters of equal content are told apart by which of them the walk meets first: two
 // layers that share a weight have another gradient than two with a copy each.
+//
+// Weights are the parameters and the constants of more than one element; single numbers
+// (a slope, an exponent) belong to the graph, as attributes do. The list of weights has an
+// entry for each parameter, and for each use of a constant, because constants that happen
+// to be equal are one node. So which entries there are follows from the graph alone, and
+// files of equal digest have equal lists.
 #include "frontend/onnx.h"
 
 static struct digest join_u64(struct digest d, uint64_t v) {
@@ -104,29 +111,82 @@ static uint64_t *count_copies(const struct func *f, struct arena *scratch,
     return copies;
 }
 
+// By node: how many parameters of any content the walk meets before it.
+static uint64_t *number_params(const struct func *f, struct arena *scratch,
+                               const nid *order, size_t n) {
+    uint64_t *numbers = NEW_N(scratch, uint64_t, f->nodes.n), next = 0;
+    for (size_t i = 0; i < n; i++)
+        if (node_at(f, order[i])->op == OP_PARAM) numbers[order[i]] = next++;
+    return numbers;
+}
+
 // ---- nodes ---------------------------------------------------------------------------
-static struct digest node_digest(const struct func *f, nid id, const struct digest *done,
-                                 const uint64_t *copies) {
-    const struct node *n = node_at(f, id);
+static bool is_weight(const struct node *n) {
+    return n->op == OP_PARAM || (n->op == OP_CONST && type_count(&n->type) > 1);
+}
+
+struct digesting {
+    const struct func *f;
+    const uint64_t *number; // which parameter it is, of its content or (graph) of all
+    bool graph;             // weights count by their types
+    struct digest *done;
+};
+
+static struct digest node_digest(const struct digesting *g, nid id) {
+    const struct node *n = node_at(g->f, id);
+    const struct digest *done = g->done;
     const struct op_info *info = op_info(n->op);
     struct digest d = digest_of(info->name, strlen(info->name));
     d = join_type(join_u64(d, (uint64_t)info->version), &n->type);
     if (n->op == OP_INPUT) return d;
-    if (n->op == OP_CONST) return digest_join(d, n->digest);
-    if (n->op == OP_PARAM) return join_u64(digest_join(d, n->digest), copies[id]);
+    if (n->op == OP_CONST || n->op == OP_PARAM) {
+        if (!g->graph || !is_weight(n)) d = digest_join(d, n->digest);
+        return n->op == OP_PARAM ? join_u64(d, g->number[id]) : d;
+    }
     for (size_t i = 0; i < op_attr_count(n->op); i++) d = join_value(d, &n->attrs[i]);
     for (size_t i = 0; i < n->nin; i++)
         d = n->in[i] == NID_NONE ? join_u64(d, 0) : digest_join(d, done[n->in[i]]);
     return d;
 }
 
-struct digest onnx_digest(const struct func *f, struct arena *scratch) {
+static struct digest output_digest(struct digesting *g, const nid *order, size_t n) {
+    for (size_t i = 0; i < n; i++) g->done[order[i]] = node_digest(g, order[i]);
+    return g->done[g->f->outs.at[0]];
+}
+
+// ---- weights -------------------------------------------------------------------------
+static const char *weight_name(const struct node *n, const struct onnx_log *log) {
+    return onnx_text(log, n->op == OP_PARAM ? attr_str(n, "name") : n->name);
+}
+
+static void list_weights(const struct func *f, struct arena *arena, const nid *order,
+                         size_t n, const struct onnx_log *log, struct onnx_digests *out) {
+    VEC(struct model_weight) list = {0};
+    bool *met = NEW_N(arena, bool, f->nodes.n);
+    for (size_t i = 0; i < n; i++) {
+        const struct node *user = node_at(f, order[i]);
+        for (uint32_t k = 0; k < user->nin; k++) {
+            if (user->in[k] == NID_NONE) continue;
+            const struct node *w = node_at(f, user->in[k]);
+            if (!is_weight(w) || (w->op == OP_PARAM && met[user->in[k]])) continue;
+            met[user->in[k]] = true;
+            VEC_PUSH(arena, &list, (struct model_weight){weight_name(w, log), w->digest});
+        }
+    }
+    out->weights = list.at;
+    out->nweights = list.n;
+}
+
+void onnx_digest(const struct func *f, struct arena *arena, const struct onnx_log *log,
+                 struct onnx_digests *out) {
     CHECK(f->outs.n == 1);
-    nid *order = NEW_N(scratch, nid, f->nodes.n);
-    size_t n = walk(f, scratch, order);
-    const uint64_t *copies = count_copies(f, scratch, order, n);
-    struct digest *done = NEW_N(scratch, struct digest, f->nodes.n);
-    for (size_t i = 0; i < n; i++)
-        done[order[i]] = node_digest(f, order[i], done, copies);
-    return done[f->outs.at[0]];
+    nid *order = NEW_N(arena, nid, f->nodes.n);
+    size_t n = walk(f, arena, order);
+    struct digesting g = {.f = f, .done = NEW_N(arena, struct digest, f->nodes.n)};
+    g.number = count_copies(f, arena, order, n);
+    out->all = output_digest(&g, order, n);
+    g.number = number_params(f, arena, order, n);
+    g.graph = true;
+    out->graph = output_digest(&g, order, n);
+    list_weights(f, arena, order, n, log, out);
 }

@@ -260,7 +260,7 @@ static nid inverse_deviation(struct import *im, nid variance, double epsilon) {
         op_fail(im, "has a variance of %g in channel %zu", v - epsilon, i);
         return NID_NONE;
     }
-    return op_const(im, n->type, k);
+    return op_stored(im, n->type, k, n->name);
 }
 
 static bool check_inference(struct import *im) {

@@ -121,11 +121,10 @@ static bool check_attr_names(struct import *im) {
 static void load_tensor(struct import *im, size_t i, struct onnx_val *out) {
     const struct onnx_tensor *t = &im->file->tensors[i];
     out->form = FORM_FIXED;
+    const char *name = im->file->graph->initializer[i]->name;
     im->b.name = NULL;
-    out->id =
-        im->file->trainable[i]
-            ? b_param(&im->b, im->file->graph->initializer[i]->name, t->type, t->data)
-            : op_const(im, t->type, t->data);
+    out->id = im->file->trainable[i] ? b_param(&im->b, name, t->type, t->data)
+                                     : op_stored(im, t->type, t->data, name);
 }
 
 static bool read_operand(struct import *im, size_t i, struct onnx_val *out) {

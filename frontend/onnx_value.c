@@ -50,13 +50,27 @@ static bool charge_folding(struct import *im, enum op op, const nid *in, size_t 
     return op_charge(im, fold_cost(im, op, in, nin, &out));
 }
 
+// The name of a constant folded from others: that of the largest, the first of equals. A
+// bias's name says more than that of the number it is scaled by.
+static const char *folded_name(const struct import *im, const nid *in, size_t nin) {
+    const struct node *best = NULL;
+    for (size_t i = 0; i < nin; i++) {
+        const struct node *n = node_at(im->b.f, in[i]);
+        if (n->op != OP_CONST) return NULL;
+        if (!n->name) continue;
+        if (!best || type_count(&n->type) > type_count(&best->type)) best = n;
+    }
+    return best ? best->name : NULL;
+}
+
 nid op_make(struct import *im, enum op op, const nid *in, size_t nin,
             const struct value *attrs) {
     for (size_t i = 0; i < nin; i++)
         if (in[i] == NID_NONE) return NID_NONE;
     if (!charge_folding(im, op, in, nin, attrs)) return NID_NONE;
     struct rule_ctx error = {0};
-    im->b.name = onnx_node_name(im->node);
+    const char *folded = folded_name(im, in, nin);
+    im->b.name = folded ? folded : onnx_node_name(im->node);
     nid n = build_node(&im->b, op, in, nin, attrs, &error);
     if (n == NID_NONE) op_fail(im, "does not fit together: %s", error.error);
     return n;
@@ -124,8 +138,13 @@ nid op_scalar(struct import *im, double v) {
     return b_f32(&im->b, (float)v);
 }
 
-nid op_const(struct import *im, struct type t, const void *data) {
+nid op_stored(struct import *im, struct type t, const void *data, const char *name) {
+    im->b.name = name;
     return b_const(&im->b, t, data);
+}
+
+nid op_const(struct import *im, struct type t, const void *data) {
+    return op_stored(im, t, data, onnx_node_name(im->node));
 }
 
 bool op_done(nid id, enum onnx_form form, struct onnx_val *out) {
@@ -187,8 +206,8 @@ bool operand_number(struct import *im, struct onnx_val v, const char *what, doub
 nid val_frozen(struct import *im, nid id) {
     const struct node *n = node_at(im->b.f, id);
     if (n->op != OP_PARAM) return id;
-    return op_charge(im, type_count(&n->type)) ? op_const(im, n->type, n->data)
-                                               : NID_NONE;
+    if (!op_charge(im, type_count(&n->type))) return NID_NONE;
+    return op_stored(im, n->type, n->data, attr_str(n, "name"));
 }
 
 bool onnx_axis(struct import *im, int64_t axis, size_t rank, size_t *out) {

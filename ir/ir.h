@@ -161,6 +161,12 @@ struct model {
     double *mean, *std;      // one a channel; pixels are (x / 255 - mean) / std
     size_t channels, height, width, classes;
     struct digest digest;    // graph, weights, mean and std; never the path
+    struct digest graph;     // of the ops and their attributes alone, without weights
+    size_t nweights;         // constants and parameters, in an order given by the graph
+    const struct model_weight {
+        const char *name; // as the file calls it: for people
+        struct digest digest;
+    } *weights;
     // The same network for images of another size, or NULL with the reason in d (a network
     // that flattens its features takes one size only). The result lives in arena.
     const struct func *(*at_size)(const struct model *m, struct arena *arena, size_t h,

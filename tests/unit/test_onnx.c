@@ -306,9 +306,32 @@ static void store_otherwise(Onnx__GraphProto *g) {
     }
 }
 
+// Same graph and the same weights, whatever they are called.
+static void check_same_network(const struct model *m, const struct model *again) {
+    assert_non_null(again);
+    assert_true(digest_eq(again->digest, m->digest));
+    assert_true(digest_eq(again->graph, m->graph));
+    assert_int_equal(again->nweights, m->nweights);
+    for (size_t i = 0; i < m->nweights; i++)
+        assert_true(digest_eq(again->weights[i].digest, m->weights[i].digest));
+}
+
+// How many weights differ; the last one that does in *at.
+static size_t changed_weights(const struct model *m, const struct model *now,
+                              size_t *at) {
+    size_t n = 0;
+    assert_int_equal(now->nweights, m->nweights);
+    for (size_t i = 0; i < m->nweights; i++) {
+        if (digest_eq(m->weights[i].digest, now->weights[i].digest)) continue;
+        n++;
+        *at = i;
+    }
+    return n;
+}
+
 static void the_digest_is_the_networks(void **state) {
     struct bench *b = *state;
-    struct digest d = load_named(b, "pooled", 3)->digest;
+    const struct model *pooled = load_named(b, "pooled", 3);
     Onnx__ModelProto *m = unpack(b, "pooled");
     rename_everything(m->graph);
     reverse_nodes(m->graph);
@@ -316,8 +339,10 @@ static void the_digest_is_the_networks(void **state) {
     set_string(&m->producer_name, "another tool");
     const struct model *again = reload(b, m, 3);
     diags_print(&b->diags, stderr, false);
-    assert_non_null(again);
-    assert_true(digest_eq(again->digest, d));
+    check_same_network(pooled, again);
+    for (size_t i = 0; i < pooled->nweights; i++) // names are the file's all the same
+        assert_string_equal(again->weights[i].name,
+                            arena_printf(b->arena, "new_%s", pooled->weights[i].name));
 }
 
 static void the_digest_sees_what_matters(void **state) {
@@ -334,6 +359,42 @@ static void the_digest_sees_what_matters(void **state) {
     assert_false(digest_eq(model_load(b->arena, &o, &b->diags)->digest, d));
 }
 
+// The weights in the order of the layers; each changed in one bit changes itself alone.
+static void each_weight_has_its_own_digest(void **state) {
+    static const char *const POOLED[] = {
+        "a.weight",      "n.running_mean",    "n.running_var",    "n.weight",
+        "n.bias",        "b.weight",          "b.bias",           "m.running_mean",
+        "m.running_var", "m.weight",          "m.bias",           "head.weight",
+        "head.bias",     "last.running_mean", "last.running_var", "last.weight",
+        "last.bias",
+    };
+    struct bench *b = *state;
+    const struct model *m = load_named(b, "pooled", 3);
+    assert_int_equal(m->nweights, COUNT(POOLED));
+    for (size_t i = 0; i < COUNT(POOLED); i++) {
+        assert_string_equal(m->weights[i].name, POOLED[i]);
+        Onnx__ModelProto *file = unpack(b, "pooled");
+        tensor_named(file, POOLED[i])->raw_data.data[0] ^= 128;
+        const struct model *now = reload(b, file, 3);
+        size_t at = SIZE_MAX;
+        assert_int_equal(changed_weights(m, now, &at), 1);
+        assert_int_equal(at, i);
+        assert_true(digest_eq(now->graph, m->graph));
+        assert_false(digest_eq(now->digest, m->digest));
+    }
+}
+
+static void the_graph_has_its_own_digest(void **state) {
+    struct bench *b = *state;
+    const struct model *m = load_named(b, "pooled", 3), *now;
+    Onnx__ModelProto *file = unpack(b, "pooled");
+    size_t at;
+    attr_named(node_named(file, "/p/MaxPool"), "strides")->ints[1] = 1;
+    assert_non_null(now = reload(b, file, 3));
+    assert_int_equal(changed_weights(m, now, &at), 0);
+    assert_false(digest_eq(now->graph, m->graph));
+}
+
 // Two layers that share a weight have another gradient than two with a copy each.
 static void the_digest_tells_sharing_from_copies(void **state) {
     struct bench *b = *state;
@@ -348,6 +409,7 @@ static void the_digest_tells_sharing_from_copies(void **state) {
     assert_memory_equal(logits(b, c->func, &x), logits(b, s->func, &x),
                         x.dim[0] * c->classes * sizeof(float));
     assert_false(digest_eq(c->digest, s->digest));
+    assert_false(digest_eq(c->graph, s->graph));
 }
 
 // Exporters store equal tensors once, so a norm's mean may be another layer's bias.
@@ -359,7 +421,7 @@ static void a_parameter_may_be_a_mean_elsewhere(void **state) {
            tensor_named(copy, "m.bias")->raw_data.len);
     set_string(&node_named(shared, "/m/BatchNormalization")->input[3], "m.bias");
     const struct model *c = reload(b, copy, 3), *s = reload(b, shared, 3);
-    assert_true(digest_eq(c->digest, s->digest));
+    check_same_network(c, s);
 }
 
 // ---- wrong files ---------------------------------------------------------------------
@@ -821,6 +883,8 @@ int main(void) {
         TEST(products_read_parameters_directly),
         TEST(the_digest_is_the_networks),
         TEST(the_digest_sees_what_matters),
+        TEST(each_weight_has_its_own_digest),
+        TEST(the_graph_has_its_own_digest),
         TEST(the_digest_tells_sharing_from_copies),
         TEST(a_parameter_may_be_a_mean_elsewhere),
         TEST(wrong_networks_are_explained),
