@@ -21,6 +21,13 @@ bool driver_load(struct driver *v) {
     return v->program != NULL;
 }
 
+// After the manifest's fields: that tells targets from other params by where they point.
+static void place_results(struct driver *v) {
+    struct plan *p = v->module.plan;
+    for (size_t i = 0; i < p->nsaves; i++)
+        p->saves[i].to = sweep_target(v->arena, p->saves[i].to, v->options.point);
+}
+
 bool driver_lower(struct driver *v, const char *last) {
     double start = clock_seconds();
     if (!codegen_host_target(v->arena, &v->target, &v->d)) return false;
@@ -31,6 +38,7 @@ bool driver_lower(struct driver *v, const char *last) {
     if (!ok) return false;
     v->module.plan->version = DDG_VERSION;
     manifest_fields(v->arena, v->program, v->module.plan);
+    place_results(v);
     v->passes_s = clock_seconds() - start;
     return true;
 }

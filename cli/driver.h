@@ -12,6 +12,7 @@ struct driver_options {
     const char *const *defines; // "name=value"
     size_t ndefines;
     size_t threads;
+    const char *point; // of a sweep (sweep_point.name): where results go; or NULL
 };
 
 struct driver { // one compile; everything lies in arena, but for the code

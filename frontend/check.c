@@ -236,14 +236,22 @@ struct result check_expr(struct checker *c, const struct frame *f, const struct 
 }
 
 // ---- declarations -------------------------------------------------------------------
+static const char *list_help(const struct decl *d, const struct result *r) {
+    bool list = d->type == VAL_INTS || d->type == VAL_FLOATS;
+    bool number = r->kind == RESULT_VALUE &&
+                  (r->value.kind == VAL_INT || r->value.kind == VAL_FLOAT);
+    return list && number ? "a list is written in brackets: [1, 2]" : NULL;
+}
+
 // The value of a param: of its default, and of what -D says instead.
 static struct result check_param_value(struct checker *c, const struct decl *d,
                                        const struct expr *e, const char *what) {
     struct result r = check_expr(c, NULL, e, NULL);
     if (r.kind == RESULT_POISON || d->type == VAL_NONE) return POISON;
     if (r.kind == RESULT_VALUE && constant_convert(c->arena, &r.value, d->type)) return r;
-    check_report(c, NULL, e->span, e, NULL, "param `%s` is %s; its %s is not: %s",
-                 d->name, constant_kind_name(d->type), what, check_came(c, e, &r));
+    check_report(c, NULL, e->span, e, list_help(d, &r),
+                 "param `%s` is %s; its %s is not: %s", d->name,
+                 constant_kind_name(d->type), what, check_came(c, e, &r));
     return POISON;
 }
 

@@ -33,4 +33,24 @@ struct program_options {
 struct program *program_load(struct arena *arena, const struct program_options *o,
                              struct diags *d);
 
+// ---- sweeps -----------------------------------------------------------------------------
+// `-D sigma=0.05,0.1 -D ipc=1,10` asks for every combination of values, the last param
+// changing fastest. Commas inside brackets and quotes do not part values.
+struct sweep_point {
+    const char *name; // "sigma=0.05,ipc=10", fit for a folder's name; NULL: nothing is swept
+    const char *const *defines; // one value each
+    size_t ndefines;
+};
+
+#define SWEEP_MAX_POINTS 10000
+
+// At least one point. False, with the reason in d: an empty value, the same value twice, too
+// many points, two points of one name.
+bool sweep_points(struct arena *arena, const char *const *defines, size_t ndefines,
+                  struct sweep_point **points, size_t *n, struct diags *d);
+// Where a point's result goes: the point's name becomes a folder before the last component,
+// so that all results of one point lie together ("out/infoutil" to
+// "out/sigma=0.05/infoutil"). point NULL: `to` as it is.
+const char *sweep_target(struct arena *arena, const char *to, const char *point);
+
 #endif

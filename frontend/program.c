@@ -9,6 +9,7 @@
 #include "frontend/order.h"
 #include "frontend/parse.h"
 #include "frontend/resolve.h"
+#include "frontend/sweep.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -162,9 +163,11 @@ static bool unknown_param(struct define *f, const struct tree *tree, const char 
     return diag_help(f->d, "it has %s", name_list(f->arena, &c));
 }
 
+// Whoever can run a sweep has parted the values before (sweep_points).
 static bool no_sweep(struct define *f, size_t comma, const char *help) {
     diag_error(f->d, define_span(f, comma, comma + 1),
-               "several values for one param (a sweep) are not supported yet");
+               "several values for `%s` are a sweep; one value is expected here",
+               f->param->name);
     return diag_help(f->d, "%s", help);
 }
 
@@ -201,7 +204,7 @@ static bool define_expr(struct define *f) {
     if (end < f->source->n && f->source->text[end] == ',')
         return no_sweep(f, end,
                         list ? "a list is written in brackets: [1, 2]"
-                             : "run once for each value");
+                             : "`ddg run` makes a run of each");
     if (end < f->source->n)
         return diag_error(f->d, define_span(f, end, f->source->n),
                           "the value of `%s` should end here", f->param->name);
@@ -211,10 +214,10 @@ static bool define_expr(struct define *f) {
 
 // A string needs no quotes; with them it is written as in a program.
 static bool define_string(struct define *f) {
-    const char *text = f->source->text + f->value, *comma = strchr(text, ',');
+    const char *text = f->source->text + f->value, *comma = sweep_comma(text);
     if (text[0] == '"') return define_expr(f);
     if (!lex_check_text(f->source, f->d)) return false;
-    if (comma)
+    if (*comma)
         return no_sweep(f, f->value + (size_t)(comma - text),
                         "a text with a comma is written in quotes: '\"a,b\"'");
     struct expr *e = NEW(f->arena, struct expr);

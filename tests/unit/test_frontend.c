@@ -215,6 +215,7 @@ static void test_defines(void **state) {
     set_to(w, "l=[1, 2]", "l", val_floats((double[]){1, 2}, 2));
     set_to(w, "i=[7]", "i", val_ints((int64_t[]){7}, 1));
     set_to(w, "t=two words = # \"3\"", "t", val_string("two words = # \"3\""));
+    set_to(w, "t=f(a, b)[1,2]", "t", val_string("f(a, b)[1,2]"));
     set_to(w, "t=\"a,\\\"b\\\"\"", "t", val_string("a,\"b\""));
     // What is computed from a param follows it.
     struct program *p = load_good(w, PARAMS, "n=5");
@@ -232,9 +233,10 @@ static void test_wrong_defines(void **state) {
     fails(w, PARAMS, "b=1", "param `b` is a bool; its value is not: got the int 1");
     fails(w, PARAMS, "b=yes", "write true or false");
     fails(w, PARAMS, "s=1,2",
-          "several values for one param (a sweep) are not supported yet");
-    fails(w, PARAMS, "t=a,b", "(a sweep) are not supported yet");
+          "1:7: error: several values for `s` are a sweep; one value is expected here");
+    fails(w, PARAMS, "t=a,b", "a text with a comma is written in quotes");
     fails(w, PARAMS, "l=1,2", "a list is written in brackets");
+    fails(w, PARAMS, "l=1", "a list is written in brackets");
     fails(w, PARAMS, "n=", "expected a value; got the end of the text");
     fails(w, PARAMS, "n=3 4", "the value of `n` should end here");
     fails(w, PARAMS, "n=s", "param `n` is an int; got `s`");
