@@ -29,10 +29,13 @@ static inline bool jit_passes(struct jit *j, struct arena *a, struct func *f,
     return true;
 }
 
-static inline bool jit_compile(struct jit *j, struct arena *a, struct func *f,
-                               struct diags *d) {
+// For a target by name, with a second-level cache of l2 bytes (0: what the machine has).
+static inline bool jit_compile_for(struct jit *j, struct arena *a, struct func *f,
+                                   const char *target, size_t l2, struct diags *d) {
     *j = (struct jit){0};
-    if (!codegen_host_target(a, &j->target, d) || !jit_passes(j, a, f, d)) return false;
+    if (!codegen_target_named(a, target, &j->target, d)) return false;
+    if (l2) j->target.l2 = l2;
+    if (!jit_passes(j, a, f, d)) return false;
     const struct kfunc *k = j->module.funcs.at[0].k;
     j->func.name = f->name;
     j->plan.funcs = &j->func;
@@ -46,6 +49,11 @@ static inline bool jit_compile(struct jit *j, struct arena *a, struct func *f,
     // What a kernel does not write it must not rely on.
     if (j->arena) memset(j->arena, 0xff, size_align(j->func.arena_bytes + 64, 64));
     return j->arena != NULL;
+}
+
+static inline bool jit_compile(struct jit *j, struct arena *a, struct func *f,
+                               struct diags *d) {
+    return jit_compile_for(j, a, f, "native", 0, d);
 }
 
 static inline void jit_free(struct jit *j) {
