@@ -43,6 +43,16 @@ bool driver_lower(struct driver *v, const char *last) {
     return true;
 }
 
+bool driver_flops(struct driver *v) {
+    double start = clock_seconds();
+    struct plan *p = v->module.plan;
+    bool ok = true;
+    for (size_t i = 0; i < p->nfuncs && ok; i++)
+        ok = module_flops(&v->module, i, &p->funcs[i].flops, &v->d);
+    v->passes_s += clock_seconds() - start;
+    return ok;
+}
+
 // ---- code, when it is needed ----------------------------------------------------------
 
 static bool begin_code(struct driver *v, struct diags *d) {

@@ -35,6 +35,8 @@ void driver_free(struct driver *v); // ends the code's life; the arena is the ca
 bool driver_load(struct driver *v); // text to checked graph
 // The passes of whole modules; up to `last`, when it is not NULL, those of functions too.
 bool driver_lower(struct driver *v, const char *last);
+// Fills in plan_func.flops of every function, which is else known once it is loaded.
+bool driver_flops(struct driver *v);
 // Makes the functions of a stage's steps ready to run, each once: the rest of the passes,
 // machine code. ctx is the driver; for run_options.load.
 bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d);
