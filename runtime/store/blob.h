@@ -11,17 +11,18 @@
 // not written again.
 bool blob_write(int folder, const void *data, size_t n, struct digest *name);
 enum blob_state { BLOB_FINE, BLOB_MISSING, BLOB_DAMAGED };
-// Maps the file, checks it, and copies its n bytes to out (NULL: only checks).
+// Reads the file, checks it, and copies its n bytes to out (NULL: only checks), which is left
+// alone where they are not fine.
 enum blob_state blob_read(int folder, struct digest name, size_t n, void *out);
 bool blob_remove(int folder, struct digest name);
-// Every file below blobs/, in some order: its digest and size, or a temporary one (*name is
-// zero then) older than `age` seconds. Stops when fn returns false. False: cannot be read.
+// Every file below blobs/, in some order, until fn returns false; it may remove files. False:
+// cannot be read.
 struct blob_file {
     const char *path; // below the store's folder
-    struct digest name;
+    struct digest name; // zero where temporary
     uint64_t bytes;
     bool temporary; // or of a name that no blob has
-    double age;     // seconds since it was written
+    double age;     // seconds since blob_write wrote it, or found it there
 };
 bool blob_each(int folder, bool (*fn)(void *ctx, const struct blob_file *f), void *ctx);
 
