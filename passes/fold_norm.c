@@ -86,14 +86,27 @@ static nid scaled_weight(struct rewrite *r, const struct node *conv,
     const struct node *w = node_at(r->old, conv->in[1]);
     size_t count = type_count(&w->type), per = count / a->channels;
     float *data = NEW_N(r->arena, float, count);
-    for (size_t i = 0; i < count; i++)
-        data[i] = (float)(((const float *)w->data)[i] * a->s[i / per]);
+    for (size_t o = 0, i = 0; o < a->channels; o++)
+        for (size_t k = 0; k < per; k++, i++)
+            data[i] = (float)(((const float *)w->data)[i] * a->s[o]);
     return b_const(&r->b, w->type, data);
+}
+
+// Links that another link alone uses are folded with it.
+static bool *find_inner(struct arena *arena, const struct func *f) {
+    bool *inner = NEW_N(arena, bool, f->nodes.n);
+    const uint32_t *uses = func_uses(f, arena);
+    for (nid v = 0; v < f->nodes.n; v++) {
+        nid below = affine_operand(f, node_at(f, v));
+        if (below != NID_NONE && uses[below] == 1) inner[below] = true;
+    }
+    return inner;
 }
 
 static nid fold_rule(struct rewrite *r, nid v, const nid *in) {
     (void)in;
-    nid bottom = chain_bottom(r, v);
+    const bool *inner = r->state;
+    nid bottom = inner[v] ? NID_NONE : chain_bottom(r, v);
     if (bottom == NID_NONE) return NID_NONE;
     const struct node *conv = node_at(r->old, bottom);
     struct affine a = {.channels = conv->type.dim[0]};
@@ -110,7 +123,7 @@ static nid fold_rule(struct rewrite *r, nid v, const nid *in) {
     return b_binary(&r->b, OP_ADD, y, t);
 }
 
-// Needs: no grad marks. A chain's inner links are folded too, then dropped as unused.
+// Needs: no grad marks. A chain is folded at its last link; the others are then unused.
 bool pass_fold_norm(struct module *m, struct module_func *f, struct diags *d) {
-    return rewrite_func(m, f, d, fold_rule, NULL);
+    return rewrite_func(m, f, d, fold_rule, find_inner(m->arena, f->f));
 }
