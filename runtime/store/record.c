@@ -76,8 +76,8 @@ static size_t left(const struct reader *r) {
 
 static bool read_head(struct reader *r, struct head *out) {
     const struct shape *s = left(r) ? shape_of(*r->at) : NULL;
-    if (!left(r) || (s && left(r) <= s->wide)) return refuse(r, "it ends too early");
     *out = (struct head){.kind = s ? s->kind : OTHER};
+    if (!left(r) || (s && left(r) <= s->wide)) return refuse(r, "it ends too early");
     if (!s) return true;
     out->n = s->wide ? 0 : *r->at & (unsigned char)~s->mask;
     r->at++;
