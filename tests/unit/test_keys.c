@@ -1,0 +1,713 @@
+// The keys of remembered values: everything that decides a value changes its key, and
+// nothing else does.
+//
+// Both directions are shown over the whole op table. Each program below is compiled; then,
+// for every node of its graph and every attribute of the node's op, the graph is made again
+// with that attribute changed to other values that the op takes, and compiled. What must
+// have changed is worked out here from what the ops mean (effect_*), not from how
+// passes/cache.c comes by it. An op or an attribute that no program varies fails the test.
+//
+// Run with op versions raised too: the linker lets this program stand between the compiler
+// and the op table (--wrap=op_info, in tests/CMakeLists.txt).
+#include "frontend/frontend.h"
+#include "frontend/model.h"
+#include "frontend/onnx.h"
+#include "ir/build.h"
+#include "passes/pass.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "scratch.h"
+
+// ---- op versions, raised --------------------------------------------------------------
+static enum op raised = OP_COUNT; // the op whose version is raised; OP_COUNT: none
+static struct op_info raised_info;
+
+const struct op_info *__real_op_info(enum op op);
+const struct op_info *__wrap_op_info(enum op op);
+
+const struct op_info *__wrap_op_info(enum op op) {
+    return op == raised ? &raised_info : __real_op_info(op);
+}
+
+static void raise_version(enum op op) {
+    raised = op;
+    if (op == OP_COUNT) return;
+    raised_info = *__real_op_info(op);
+    raised_info.version++;
+}
+
+// ---- programs -------------------------------------------------------------------------
+#define HEAD                                                                             \
+    "train = images(\"data\", size = 16)\n"                                              \
+    "teacher = onnx(\"a.onnx\", mean = [0.5, 0.4, 0.3], std = [0.25, 0.5, 1])\n"
+
+static const char infoutil[] =
+    HEAD "phi = shap_patches(teacher, train, grid = 2, samples = 9, seed = 0)\n"
+         "heat = pool(phi, window = 8, stride = 4)\n"
+         "noisy = perturb(heat, sigma = 0.1, seed = 1)\n"
+         "xi = crop(train, at = noisy, size = 8)\n"
+         "util = gradnorm(teacher, xi)\n"
+         "best = topk(xi, by = util, k = 4, per = class)\n"
+         "set = stitch(best, factor = 2)\n"
+         "save(set, labels = relabel(teacher, set, temperature = 20), to = \"out/a\")\n"
+         "save(loss(teacher, train), to = \"out/b.npy\")\n";
+
+static const char rded[] =
+    HEAD "tries = random_crop(train, size = 8, count = 3, seed = 4)\n"
+         "best = topk(tries, by = loss(teacher, tries), k = 5, per = \"all\")\n"
+         "save(stitch(best, factor = 1, size = 12), to = \"out/c\")\n"
+         "save(gradnorm(teacher, stitch(best, factor = 1, size = 12)), to = \"d.npy\")\n";
+
+// Another teacher beside; targets that the model chooses; crops of crops.
+static const char nested[] =
+    HEAD "other = onnx(\"b.onnx\", mean = [0.5, 0.4, 0.3], std = [0.25, 0.5, 1])\n"
+         "phi = shap_patches(other, train, grid = 2, samples = 9, seed = 0,\n"
+         "                   target = \"predicted\", sampling = \"paired\")\n"
+         "part = crop(train, at = phi, size = 12, resize = 16)\n"
+         "again = shap_patches(teacher, part, grid = 3, coalitions = \"z.npy\")\n"
+         "small = crop(part, at = again, size = 8)\n"
+         "save(relabel(other, small, temperature = 2), to = \"e.npy\")\n"
+         "save(loss(teacher, small), to = \"f.npy\")\n";
+
+static const char exact[] =
+    HEAD "phi = shap_patches(teacher, train, grid = 2, sampling = \"exact\")\n"
+         "save(phi, to = \"g.npy\")\n"
+         "save(perturb(phi, sigma = 0.5, seed = 3, scale = \"relative\"), to = "
+         "\"h.npy\")\n";
+
+static const char *const PROGRAMS[] = {infoutil, rded, nested, exact};
+
+// ---- files ----------------------------------------------------------------------------
+// NAME.onnx and NAME.npy have beside them NAME_copy, the same written otherwise, and
+// NAME_other, the same network with one weight changed or another matrix.
+static void write_bytes(const char *path, const void *data, size_t n) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+static Onnx__ModelProto *read_network(struct fixture *f) {
+    size_t n;
+    char *data = file_read(f->a, TEST_DATA "/onnx/pooled.onnx", 1 << 20, &n);
+    assert_non_null(data);
+    Onnx__ModelProto *m = onnx__model_proto__unpack(NULL, n, (uint8_t *)data);
+    assert_non_null(m);
+    return m;
+}
+
+static void write_network(struct fixture *f, Onnx__ModelProto *m, const char *path) {
+    size_t n = onnx__model_proto__get_packed_size(m);
+    uint8_t *data = NEW_N(f->a, uint8_t, n);
+    onnx__model_proto__pack(m, data);
+    onnx__model_proto__free_unpacked(m, NULL);
+    write_bytes(path, data, n);
+}
+
+static void write_otherwise(Onnx__ModelProto *m) {
+    Onnx__GraphProto *g = m->graph;
+    for (size_t i = 0, j = g->n_node; i + 1 < j; i++) {
+        Onnx__NodeProto *n = g->node[i];
+        g->node[i] = g->node[--j];
+        g->node[j] = n;
+    }
+    free(m->producer_name);
+    m->producer_name = strdup("another tool");
+}
+
+static void change_weight(Onnx__ModelProto *m, const char *name) {
+    for (size_t i = 0; i < m->graph->n_initializer; i++)
+        if (strcmp(m->graph->initializer[i]->name, name) == 0) {
+            m->graph->initializer[i]->raw_data.data[0] ^= 128;
+            return;
+        }
+    fail_msg("no weight %s", name);
+}
+
+static void make_network(struct fixture *f, const char *changed, bool otherwise,
+                         const char *path) {
+    Onnx__ModelProto *m = read_network(f);
+    if (changed) change_weight(m, changed);
+    if (otherwise) write_otherwise(m);
+    write_network(f, m, path);
+}
+
+// 0/1 rows over nine patches, enough of them to determine all.
+static void make_coalitions(const char *path, size_t odd) {
+    enum { HEADER = 128, ROWS = 40, PATCHES = 9 };
+    uint8_t file[HEADER + ROWS * PATCHES];
+    memset(file, ' ', HEADER);
+    memcpy(file, "\x93NUMPY\x01\x00\x76\x00", 10);
+    static const char text[] =
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (40, 9), }";
+    memcpy(file + 10, text, strlen(text));
+    file[HEADER - 1] = '\n';
+    uint32_t random = 1 + (uint32_t)odd;
+    for (size_t i = 0; i < ROWS * PATCHES; i++) {
+        random = random * 1664525 + 1013904223;
+        file[HEADER + i] = (uint8_t)(i < 2 * PATCHES ? i < PATCHES : random >> 31);
+    }
+    write_bytes(path, file, sizeof file);
+}
+
+static void write_method(void) {
+    static const char text[] =
+        "def telling(model, x) {\n"
+        "    phi = shap_patches(model, x, grid = 2, samples = 9, seed = 0)\n"
+        "    where = perturb(pool(phi, 8, 4), sigma = noise, seed = 1)\n"
+        "    return crop(x, at = where, size = 8)\n"
+        "}\n"
+        "param noise: float = 1e-1\n";
+    write_bytes("method.ddg", text, strlen(text));
+}
+
+static int enter(void **state) {
+    if (setup(state)) return -1;
+    struct fixture *f = *state;
+    if (chdir(f->root) != 0) return -1;
+    make_network(f, NULL, false, "a.onnx");
+    make_network(f, NULL, true, "a_copy.onnx");
+    make_network(f, "a.weight", false, "a_other.onnx");
+    make_network(f, "b.weight", false, "b.onnx");
+    make_network(f, "b.weight", true, "b_copy.onnx");
+    make_network(f, "n.running_mean", false, "b_other.onnx");
+    make_coalitions("z.npy", 0);
+    make_coalitions("z_copy.npy", 0);
+    make_coalitions("z_other.npy", 1);
+    write_method();
+    raise_version(OP_COUNT);
+    return 0;
+}
+
+static int leave(void **state) {
+    raise_version(OP_COUNT);
+    return chdir("/") == 0 ? teardown(state) : -1;
+}
+
+// ---- compiling ------------------------------------------------------------------------
+struct compiled {
+    const struct func *graph;
+    const struct plan *plan;
+    const struct kept *kept; // by column
+};
+
+static bool compile_graph(struct fixture *f, const struct func *graph,
+                          const char *numerics, struct compiled *out) {
+    struct target *target = NEW(f->a, struct target);
+    *target = (struct target){.lanes = 8, .registers = 16, .numerics = numerics};
+    struct module m = {.arena = f->a, .target = target, .graph = graph};
+    if (!passes_run_module(&m, &f->d)) return false;
+    *out = (struct compiled){graph, m.plan, m.kept};
+    return true;
+}
+
+static const struct func *load_text(struct fixture *f, const char *text) {
+    write_bytes("program.ddg", text, strlen(text));
+    struct program_options o = {.path = "program.ddg"};
+    diags_init(&f->d, f->a);
+    struct program *p = program_load(f->a, &o, &f->d);
+    diags_print(&f->d, stderr, false);
+    assert_non_null(p);
+    return p->graph;
+}
+
+static struct compiled compile(struct fixture *f, const char *text) {
+    struct compiled c;
+    if (!compile_graph(f, load_text(f, text), "plain", &c)) {
+        diags_print(&f->d, stderr, false);
+        fail_msg("does not compile");
+    }
+    return c;
+}
+
+// The column of c that keeps the same; UINT32_MAX: none.
+static uint32_t same_column(const struct compiled *c, struct kept k) {
+    for (uint32_t i = 0; i < c->plan->ncolumns; i++)
+        if (c->kept[i].v == k.v && c->kept[i].facet == k.facet) return i;
+    return UINT32_MAX;
+}
+
+// ---- what must change -----------------------------------------------------------------
+// How a change reaches a column: through what its record says; through its rows' identities
+// (their images at another size); through where crops lie, which its keys hold as it comes
+// out. Nothing at all: 0.
+enum { RECORD = 1, ROWS = 2, BOXES = 4 };
+
+struct change {
+    nid at;
+    int attr;     // -1: the version of its op, wherever that is used
+    bool content; // of an attribute that is a path: the file's content changes with it
+};
+
+struct effect { // of two graphs, node for node
+    const struct func *before, *after;
+    struct change change;
+};
+
+static bool is_changed(const struct effect *e, nid v) {
+    if (e->change.attr >= 0) return v == e->change.at;
+    return node_at(e->before, v)->op == node_at(e->before, e->change.at)->op;
+}
+
+// Ops that hand pixels on: what each of their attributes, and their version, does to the
+// pixels of a row that is there before and after.
+static const struct {
+    enum op op;
+    const char *attr; // NULL: the version
+    unsigned effect;
+} PIXEL_EFFECTS[] = {
+    {OP_IMAGES, NULL, RECORD},
+    {OP_IMAGES, "path", 0},
+    {OP_IMAGES, "size", ROWS},
+    {OP_IMAGES, "limit", 0},
+    {OP_IMAGES, "on_error", 0},
+    {OP_CROP, NULL, BOXES},
+    {OP_CROP, "size", BOXES},
+    {OP_CROP, "resize", 0},
+    {OP_RANDOM_CROP, NULL, BOXES},
+    {OP_RANDOM_CROP, "size", 0},
+    {OP_RANDOM_CROP, "scale", BOXES},
+    {OP_RANDOM_CROP, "ratio", BOXES},
+    {OP_RANDOM_CROP, "count", 0},
+    {OP_RANDOM_CROP, "seed", BOXES},
+    {OP_STITCH, NULL, RECORD},
+    {OP_STITCH, "factor", RECORD},
+    {OP_STITCH, "size", RECORD},
+    {OP_TOPK, NULL, 0},
+    {OP_TOPK, "k", 0},
+    {OP_TOPK, "per", 0},
+    {OP_TOPK, "order", 0},
+};
+
+static unsigned own_pixels(enum op op, int attr) {
+    const char *name = attr < 0 ? NULL : __real_op_info(op)->attrs[attr].name;
+    for (size_t i = 0; i < COUNT(PIXEL_EFFECTS); i++) {
+        const char *listed = PIXEL_EFFECTS[i].attr;
+        if (PIXEL_EFFECTS[i].op != op || !name != !listed) continue;
+        if (!name || !strcmp(name, listed)) return PIXEL_EFFECTS[i].effect;
+    }
+    fail_msg("PIXEL_EFFECTS does not say what `%s` of %s does to pixels",
+             name ? name : "the version", __real_op_info(op)->name);
+    return 0;
+}
+
+static unsigned effect_value(const struct effect *e, nid v);
+
+static bool shape_changes(const struct effect *e, nid v) {
+    return !type_same_shape(type_at(e->before, v), type_at(e->after, v));
+}
+
+static unsigned effect_pixels(const struct effect *e, nid v) {
+    const struct node *n = node_at(e->before, v);
+    unsigned all = shape_changes(e, v) && n->op != OP_IMAGES ? RECORD : 0;
+    if (is_changed(e, v)) all |= own_pixels(n->op, e->change.attr);
+    if (n->op == OP_CROP && effect_value(e, n->in[1])) all |= BOXES;
+    if (n->op != OP_IMAGES) all |= effect_pixels(e, n->in[0]);
+    return all;
+}
+
+// A network is known by what it computes, wherever it came from.
+static unsigned effect_model(const struct effect *e, nid v) {
+    if (!is_changed(e, v) || e->change.attr < 0) return 0;
+    bool path = __real_op_info(OP_ONNX)->attrs[e->change.attr].path;
+    return !path || e->change.content ? RECORD : 0;
+}
+
+// A path stands for what the file holds.
+static unsigned own_value(const struct effect *e, const struct node *n) {
+    if (e->change.attr < 0) return RECORD;
+    bool path = __real_op_info(n->op)->attrs[e->change.attr].path;
+    return !path || e->change.content ? RECORD : 0;
+}
+
+static unsigned effect_value(const struct effect *e, nid v) {
+    const struct node *n = node_at(e->before, v);
+    if (n->op == OP_TOPK) return effect_value(e, n->in[0]);
+    unsigned all = is_changed(e, v) ? own_value(e, n) : 0;
+    for (uint32_t i = 0; i < n->nin; i++) {
+        if (n->in[i] == NID_NONE) continue;
+        switch (type_at(e->before, n->in[i])->kind) {
+        case KIND_MODEL: all |= effect_model(e, n->in[i]); break;
+        case KIND_IMAGES: all |= effect_pixels(e, n->in[i]); break;
+        default: all |= effect_value(e, n->in[i]); break;
+        }
+    }
+    return all;
+}
+
+// Where a crop lies, in images of some size: by its map, and by the size it has before it is
+// resized.
+static unsigned effect_place(const struct effect *e, nid v) {
+    const struct node *n = node_at(e->before, v);
+    unsigned all = effect_value(e, n->in[1]);
+    if (shape_changes(e, n->in[0])) all |= RECORD;
+    if (!is_changed(e, v)) return all;
+    bool resize = e->change.attr >= 0 &&
+                  !strcmp(__real_op_info(OP_CROP)->attrs[e->change.attr].name, "resize");
+    return resize ? all : all | RECORD;
+}
+
+// The model's answer on the whole image: of shap_patches' own attributes, none.
+static unsigned effect_predicted(const struct effect *e, nid v) {
+    const struct node *n = node_at(e->before, v);
+    unsigned own = is_changed(e, v) && e->change.attr < 0 ? RECORD : 0;
+    return own | effect_model(e, n->in[0]) | effect_pixels(e, n->in[1]);
+}
+
+static unsigned effect_column(const struct effect *e, struct kept k) {
+    switch (k.facet) {
+    case FACET_VALUE: return effect_value(e, k.v);
+    case FACET_PLACE: return effect_place(e, k.v);
+    case FACET_PREDICTED: return effect_predicted(e, k.v);
+    case FACET_PIXELS:
+    case FACET_BOX: break;
+    }
+    fail_msg("a value of facet %d is remembered", (int)k.facet);
+    return 0;
+}
+
+// ---- what does change -----------------------------------------------------------------
+static bool has_key(const struct plan_memo *m, enum key_kind kind) {
+    for (size_t i = 0; i < m->nkeys; i++)
+        if (m->keys[i].kind == kind) return true;
+    return false;
+}
+
+static bool same_keys(const struct plan_memo *a, const struct plan_memo *b) {
+    if (a->nkeys != b->nkeys) return false;
+    for (size_t i = 0; i < a->nkeys; i++)
+        if (a->keys[i].kind != b->keys[i].kind || a->keys[i].rowset != b->keys[i].rowset)
+            return false;
+    return true;
+}
+
+static const char *describe(struct fixture *f, const struct effect *e, struct kept k) {
+    const struct node *n = node_at(e->before, e->change.at);
+    const struct node *v = node_at(e->before, k.v);
+    return arena_printf(f->a, "`%s` of `%s` and facet %d of `%s`",
+                        e->change.attr < 0
+                            ? "version"
+                            : __real_op_info(n->op)->attrs[e->change.attr].name,
+                        n->name ? n->name : __real_op_info(n->op)->name, (int)k.facet,
+                        v->name ? v->name : __real_op_info(v->op)->name);
+}
+
+static void check_column(struct fixture *f, const struct effect *e, struct kept k,
+                         const struct plan_memo *was, const struct plan_memo *is) {
+    unsigned effect = effect_column(e, k);
+    bool changed = !digest_eq(was->record.key, is->record.key);
+    if ((effect & RECORD) && !changed)
+        fail_msg("%s: the key must change and does not", describe(f, e, k));
+    if (!(effect & (RECORD | ROWS)) && changed)
+        fail_msg("%s: the key changes and must not", describe(f, e, k));
+    if ((effect & ROWS) && !changed && !has_key(was, KEY_ROW))
+        fail_msg("%s: rows are not known by their images", describe(f, e, k));
+    if ((effect & BOXES) && !(effect & RECORD) && !has_key(was, KEY_COLUMN))
+        fail_msg("%s: rows are not known by where crops lie", describe(f, e, k));
+    if (!effect && !same_keys(was, is))
+        fail_msg("%s: other keys are joined", describe(f, e, k));
+}
+
+// How many columns were compared.
+static size_t check_columns(struct fixture *f, const struct effect *e,
+                            const struct compiled *was, const struct compiled *is) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < was->plan->ncolumns; i++) {
+        if (!was->plan->columns[i].memo) continue;
+        uint32_t same = same_column(is, was->kept[i]);
+        if (same == UINT32_MAX) { // only the target's is there or not by an attribute
+            assert_int_equal(was->kept[i].facet, FACET_PREDICTED);
+            continue;
+        }
+        check_column(f, e, was->kept[i], was->plan->columns[i].memo,
+                     is->plan->columns[same].memo);
+        n++;
+    }
+    return n;
+}
+
+// ---- changed graphs -------------------------------------------------------------------
+static nid copy_network(struct fixture *f, struct builder *b, const struct node *n,
+                        const struct value *attrs) {
+    struct model_options o = {
+        .path = attrs[0].s, .mean = attrs[1].fs, .std = attrs[2].fs};
+    o.nmean = attrs[1].n, o.nstd = attrs[2].n;
+    const struct model *m = model_load(f->a, &o, &f->d);
+    b->name = n->name;
+    return m ? b_onnx(b, attrs, m) : NID_NONE;
+}
+
+// The graph with one attribute of one node changed; NULL when that does not fit together,
+// or makes two nodes one.
+static const struct func *change_graph(struct fixture *f, const struct func *g, nid at,
+                                       size_t attr, struct value to) {
+    struct builder b;
+    builder_init(&b, f->a, g->name);
+    for (nid v = 0; v < g->nodes.n; v++) {
+        const struct node *n = node_at(g, v);
+        struct value *attrs =
+            arena_dup(f->a, n->attrs, op_attr_count(n->op), sizeof *attrs);
+        if (v == at) attrs[attr] = to;
+        b.name = n->name;
+        b.span = n->span;
+        struct rule_ctx error;
+        nid made = n->op == OP_ONNX ? copy_network(f, &b, n, attrs)
+                                    : build_node(&b, n->op, n->in, n->nin, attrs, &error);
+        if (made != v) return NULL;
+    }
+    for (size_t i = 0; i < g->outs.n; i++)
+        build_output(&b, g->out_names.at[i], g->outs.at[i]);
+    return builder_finish(&b);
+}
+
+#define MOST_VALUES 8
+
+struct values {
+    size_t n;
+    struct value at[MOST_VALUES];
+    bool content[MOST_VALUES];
+};
+
+static void add_value(struct values *out, struct value v, bool content) {
+    CHECK(out->n < MOST_VALUES);
+    out->at[out->n] = v;
+    out->content[out->n++] = content;
+}
+
+static void add_paths(struct fixture *f, const char *path, struct values *out) {
+    const char *dot = strrchr(path, '.');
+    if (!dot) dot = path + strlen(path);
+    static const char *const suffixes[] = {"_copy", "_other"};
+    for (size_t i = 0; i < 2; i++)
+        add_value(out,
+                  val_string(arena_printf(f->a, "%.*s%s%s", (int)(dot - path), path,
+                                          suffixes[i], dot)),
+                  i == 1);
+}
+
+static void add_choices(struct fixture *f, const char *choices, const char *now,
+                        struct values *out) {
+    for (const char *c = choices; *c;) {
+        size_t n = strcspn(c, "|");
+        const char *choice = arena_strndup(f->a, c, n);
+        if (strcmp(choice, now) != 0) add_value(out, val_string(choice), true);
+        c += n + (c[n] == '|');
+    }
+}
+
+// Some values of the attribute's kind, in its range, that it does not have now. Which of
+// them fit the rest of the program is found by trying.
+static struct values other_values(struct fixture *f, const struct attr_spec *s,
+                                  const struct value *now) {
+    struct values out = {0};
+    bool none = now->kind == VAL_NONE;
+    double *fs = arena_dup(f->a, now->fs, now->n, sizeof *fs);
+    if (!none && s->fallback && !strcmp(s->fallback, "none"))
+        add_value(&out, (struct value){.kind = VAL_NONE}, true);
+    switch (s->kind) {
+    case VAL_INT:
+        for (int64_t k = 0; none && k < 5; k++) {
+            static const int64_t tried[] = {4, 8, 12, 16, 20};
+            add_value(&out, val_int(tried[k]), true);
+        }
+        for (int64_t k = -1; !none && k <= 1; k += 2) {
+            add_value(&out, val_int(now->i + k), true);
+            add_value(&out, val_int(k < 0 ? now->i / 2 : now->i * 2 + 2), true);
+        }
+        break;
+    case VAL_FLOAT:
+        add_value(&out, val_float(now->f + 0.5), true);
+        add_value(&out, val_float(now->f / 2 + 1e-9), true);
+        break;
+    case VAL_BOOL: add_value(&out, val_bool(!now->i), true); break;
+    case VAL_STRING:
+        if (s->path && !none) add_paths(f, now->s, &out);
+        if (s->choices) add_choices(f, s->choices, now->s, &out);
+        break;
+    case VAL_FLOATS:
+        for (size_t i = 0; i < now->n; i++) {
+            double *changed = arena_dup(f->a, fs, now->n, sizeof *fs);
+            changed[i] = changed[i] * 0.875;
+            if (i < 4) add_value(&out, val_floats(changed, now->n), true);
+        }
+        break;
+    case VAL_INTS:
+    case VAL_NONE: fail_msg("no pipeline op has such an attribute yet");
+    }
+    return out;
+}
+
+// ---- every attribute of every op ------------------------------------------------------
+struct coverage { // how many changed graphs were compared, by op and attribute
+    size_t attrs[OP_COUNT][OP_MAX_ATTRS];
+};
+
+static void vary_attr(struct fixture *f, const struct compiled *was, nid at, size_t attr,
+                      struct coverage *done) {
+    const struct node *n = node_at(was->graph, at);
+    struct values to =
+        other_values(f, &__real_op_info(n->op)->attrs[attr], &n->attrs[attr]);
+    for (size_t i = 0; i < to.n; i++) {
+        struct compiled is;
+        if (value_eq(&to.at[i], &n->attrs[attr])) continue;
+        diags_init(&f->d, f->a);
+        const struct func *g = change_graph(f, was->graph, at, attr, to.at[i]);
+        if (!g || !compile_graph(f, g, "plain", &is)) continue;
+        struct effect e = {was->graph, g, {at, (int)attr, to.content[i]}};
+        if (check_columns(f, &e, was, &is)) done->attrs[n->op][attr]++;
+    }
+}
+
+static void attributes_change_what_depends_on_them(void **state) {
+    struct fixture *f = *state;
+    struct coverage *done = NEW(f->a, struct coverage);
+    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
+        struct compiled was = compile(f, PROGRAMS[p]);
+        for (nid v = 0; v < was.graph->nodes.n; v++)
+            for (size_t i = 0; i < op_attr_count(node_at(was.graph, v)->op); i++)
+                vary_attr(f, &was, v, i, done);
+    }
+    for (enum op op = 0; op < OP_COUNT; op++)
+        for (size_t i = 0;
+             __real_op_info(op)->family == FAMILY_PIPELINE && i < op_attr_count(op); i++)
+            if (!done->attrs[op][i])
+                fail_msg("no program here varies `%s` of %s: add one to PROGRAMS",
+                         __real_op_info(op)->attrs[i].name, __real_op_info(op)->name);
+}
+
+static void versions_change_what_depends_on_them(void **state) {
+    struct fixture *f = *state;
+    bool done[OP_COUNT] = {0};
+    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
+        struct compiled was = compile(f, PROGRAMS[p]), is;
+        for (nid v = 0; v < was.graph->nodes.n; v++) {
+            enum op op = node_at(was.graph, v)->op;
+            raise_version(op);
+            assert_true(compile_graph(f, was.graph, "plain", &is));
+            raise_version(OP_COUNT);
+            struct effect e = {was.graph, was.graph, {v, -1, true}};
+            if (check_columns(f, &e, &was, &is)) done[op] = true;
+        }
+    }
+    for (enum op op = 0; op < OP_COUNT; op++)
+        if (__real_op_info(op)->family == FAMILY_PIPELINE && !done[op])
+            fail_msg("no program here uses %s: add one to PROGRAMS",
+                     __real_op_info(op)->name);
+}
+
+static void numerics_change_everything(void **state) {
+    struct fixture *f = *state;
+    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
+        struct compiled was = compile(f, PROGRAMS[p]), is;
+        assert_true(compile_graph(f, was.graph, "bf16", &is));
+        for (uint32_t i = 0; i < was.plan->ncolumns; i++) {
+            const struct plan_memo *a = was.plan->columns[i].memo;
+            if (a)
+                assert_false(
+                    digest_eq(a->record.key, is.plan->columns[i].memo->record.key));
+        }
+    }
+}
+
+// ---- labels ---------------------------------------------------------------------------
+// Whether a value is of the row's class, and not only of its pixels.
+static bool needs_class(const struct func *g, nid v) {
+    const struct node *n = node_at(g, v);
+    if (n->op == OP_LOSS || n->op == OP_GRADNORM) return true;
+    if (n->op == OP_SHAP_PATCHES) return !strcmp(attr_str(n, "target"), "class");
+    if (n->op == OP_POOL || n->op == OP_PERTURB) return needs_class(g, n->in[0]);
+    if (n->op == OP_CROP) return needs_class(g, n->in[1]); // where it lies
+    assert_int_equal(n->op, OP_RELABEL);
+    return false;
+}
+
+static void classes_count_where_they_matter(void **state) {
+    struct fixture *f = *state;
+    size_t with = 0, without = 0;
+    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
+        struct compiled c = compile(f, PROGRAMS[p]);
+        for (uint32_t i = 0; i < c.plan->ncolumns; i++) {
+            const struct plan_memo *m = c.plan->columns[i].memo;
+            if (!m) continue;
+            bool needs =
+                c.kept[i].facet != FACET_PREDICTED && needs_class(c.graph, c.kept[i].v);
+            assert_true(has_key(m, KEY_CLASS) == needs);
+            assert_true(has_key(m, KEY_ROW));
+            *(needs ? &with : &without) += 1;
+        }
+    }
+    assert_true(with > 3 && without > 3);
+}
+
+// ---- what changes nothing -------------------------------------------------------------
+static int by_digest(const void *a, const void *b) {
+    return memcmp(a, b, sizeof(struct digest));
+}
+
+// All records of a program with what is joined to their rows' keys, in one digest: in no
+// order, because that of columns follows the text.
+static struct digest fingerprint(struct fixture *f, const struct compiled *c) {
+    VEC(struct digest) all = {0};
+    for (uint32_t i = 0; i < c->plan->ncolumns; i++) {
+        const struct plan_memo *m = c->plan->columns[i].memo;
+        if (!m) continue;
+        struct digest d = m->record.key;
+        for (size_t k = 0; k < m->nkeys; k++)
+            d = digest_join(d, (struct digest){m->keys[k].kind, 0});
+        VEC_PUSH(f->a, &all, d);
+    }
+    assert_true(all.n > 0);
+    qsort(all.at, all.n, sizeof *all.at, by_digest);
+    return digest_of(all.at, all.n * sizeof *all.at);
+}
+
+static void same_program(struct fixture *f, const char *a, const char *b) {
+    struct compiled x = compile(f, a), y = compile(f, b);
+    if (!digest_eq(fingerprint(f, &x), fingerprint(f, &y)))
+        fail_msg("other keys than before:\n%s", b);
+}
+
+static void how_it_is_written_changes_nothing(void **state) {
+    struct fixture *f = *state;
+    // Comments, order, names, paths, what is chosen of the results, where they go, numbers
+    // and defaults spelled out, a def, params that nothing or something uses.
+    same_program(
+        f, infoutil,
+        "# the other way round\n"
+        "import \"method.ddg\"\n"
+        "param unused: float = 3.5\n"
+        "save(loss(net, x = photos), to = \"elsewhere/b.npy\")\n"
+        "save(tiles, labels = relabel(net, tiles, 2 * 10.0), to = \"f\")\n"
+        "tiles = stitch(factor = 2, x = winners)   # joined\n"
+        "winners = topk(parts, by = gradnorm(net, parts), k = 8, per = \"class\")\n"
+        "parts = telling(net, photos)\n"
+        "photos = images(\"somewhere/else\", size = 16, limit = 50,\n"
+        "                on_error = \"skip\")\n"
+        "net = onnx(\"a_copy.onnx\", std = [0.25, 0.5, 1.0], mean = [0.5, 0.4, 0.3])\n");
+    same_program(f, exact,
+                 HEAD
+                 "save(perturb(phi, sigma = 1 / 2.0, seed = 3, scale = \"relative\"),\n"
+                 "     to = \"h.npy\")\n"
+                 "phi = shap_patches(teacher, train, grid = 2, value = \"prob\",\n"
+                 "                   target = \"class\", baseline = 0.0, sampling =\n"
+                 "                   \"exact\", samples = none, seed = none)\n");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, enter, leave)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(attributes_change_what_depends_on_them),
+        TEST(versions_change_what_depends_on_them),
+        TEST(numerics_change_everything),
+        TEST(classes_count_where_they_matter),
+        TEST(how_it_is_written_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,312 @@
+// Runs over one store: what a second run computes after something was changed, and that its
+// results are those of a run without a store.
+#include "cli/driver.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "scratch.h"
+
+#define SHAPES  TEST_DATA "/../../examples/shapes/train/"
+#define CLASSES 7
+#define EACH    3 // images of a class, at first
+
+static const char *const NAMES[CLASSES] = {"arrow", "checker", "crescent", "cross",
+                                           "heart", "ladder",  "ring"};
+
+// ---- files ----------------------------------------------------------------------------
+static void copy_file(struct fixture *f, const char *from, const char *to) {
+    size_t n;
+    char *data = file_read(f->a, from, 1 << 20, &n);
+    assert_non_null(data);
+    FILE *out = fopen(to, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(data, 1, n, out), n);
+    assert_int_equal(fclose(out), 0);
+}
+
+// The i-th image of the class, into the folder as NAME with its own ending.
+static void add_image(struct fixture *f, const char *folder, size_t cls, size_t i,
+                      const char *name) {
+    const char *ending = ".png";
+    const char *from = arena_printf(f->a, SHAPES "%s/%04zu%s", NAMES[cls], i, ending);
+    if (access(from, R_OK) != 0) {
+        ending = ".jpg";
+        from = arena_printf(f->a, SHAPES "%s/%04zu%s", NAMES[cls], i, ending);
+    }
+    copy_file(f, from,
+              arena_printf(f->a, "%s/%s/%s%s", folder, NAMES[cls], name, ending));
+}
+
+static int enter(void **state) {
+    if (setup(state)) return -1;
+    struct fixture *f = *state;
+    if (chdir(f->root) != 0 || mkdir("data", 0777) != 0) return -1;
+    for (size_t c = 0; c < CLASSES; c++) {
+        if (mkdir(arena_printf(f->a, "data/%s", NAMES[c]), 0777) != 0) return -1;
+        for (size_t i = 0; i < EACH; i++)
+            add_image(f, "data", c, i, arena_printf(f->a, "%zu", i));
+    }
+    copy_file(f, TEST_DATA "/onnx/pooled.onnx", "net.onnx");
+    return 0;
+}
+
+static int leave(void **state) {
+    return chdir("/") == 0 ? teardown(state) : -1;
+}
+
+static bool same_files(struct fixture *f, const char *a, const char *b) {
+    size_t n, m;
+    const char *x = file_read(f->a, a, 1 << 24, &n), *y = file_read(f->a, b, 1 << 24, &m);
+    assert_non_null(x);
+    assert_non_null(y);
+    return n == m && !memcmp(x, y, n);
+}
+
+// ---- runs -----------------------------------------------------------------------------
+#define TEACHER                                                                          \
+    "teacher = onnx(\"net.onnx\", mean = [0.5, 0.4, 0.3], std = [0.25, 0.5, 1])\n"
+
+static const char infoutil[] =
+    "param sigma: float = 0.05\n"
+    "param data: string = \"data\"\n"
+    "train = images(data, size = 16)\n" TEACHER
+    "phi = shap_patches(teacher, train, grid = 2, samples = 9, seed = 0)\n"
+    "noisy = perturb(pool(phi, window = 8, stride = 4), sigma = sigma, seed = 1)\n"
+    "xi = crop(train, at = noisy, size = 8)\n"
+    "util = gradnorm(teacher, xi)\n"
+    "best = topk(xi, by = util, k = 1, per = class)\n"
+    "set = stitch(best, factor = 1)\n"
+    "soft = relabel(teacher, set, temperature = 20)\n"
+    "save(phi, to = \"out/phi.npy\")\n"
+    "save(util, to = \"out/util.npy\")\n"
+    "save(soft, to = \"out/soft.npy\")\n";
+
+struct run {
+    const char *text, *define; // define may be NULL
+    const char *point;         // of a sweep, or NULL
+    size_t threads;
+    bool no_store;
+};
+
+struct outcome {
+    struct run_report report; // lies in the fixture's arena
+};
+
+static struct outcome run(struct fixture *f, struct run r) {
+    struct outcome out;
+    FILE *program = fopen("program.ddg", "wb");
+    assert_non_null(program);
+    fputs(r.text, program);
+    assert_int_equal(fclose(program), 0);
+    struct store_options so = {.path = "store"};
+    char why[256];
+    struct store *store = r.no_store ? NULL : store_open(&so, why, sizeof why);
+    if (!store && !r.no_store) fail_msg("%s", why);
+    struct driver v;
+    size_t threads = r.threads ? r.threads : 1;
+    struct driver_options o = {"program.ddg", &r.define, r.define != NULL, threads,
+                               r.point};
+    driver_init(&v, f->a, &o);
+    struct run_options ro = {
+        .threads = threads, .store = store, .load = driver_load_stage, .load_ctx = &v};
+    bool ok = driver_load(&v) && driver_lower(&v, NULL) &&
+              plan_run(v.module.plan, &ro, f->a, &out.report, &v.d);
+    diags_print(&v.d, stderr, false);
+    assert_true(ok);
+    if (store && store_trouble(store, f->a)) fail_msg("%s", store_trouble(store, f->a));
+    store_close(store);
+    driver_free(&v);
+    return out;
+}
+
+static const struct run_stage *find_stage(const struct outcome *o, const char *name) {
+    for (size_t i = 0; i < o->report.nstages; i++)
+        if (o->report.stages[i].op && !strcmp(o->report.stages[i].name, name))
+            return &o->report.stages[i];
+    return NULL;
+}
+
+static const struct run_stage *stage(const struct outcome *o, const char *name) {
+    const struct run_stage *s = find_stage(o, name);
+    if (!s) fail_msg("nobody asked for %s", name);
+    return s;
+}
+
+static void computes(const struct outcome *o, const char *name, size_t rows) {
+    size_t got = stage(o, name)->computed;
+    if (got != rows) fail_msg("%s: %zu rows computed, not %zu", name, got, rows);
+}
+
+static void computes_nothing(const struct outcome *o) {
+    for (size_t i = 0; i < o->report.nstages; i++)
+        if (o->report.stages[i].op && o->report.stages[i].computed)
+            fail_msg("%s: %zu rows computed, not 0", o->report.stages[i].name,
+                     o->report.stages[i].computed);
+}
+
+#define INFOUTIL                                                                         \
+    (struct run) {                                                                       \
+        .text = infoutil                                                                 \
+    }
+#define RUN(...) ((struct run){.text = infoutil, __VA_ARGS__})
+
+static void remove_tree(const char *path) {
+    assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+// Runs with the store; what comes out is what a run without it gives.
+static struct outcome run_checked(struct fixture *f, struct run r) {
+    static const char *const FILES[] = {"phi.npy", "util.npy", "soft.npy"};
+    r.no_store = true;
+    run(f, r);
+    assert_int_equal(rename("out", "fresh"), 0);
+    r.no_store = false;
+    struct outcome o = run(f, r);
+    for (size_t i = 0; i < COUNT(FILES); i++)
+        if (!same_files(f, arena_printf(f->a, "out/%s", FILES[i]),
+                        arena_printf(f->a, "fresh/%s", FILES[i])))
+            fail_msg("%s is not what it is without a store", FILES[i]);
+    remove_tree("fresh");
+    remove_tree("out");
+    return o;
+}
+
+// ---- what is computed again -------------------------------------------------------------
+static void the_same_again_computes_nothing(void **state) {
+    struct fixture *f = *state;
+    struct outcome o = run_checked(f, INFOUTIL);
+    computes(&o, "phi", CLASSES * EACH);
+    computes(&o, "xi.place", CLASSES * EACH);
+    computes(&o, "util", CLASSES * EACH);
+    computes(&o, "soft", CLASSES);
+    for (size_t threads = 1; threads <= 7; threads += 2) {
+        o = run_checked(f, RUN(.threads = threads));
+        computes_nothing(&o);
+    }
+}
+
+static void added_images_are_computed_alone(void **state) {
+    struct fixture *f = *state;
+    run(f, INFOUTIL);
+    for (size_t i = 0; i < 10; i++) // among the others, in the order of names
+        add_image(f, "data", i % CLASSES, 10 + i, arena_printf(f->a, "%zu5", i % 2));
+    struct outcome o = run_checked(f, RUN(.threads = 2));
+    computes(&o, "phi", 10);
+    computes(&o, "xi.place", 10);
+    computes(&o, "util", 10);
+    assert_int_equal(stage(&o, "phi")->reused, CLASSES * EACH);
+}
+
+static void removed_and_renamed_images_compute_nothing(void **state) {
+    struct fixture *f = *state;
+    run(f, INFOUTIL);
+    assert_int_equal(rename("data/cross/0.png", "data/cross/9.png"), 0);
+    assert_int_equal(rename("data/ring/2.png", "data/ring/00.png"), 0);
+    assert_int_equal(rename("data", "elsewhere"), 0);
+    struct outcome o = run_checked(f, RUN(.define = "data=elsewhere"));
+    computes_nothing(&o);
+    assert_int_equal(unlink("elsewhere/heart/1.png"), 0);
+    o = run_checked(f, RUN(.define = "data=elsewhere"));
+    computes(&o, "phi", 0);
+    computes(&o, "xi.place", 0);
+    computes(&o, "util", 0);
+}
+
+static const char both_targets[] =
+    "train = images(\"data\", size = 16)\n" TEACHER
+    "phi = shap_patches(teacher, train, grid = 2, samples = 9, seed = 0)\n"
+    "own = shap_patches(teacher, train, grid = 2, samples = 9, seed = 0,\n"
+    "                   target = \"predicted\")\n"
+    "util = gradnorm(teacher, train)\n"
+    "soft = relabel(teacher, train)\n"
+    "save(phi, to = \"out/phi.npy\")\n"
+    "save(own, to = \"out/own.npy\")\n"
+    "save(util, to = \"out/util.npy\")\n"
+    "save(soft, to = \"out/soft.npy\")\n";
+
+static void another_class_computes_what_depends_on_it(void **state) {
+    struct fixture *f = *state;
+    run(f, (struct run){.text = both_targets});
+    assert_int_equal(rename("data/heart/1.png", "data/ring/11.png"), 0);
+    struct outcome o = run_checked(f, (struct run){.text = both_targets});
+    computes(&o, "phi", 1);
+    computes(&o, "util", 1);
+    computes(&o, "own", 0);
+    assert_null(find_stage(&o, "own.target")); // nobody asked
+    computes(&o, "soft", 0);
+}
+
+static void another_sigma_computes_no_shapley_value(void **state) {
+    struct fixture *f = *state;
+    run(f, INFOUTIL);
+    struct outcome o = run_checked(f, RUN(.define = "sigma=0"));
+    computes(&o, "phi", 0);
+    computes(&o, "xi.place", CLASSES * EACH);
+    size_t moved = stage(&o, "util")->computed;
+    assert_true(moved > 0);
+    o = run_checked(f, RUN(.define = "sigma=0"));
+    computes_nothing(&o);
+    // Windows that are found again, by whatever noise, are known.
+    o = run_checked(f, RUN(.define = "sigma=0.05000001"));
+    computes(&o, "xi.place", CLASSES * EACH);
+    computes(&o, "util", 0);
+}
+
+static void another_network_computes_everything(void **state) {
+    struct fixture *f = *state;
+    run(f, INFOUTIL);
+    copy_file(f, TEST_DATA "/onnx/pooled.onnx", "elsewhere.onnx");
+    assert_int_equal(rename("elsewhere.onnx", "net.onnx"), 0); // the same in a new file
+    struct outcome o = run_checked(f, INFOUTIL);
+    computes_nothing(&o);
+    static const char brighter[] = "mean = [0.5, 0.4, 0.3]";
+    char *text = arena_strdup(f->a, infoutil);
+    memcpy(strstr(text, brighter) + strlen("mean = [0."), "6", 1);
+    o = run_checked(f, (struct run){.text = text});
+    computes(&o, "phi", CLASSES * EACH);
+    computes(&o, "util", CLASSES * EACH);
+    computes(&o, "soft", CLASSES);
+}
+
+// One program finds what another has computed of the same images and network.
+static void programs_share_what_is_the_same(void **state) {
+    struct fixture *f = *state;
+    run(f, INFOUTIL);
+    struct outcome o = run_checked(f, (struct run){.text = both_targets});
+    computes(&o, "phi", 0);
+    computes(&o, "util", CLASSES * EACH); // of whole images, not of crops
+}
+
+// A point of a sweep lies in a folder of its own, and is the same as a run of that value.
+static void points_of_a_sweep_share(void **state) {
+    struct fixture *f = *state;
+    run(f, RUN(.define = "sigma=0.05"));
+    struct outcome o = run(f, RUN(.define = "sigma=0.05", .point = "sigma=0.05"));
+    computes_nothing(&o);
+    assert_true(same_files(f, "out/phi.npy", "out/sigma=0.05/phi.npy"));
+    assert_true(same_files(f, "out/soft.npy", "out/sigma=0.05/soft.npy"));
+    o = run(f, RUN(.define = "sigma=0", .point = "sigma=0"));
+    computes(&o, "phi", 0);
+    assert_false(same_files(f, "out/soft.npy", "out/sigma=0/soft.npy"));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, enter, leave)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(the_same_again_computes_nothing),
+        TEST(added_images_are_computed_alone),
+        TEST(removed_and_renamed_images_compute_nothing),
+        TEST(another_class_computes_what_depends_on_it),
+        TEST(another_sigma_computes_no_shapley_value),
+        TEST(another_network_computes_everything),
+        TEST(programs_share_what_is_the_same),
+        TEST(points_of_a_sweep_share),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
