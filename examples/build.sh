@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 packages="gcc libc6-dev cmake ninja-build pkg-config llvm-19-dev libopenblas-dev libxxhash-dev
-libjpeg62-turbo-dev libpng-dev libonnx-dev libprotobuf-c-dev protobuf-c-compiler $*"
+libjpeg62-turbo-dev libpng-dev libsqlite3-dev libmsgpack-dev libonnx-dev libprotobuf-c-dev
+protobuf-c-compiler $*"
 missing=""
 for p in $packages; do
   dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' ||

@@ -29,6 +29,7 @@ struct store_options {
     const char *path;   // a folder, made (0700) where it is missing; NULL: in memory
     uint64_t max_bytes; // store_close evicts down to this; 0: STORE_MAX_BYTES
     bool look;          // only to look: makes nothing, writes nothing, evicts nothing
+    bool clear;         // only to store_clear it: another version's store opens too
 };
 
 // NULL, with the reason in words in why, when there is no such store or it cannot be used: a
@@ -55,12 +56,12 @@ struct store_record {
     const struct store_field *fields;
     const char *elem; // of one row's value: "f32"; shape
     size_t rank, dim[6];
-    double flops;     // of computing one row; 0: not known. Not in the digest
+    double flops; // of computing one row; 0: not known. Not in the digest
     // Filled in by the store: of all values ever computed and stored for it.
     struct digest key;
-    uint64_t rows, bytes; // there now
-    uint64_t computed;    // ever stored
-    double seconds;       // that these took, in one thread
+    uint64_t rows, bytes;  // there now
+    uint64_t computed;     // ever stored
+    double seconds;        // that these took, in one thread
     int64_t created, used; // days since 1970
 };
 
@@ -75,8 +76,8 @@ size_t store_records(struct store *s, const char *op, struct arena *a,
 // ---- values ---------------------------------------------------------------------------
 // n values of `bytes` each: out[i] and found[i] for rows[i]. Where a value is not found, out
 // is left alone. Returns how many were.
-size_t store_get(struct store *s, struct digest record, const struct digest *rows, size_t n,
-                 size_t bytes, char *out, bool *found);
+size_t store_get(struct store *s, struct digest record, const struct digest *rows,
+                 size_t n, size_t bytes, char *out, bool *found);
 // Queues values to be written; seconds: what computing all of them took. Replaces what was
 // there. Ends this process's claims on the rows once they are written (or cannot be).
 // Values are committed soon, in the order of calls, several calls at once when they come
@@ -130,8 +131,9 @@ bool store_stats(struct store *s, struct arena *a, struct store_stats *out);
 
 struct store_check {
     uint64_t records, values, contents, blobs, pages; // looked at
-    uint64_t damaged;   // taken out, to be computed again
-    uint64_t leftovers; // files nothing refers to, from processes that were killed; harmless
+    uint64_t damaged;                                 // taken out, to be computed again
+    uint64_t
+        leftovers; // files nothing refers to, from processes that were killed; harmless
     size_t nwords;
     const char **words; // the first few of the damaged, in words
 };
@@ -139,8 +141,8 @@ struct store_check {
 bool store_verify(struct store *s, struct arena *a, struct store_check *out);
 
 struct store_gc {
-    uint64_t values, bytes;     // evicted
-    uint64_t files;             // leftovers and databases set aside that were removed
+    uint64_t values, bytes; // evicted
+    uint64_t files;         // leftovers and databases set aside that were removed
     uint64_t bytes_before, bytes_after;
 };
 // Evicts the values of least worth (seconds to compute again, against bytes and age) until

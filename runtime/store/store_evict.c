@@ -1,0 +1,371 @@
+// Making the store smaller: evicting what is worth least, and clearing all. See store.h.
+//
+// The worth of a value is what computing it again would take, halved for each fortnight that
+// it was not used, for each byte that it takes. Values of one record that were last used on
+// the same day are worth the same; such groups go in the order of their worth, and inside a
+// group the values in the order of their rows. Records that a living process uses are locked
+// (store_use), and left alone.
+//
+// A blob goes when no row refers to it. Its file is written before its row is, so files are
+// counted and removed only while no process is between the two: writers of blobs share a
+// lock that this takes alone.
+#include "runtime/store/store_impl.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HALF_LIFE 14.0 // days
+#define CONTENT_DAYS                                                                     \
+    90 // a file's digest, or a record without values, not used for so long
+#define ROW_OVERHEAD  64  // bytes of the database that a value takes beside its own
+#define EVICT_ROWS    512 // in one transaction
+#define ROUNDS        16
+#define TEMPORARY_AGE 3600.0 // seconds; nobody writes one blob for so long
+
+// ---- the lock of blobs ------------------------------------------------------------------------
+#define LOCK_ATTEMPTS 200
+#define LOCK_PAUSE_MS 10
+
+static struct digest blobs_lock(void) {
+    return digest_of("blobs", 5);
+}
+
+bool care_keep_blobs(struct store *s, enum lock_kind kind) {
+    struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
+    for (int i = 0; s->locks && i < LOCK_ATTEMPTS; i++) {
+        if (i) nanosleep(&pause, NULL);
+        if (lock_take(s->locks, blobs_lock(), kind)) return true;
+    }
+    return s->locks == NULL;
+}
+
+void care_let_blobs(struct store *s) {
+    if (s->locks) lock_drop(s->locks, blobs_lock());
+}
+
+// ---- groups -----------------------------------------------------------------------------------
+struct group { // values of a record that were last used on the same day
+    int64_t record, used;
+    double worth;
+};
+
+struct candidate { // a record that nobody uses
+    int64_t id;
+    struct digest key;
+    double seconds; // a row
+    bool changed;
+};
+
+struct evict {
+    struct store *s;
+    struct db *db;
+    struct arena *a;
+    VEC(struct candidate) records;
+    VEC(struct group) groups;
+    uint64_t max;
+    struct store_gc *out;
+};
+
+static int64_t column_key(sqlite3_stmt *st, struct digest *key) {
+    return db_digest(st, 1, key) ? sqlite3_column_int64(st, 0) : 0;
+}
+
+// Locks the records that nobody uses, and lists them.
+static int list_records(struct evict *e) {
+    int rc, step = SQLITE_DONE;
+    sqlite3_stmt *st = db_statement(e->db, SQL_RECORD_LIST, &rc);
+    while (st && (step = sqlite3_step(st)) == SQLITE_ROW) {
+        struct candidate c = {.seconds = 1};
+        c.id = column_key(st, &c.key);
+        if (store_used(e->s, c.key)) continue;
+        if (e->s->locks && !lock_take(e->s->locks, c.key, LOCK_EXCLUSIVE)) continue;
+        VEC_PUSH(e->a, &e->records, c);
+    }
+    if (st) sqlite3_reset(st);
+    return step == SQLITE_DONE ? rc : step;
+}
+
+static void let_records(struct evict *e) {
+    for (size_t i = 0; e->s->locks && i < e->records.n; i++)
+        lock_drop(e->s->locks, e->records.at[i].key);
+}
+
+static struct candidate *candidate(struct evict *e, int64_t id) {
+    for (size_t low = 0, high = e->records.n; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if (e->records.at[middle].id == id) return &e->records.at[middle];
+        if (e->records.at[middle].id < id) low = middle + 1;
+        else high = middle;
+    }
+    return NULL;
+}
+
+// What a row took to compute; a record that has lost its words keeps the guess of a second.
+static int price_records(struct evict *e) {
+    struct store_record r;
+    int64_t id;
+    int rc, step = SQLITE_DONE;
+    sqlite3_stmt *st = db_statement(e->db, SQL_RECORD_EACH, &rc);
+    while (st && (step = sqlite3_step(st)) == SQLITE_ROW) {
+        struct digest key, sum;
+        id = sqlite3_column_int64(st, 0);
+        struct candidate *c = candidate(e, id);
+        if (!c || !db_digest(st, 4, &key) || !db_digest(st, 2, &sum)) continue;
+        if (store_decode(key, sqlite3_column_blob(st, 3),
+                         (size_t)sqlite3_column_bytes(st, 3), &sum, e->a, &r) &&
+            r.computed)
+            c->seconds = r.seconds / (double)r.computed;
+    }
+    if (st) sqlite3_reset(st);
+    return step == SQLITE_DONE ? rc : step;
+}
+
+static void add_group(struct evict *e, sqlite3_stmt *st) {
+    struct group g = {sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1), 0};
+    double n = sqlite3_column_double(st, 2), bytes = sqlite3_column_double(st, 3);
+    const struct candidate *c = candidate(e, g.record);
+    if (!c) return;
+    double days = (double)(e->s->today - g.used);
+    g.worth = c->seconds * exp2(-days / HALF_LIFE) / (bytes / n + ROW_OVERHEAD);
+    VEC_PUSH(e->a, &e->groups, g);
+}
+
+static int by_worth(const void *left, const void *right) {
+    const struct group *a = left, *b = right;
+    if (a->worth != b->worth) return a->worth < b->worth ? -1 : 1;
+    if (a->used != b->used) return a->used < b->used ? -1 : 1;
+    return a->record < b->record ? -1 : a->record > b->record;
+}
+
+static int list_groups(struct evict *e) {
+    int rc, step = SQLITE_DONE;
+    e->groups.n = 0;
+    sqlite3_stmt *st = db_statement(e->db, SQL_VALUE_GROUPS, &rc);
+    while (st && (step = sqlite3_step(st)) == SQLITE_ROW) add_group(e, st);
+    if (st) sqlite3_reset(st);
+    if (e->groups.n) qsort(e->groups.at, e->groups.n, sizeof *e->groups.at, by_worth);
+    return step == SQLITE_DONE ? rc : step;
+}
+
+// ---- evicting ---------------------------------------------------------------------------------
+// Values of the group, until they free `need` bytes.
+static int pick_rows(struct evict *e, const struct group *g, uint64_t need,
+                     struct digests *rows, uint64_t *freed) {
+    int rc, step = SQLITE_DONE;
+    struct digest row;
+    *freed = 0;
+    sqlite3_stmt *st = db_statement(e->db, SQL_VALUE_OLD, &rc);
+    if (!st) return rc;
+    sqlite3_bind_int64(st, 1, g->record);
+    sqlite3_bind_int64(st, 2, g->used);
+    sqlite3_bind_int(st, 3, EVICT_ROWS);
+    while (rc == SQLITE_OK && *freed < need && (step = sqlite3_step(st)) == SQLITE_ROW) {
+        *freed += (uint64_t)sqlite3_column_int64(st, 1) + ROW_OVERHEAD;
+        if (db_digest(st, 0, &row)) rc = digests_add(rows, row);
+    }
+    sqlite3_reset(st);
+    return rc != SQLITE_OK || step == SQLITE_DONE || step == SQLITE_ROW ? rc : step;
+}
+
+static int drop_rows(struct evict *e, int64_t record, const struct digests *rows) {
+    int rc = db_run(e->db, SQL_BEGIN_WRITE);
+    for (size_t i = 0; i < rows->n && rc == SQLITE_OK; i++) {
+        sqlite3_stmt *st = db_statement(e->db, SQL_VALUE_DROP, &rc);
+        if (!st) break;
+        sqlite3_bind_int64(st, 1, record);
+        db_bind_digest(st, 2, &rows->at[i]);
+        rc = db_finish(st);
+    }
+    if (rc == SQLITE_OK) rc = db_run(e->db, SQL_COMMIT);
+    if (rc != SQLITE_OK) db_run(e->db, SQL_ROLLBACK);
+    return rc;
+}
+
+static int evict_group(struct evict *e, const struct group *g, uint64_t *need) {
+    struct digests rows = {0};
+    uint64_t freed;
+    int rc;
+    do {
+        rows.n = 0;
+        rc = pick_rows(e, g, *need, &rows, &freed);
+        if (rc == SQLITE_OK && rows.n) rc = drop_rows(e, g->record, &rows);
+        if (rc != SQLITE_OK) break;
+        e->out->values += rows.n;
+        *need -= freed < *need ? freed : *need;
+    } while (rows.n == EVICT_ROWS && *need);
+    candidate(e, g->record)->changed = true;
+    free(rows.at);
+    return rc;
+}
+
+static int evict_bytes(struct evict *e, uint64_t need) {
+    int rc = list_groups(e);
+    for (size_t i = 0; i < e->groups.n && need && rc == SQLITE_OK; i++)
+        rc = evict_group(e, &e->groups.at[i], &need);
+    return rc;
+}
+
+// ---- files nobody needs -------------------------------------------------------------------------
+struct sweep {
+    struct store *s;
+    const struct digests *keep; // NULL: nothing
+    uint64_t files;
+};
+
+static bool sweep_file(void *ctx, const struct blob_file *f) {
+    struct sweep *w = ctx;
+    bool needed = f->temporary ? w->keep && f->age < TEMPORARY_AGE
+                               : w->keep && care_refers(w->keep, f->name);
+    if (!needed) w->files += unlinkat(w->s->folder, f->path, 0) == 0;
+    return true;
+}
+
+// Blobs without rows; every one, when keep_none.
+static int sweep_blobs(struct store *s, struct db *db, bool keep_none, uint64_t *files) {
+    struct digests all = {0};
+    struct sweep w = {s, keep_none ? NULL : &all, 0};
+    if (!s->file || !care_keep_blobs(s, LOCK_EXCLUSIVE)) return SQLITE_OK;
+    int rc = keep_none ? SQLITE_OK : care_blobs(db, &all);
+    if (rc == SQLITE_OK && !blob_each(s->folder, sweep_file, &w)) rc = SQLITE_IOERR_READ;
+    care_let_blobs(s);
+    free(all.at);
+    *files += w.files;
+    return rc;
+}
+
+// ---- gc -----------------------------------------------------------------------------------------
+static int shrink(struct evict *e, struct store_stats *now) {
+    uint64_t blobs = 0; // of evicted values: no leftovers
+    int rc = sweep_blobs(e->s, e->db, false, &blobs);
+    if (rc == SQLITE_OK) rc = db_run(e->db, SQL_VACUUM);
+    return rc == SQLITE_OK ? care_bytes(e->s, e->db, now) : rc;
+}
+
+static int evict_down(struct evict *e, struct store_stats *now) {
+    int rc = SQLITE_OK;
+    uint64_t before;
+    for (int i = 0; i < ROUNDS && rc == SQLITE_OK && now->bytes > e->max; i++) {
+        before = e->out->values;
+        rc = evict_bytes(e, now->bytes - e->max);
+        if (rc == SQLITE_OK) rc = shrink(e, now);
+        if (e->out->values == before) break; // what is left is in use
+    }
+    for (size_t i = 0; i < e->records.n && rc == SQLITE_OK; i++)
+        if (e->records.at[i].changed) rc = care_recount(e->db, e->records.at[i].key);
+    return rc;
+}
+
+static int drop_old(struct evict *e) {
+    static const enum sql OLD[] = {SQL_CONTENT_OLD, SQL_RECORD_OLD};
+    int rc = SQLITE_OK;
+    for (size_t i = 0; i < COUNT(OLD) && rc == SQLITE_OK; i++) {
+        sqlite3_stmt *st = db_statement(e->db, OLD[i], &rc);
+        if (!st) return rc;
+        sqlite3_bind_int64(st, 1, e->s->today - CONTENT_DAYS);
+        rc = db_finish(st);
+    }
+    return rc;
+}
+
+static int collect_garbage(struct evict *e) {
+    struct store_stats now;
+    struct store_gc *out = e->out;
+    int rc = care_bytes(e->s, e->db, &now);
+    if (rc != SQLITE_OK) return rc;
+    out->bytes_before = out->bytes_after = now.bytes;
+    rc = drop_old(e);
+    if (rc == SQLITE_OK) rc = sweep_blobs(e->s, e->db, false, &out->files);
+    if (e->s->file)
+        out->files += place_clean(e->s->folder, e->s->locks, e->s->generation);
+    if (rc == SQLITE_OK) rc = care_bytes(e->s, e->db, &now);
+    if (rc == SQLITE_OK) rc = list_records(e);
+    if (rc == SQLITE_OK) rc = price_records(e);
+    if (rc == SQLITE_OK) rc = evict_down(e, &now);
+    let_records(e);
+    out->bytes_after = now.bytes;
+    out->bytes = out->bytes_before -
+                 (now.bytes < out->bytes_before ? now.bytes : out->bytes_before);
+    if (rc == SQLITE_OK && e->s->file) db_run(e->db, SQL_CHECKPOINT);
+    return rc;
+}
+
+bool store_gc(struct store *s, uint64_t max_bytes, struct store_gc *out) {
+    *out = (struct store_gc){0};
+    if (!store_writes(s)) return false;
+    store_flush(s);
+    struct evict e = {.s = s, .max = max_bytes, .out = out, .a = arena_new()};
+    if (!e.a) return false;
+    e.db = care_lock(s);
+    int rc = store_writes(s) ? collect_garbage(&e) : SQLITE_READONLY;
+    care_unlock(s, e.db);
+    arena_free(e.a);
+    if (rc != SQLITE_OK) store_fault(s, rc);
+    return rc == SQLITE_OK;
+}
+
+// At most what the store may hold: what lies in the database is counted twice.
+static bool surely_small(struct store *s) {
+    struct arena *a = arena_new();
+    struct store_record *records;
+    uint64_t pages = 0;
+    if (!a) return true;
+    size_t n = store_records(s, NULL, a, &records);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++) bytes += records[i].bytes;
+    arena_free(a);
+    pthread_mutex_lock(&s->reading);
+    int rc = db_number(&s->read, SQL_PAGES, &pages);
+    pthread_mutex_unlock(&s->reading);
+    return rc != SQLITE_OK || bytes + pages * VFS_PAGE <= s->max_bytes;
+}
+
+void care_close(struct store *s) {
+    struct store_gc gc;
+    if (!s->file || !s->wrote || !store_writes(s) || surely_small(s)) return;
+    store_gc(s, s->max_bytes, &gc);
+}
+
+// ---- clear --------------------------------------------------------------------------------------
+static int clear_rows(struct db *db) {
+    static const enum sql ALL[] = {SQL_VALUE_CLEAR, SQL_RECORD_CLEAR, SQL_CONTENT_CLEAR};
+    int rc = db_run(db, SQL_BEGIN_WRITE);
+    for (size_t i = 0; i < COUNT(ALL) && rc == SQLITE_OK; i++) rc = db_run(db, ALL[i]);
+    if (rc == SQLITE_OK) rc = db_run(db, SQL_COMMIT);
+    if (rc != SQLITE_OK) db_run(db, SQL_ROLLBACK);
+    return rc;
+}
+
+static int clear_all(struct store *s, struct db *db) {
+    uint64_t files = 0;
+    int rc = clear_rows(db);
+    if (rc == SQLITE_OK) rc = db_run(db, SQL_VACUUM);
+    if (rc == SQLITE_OK && s->file) rc = sweep_blobs(s, db, true, &files);
+    if (rc != SQLITE_OK || !s->file) return rc;
+    place_clean(s->folder, s->locks, s->generation);
+    db_run(db, SQL_CHECKPOINT);
+    return SQLITE_OK;
+}
+
+// Another version's files, of which only the names are known.
+static int remove_all(struct store *s) {
+    struct sweep w = {.s = s};
+    bool swept = blob_each(s->folder, sweep_file, &w);
+    return place_remove(s->folder) && swept ? SQLITE_OK : SQLITE_IOERR_DELETE;
+}
+
+bool store_clear(struct store *s, char *why, size_t why_n) {
+    int rc = SQLITE_READONLY;
+    if (s && !s->read.h) {
+        rc = remove_all(s);
+    } else if (store_writes(s)) {
+        store_flush(s);
+        struct db *db = care_lock(s);
+        if (store_writes(s)) rc = clear_all(s, db);
+        care_unlock(s, db);
+    }
+    if (rc != SQLITE_OK)
+        snprintf(why, why_n, "the store cannot be cleared: %s", db_words(rc));
+    return rc == SQLITE_OK;
+}
