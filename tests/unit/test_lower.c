@@ -65,7 +65,7 @@ static bool compile(struct fixture *f, const char *body) {
         SHAPES, EXAMPLES "/shapes.onnx", body);
     assert_int_equal(fclose(file), 0);
     driver_free(&f->driver);
-    struct driver_options o = {path, NULL, 0, 2};
+    struct driver_options o = {.path = path, .threads = 2};
     driver_init(&f->driver, f->arena, &o);
     return driver_load(&f->driver) && driver_lower(&f->driver, NULL) &&
            driver_codegen(&f->driver) && driver_link(&f->driver);

@@ -49,7 +49,7 @@ static void compile(struct fixture *f, const char *body) {
             "0.225])\n%s\n",
             SHARED_DATA "/data/cifar10/train", SHARED_DATA "/models/resnet20.onnx", body);
     assert_int_equal(fclose(file), 0);
-    struct driver_options o = {path, NULL, 0, 2};
+    struct driver_options o = {.path = path, .threads = 2};
     driver_init(&f->driver, f->arena, &o);
     bool ok = driver_load(&f->driver) && driver_lower(&f->driver, NULL) &&
               driver_codegen(&f->driver) && driver_link(&f->driver);
