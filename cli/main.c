@@ -1,8 +1,6 @@
-// The ddg command. Commands are one table; each returns the exit code:
-// 0 done, 1 the program or its data is wrong, 2 usage, 3 a bug of ours.
-#include "cli/driver.h"
-#include "cli/progress.h"
-#include "cli/reference.h"
+// The ddg command: which commands there are, the help, and how the process ends.
+#include "cli/interrupt.h"
+#include "cli/options.h"
 
 #include "runtime/pool.h"
 
@@ -10,203 +8,112 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { EXIT_DONE, EXIT_WRONG, EXIT_USAGE, EXIT_BUG };
-
-struct args {            // what the command line says
-    const char *operand; // FILE or NAME, or NULL
-    const char **defines;
-    size_t ndefines, threads;
-    const char *after;
-};
-
-struct command {
-    const char *name, *synopsis, *summary;
-    int (*run)(const struct args *a, struct arena *arena);
-    bool wants_operand;
-    const char *options; // letters of the options it takes
-};
-
-static void print_diags(const struct driver *v) {
-    diags_print(&v->d, stderr, diag_color(stderr));
-}
-
-static void driver_start(struct driver *v, struct arena *arena, const struct args *a) {
-    struct driver_options o = {a->operand, a->defines, a->ndefines, a->threads};
-    driver_init(v, arena, &o);
-}
-
-static int driver_end(struct driver *v, bool ok) {
-    print_diags(v);
-    driver_free(v);
-    return ok ? EXIT_DONE : EXIT_WRONG;
-}
-
-// ---- commands -------------------------------------------------------------------------
-// Lowering finds what the types do not say: coalitions that determine nothing, a teacher
-// that cannot take images of the size of the crops.
-static int command_check(const struct args *a, struct arena *arena) {
-    struct driver v;
-    driver_start(&v, arena, a);
-    bool ok = driver_load(&v);
-    if (ok && v.program->graph->outs.n) ok = driver_lower(&v, passes[0].name);
-    return driver_end(&v, ok);
-}
-
-static bool run_program(struct driver *v) {
-    if (!driver_load(v)) return false;
-    if (!v->program->graph->outs.n)
-        return diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to run",
-                          v->options.path);
-    if (!driver_lower(v, NULL) || !driver_codegen(v) || !driver_link(v)) return false;
-    struct progress progress = progress_new(stderr);
-    struct run_options o = {v->options.threads, progress_stage, &progress};
-    struct run_report report;
-    bool ok = plan_run(v->module.plan, &o, v->arena, &report, &v->d);
-    progress_end(&progress);
-    if (ok) report_print(&report, v->load_s + v->passes_s + v->codegen_s, stdout);
-    return ok;
-}
-
-static int command_run(const struct args *a, struct arena *arena) {
-    struct driver v;
-    driver_start(&v, arena, a);
-    return driver_end(&v, run_program(&v));
-}
-
-static bool dump_module(struct driver *v, const char *last) {
-    struct text t = {.arena = v->arena};
-    v->module = (struct module){.arena = v->arena, .graph = v->program->graph};
-    if (last && !driver_lower(v, last)) return false;
-    module_print(&v->module, &t);
-    fwrite(t.at, 1, t.n, stdout);
-    return true;
-}
-
-static bool dump_code(struct driver *v, enum codegen_text what) {
-    if (!driver_lower(v, NULL) || !driver_codegen(v)) return false;
-    const char *text = codegen_text(v->codegen, what, v->arena, &v->d);
-    if (text) fputs(text, stdout);
-    return text != NULL;
-}
-
-static bool is_pass(const char *name) {
-    for (const struct pass *p = passes; p->name; p++)
-        if (!strcmp(p->name, name)) return true;
-    return false;
-}
-
-static void list_stages(FILE *to) {
-    fputs("  graph        the checked pipeline graph\n", to);
-    for (const struct pass *p = passes; p->name; p++)
-        fprintf(to, "  %-12s %s\n", p->name, p->summary);
-    fputs(
-        "  llvm         the kernels as LLVM IR\n  asm          the kernels as assembly\n",
-        to);
-}
-
-static int command_dump(const struct args *a, struct arena *arena) {
-    const char *after = a->after ? a->after : "graph";
-    bool graph = !strcmp(after, "graph"), llvm = !strcmp(after, "llvm");
-    if (!graph && !llvm && strcmp(after, "asm") != 0 && !is_pass(after)) {
-        fprintf(stderr, "ddg: there is no stage `%s`; the stages are\n", after);
-        list_stages(stderr);
-        return EXIT_USAGE;
-    }
-    struct driver v;
-    driver_start(&v, arena, a);
-    bool ok = driver_load(&v);
-    if (ok && (graph || is_pass(after))) ok = dump_module(&v, graph ? NULL : after);
-    else if (ok) ok = dump_code(&v, llvm ? CODEGEN_LLVM : CODEGEN_ASM);
-    return driver_end(&v, ok);
-}
-
-static int command_ops(const struct args *a, struct arena *arena) {
-    (void)arena;
-    const char *near = NULL;
-    if (!a->operand) reference_list(stdout);
-    else if (!reference_op(a->operand, stdout, &near)) {
-        fprintf(stderr, "ddg: there is no op `%s`", a->operand);
-        if (near) fprintf(stderr, "; did you mean `%s`?", near);
-        fputc('\n', stderr);
-        return EXIT_WRONG;
-    }
-    return EXIT_DONE;
-}
-
 static const struct command commands[] = {
-    {"check", "check FILE.ddg [-D name=value]...", "report what is wrong with a program",
-     command_check, true, "D"},
-    {"run", "run FILE.ddg [-D name=value]... [--threads N]", "compile and run a program",
-     command_run, true, "Dt"},
-    {"dump", "dump FILE.ddg [-D name=value]... [--after STAGE]",
-     "print a program after a stage of the compiler", command_dump, true, "Da"},
-    {"ops", "ops [NAME]", "the op reference", command_ops, false, ""},
+    {GROUP_PROGRAM, "check", "FILE.ddg", "say what is wrong with a program",
+     command_check, 1, 1, "D"},
+    {GROUP_PROGRAM, "plan", "FILE.ddg",
+     "what a run would compute, and what it would find in the store", command_plan, 1, 1,
+     "Dtsnj"},
+    {GROUP_PROGRAM, "run", "FILE.ddg", "compile and run a program", command_run, 1, 1,
+     "DtsnAj"},
+    {GROUP_PROGRAM, "why", "FILE.ddg NAME",
+     "why a value has to be computed: what has changed since", command_why, 2, 2, "Dtsj"},
+    {GROUP_PROGRAM, "dump", "FILE.ddg", "print a program after a stage of the compiler",
+     command_dump, 1, 1, "Da"},
+    {GROUP_STORE, "store stats", "", "what is in it", command_store_stats, 0, 0, "sj"},
+    {GROUP_STORE, "store verify", "",
+     "read everything; what is damaged is taken out (exit code 1)", command_store_verify,
+     0, 0, "sj"},
+    {GROUP_STORE, "store gc", "", "make it smaller, values of least worth first",
+     command_store_gc, 0, 0, "szj"},
+    {GROUP_STORE, "store clear", "", "remove everything in it", command_store_clear, 0, 0,
+     "sj"},
+    {GROUP_STORE, "store path", "", "where it is", command_store_path, 0, 0, "sj"},
+    {GROUP_LANGUAGE, "ops", "[NAME]", "the ops of the language, or one of them",
+     command_ops, 0, 1, ""},
 };
 
-// ---- command line ---------------------------------------------------------------------
+// ---- help -------------------------------------------------------------------------------
+static void print_command(const struct command *c, FILE *to) {
+    int n = fprintf(to, "  ddg %s %s", c->name, c->operands);
+    fprintf(to, "%*s%s\n", n < 28 ? 28 - n : 1, "", c->summary);
+}
+
+static void print_end_of_help(FILE *to) {
+    fputs("\nExit codes: 0 done; 1 the program, its data or the store is wrong; 2 usage; "
+          "3 a bug\nof ddg. Stopped by a signal (Ctrl-C), ddg ends by that signal.\n",
+          to);
+}
+
 static void print_help(FILE *to) {
-    fputs("ddg: a compiler for dataset distillation\n\n", to);
-    for (size_t i = 0; i < COUNT(commands); i++)
-        fprintf(to, "  ddg %s\n      %s\n", commands[i].synopsis, commands[i].summary);
-    fputs("\n  -D name=value    set a param of the program\n"
-          "  --threads N      worker threads; all processors by default\n"
-          "  --after STAGE    one of\n",
-          to);
-    list_stages(to);
-    fputs("  --help, --version\n\n"
-          "Exit codes: 0 done, 1 the program or its data is wrong, 2 usage, 3 a bug of "
-          "ddg.\n",
-          to);
-}
-
-static int usage(const char *fmt, const char *what) {
-    fputs("ddg: ", stderr);
-    fprintf(stderr, fmt, what);
-    fputs("; see ddg --help\n", stderr);
-    return EXIT_USAGE;
-}
-
-static bool parse_threads(const char *s, size_t *out) {
-    char *end;
-    unsigned long v = strtoul(s, &end, 10);
-    if (*s < '0' || *s > '9' || *end || v < 1 || v > 1024) return false;
-    *out = v;
-    return true;
-}
-
-// The value of an option: behind `=`, joined on (-Dname=value), or the next argument.
-static const char *option_value(const char *arg, const char *name, char **argv, int *i) {
-    size_t n = strlen(name);
-    if (strncmp(arg, name, n) != 0) return NULL;
-    if (!arg[n]) return argv[*i + 1] ? argv[++*i] : NULL;
-    if (n > 2) return arg[n] == '=' ? arg + n + 1 : NULL;
-    return arg + n;
-}
-
-static bool takes(const struct command *c, char option) {
-    return strchr(c->options, option) != NULL;
-}
-
-static int parse_args(const struct command *c, char **argv, struct args *a) {
-    for (int i = 2; argv[i]; i++) {
-        const char *arg = argv[i], *v;
-        if (arg[0] != '-' || !arg[1]) {
-            if (a->operand) return usage("one argument too many: `%s`", arg);
-            a->operand = arg;
-        } else if (takes(c, 'D') && (v = option_value(arg, "-D", argv, &i))) {
-            if (!strchr(v, '=')) return usage("-D wants name=value, not `%s`", v);
-            a->defines[a->ndefines++] = v;
-        } else if (takes(c, 't') && (v = option_value(arg, "--threads", argv, &i))) {
-            if (!parse_threads(v, &a->threads))
-                return usage("--threads wants a number from 1 to 1024, not `%s`", v);
-        } else if (takes(c, 'a') && (v = option_value(arg, "--after", argv, &i))) {
-            a->after = v;
-        } else return usage("unknown option, or an option without its value: `%s`", arg);
+    static const char *const groups[GROUP_COUNT] = {
+        [GROUP_PROGRAM] = "programs",
+        [GROUP_STORE] = "the store, where results are remembered from run to run",
+        [GROUP_LANGUAGE] = "the language"};
+    fputs("ddg: a compiler for dataset distillation\n", to);
+    for (int g = 0; g < GROUP_COUNT; g++) {
+        fprintf(to, "\n%s\n", groups[g]);
+        for (size_t i = 0; i < COUNT(commands); i++)
+            if ((int)commands[i].group == g) print_command(&commands[i], to);
     }
-    if (c->wants_operand && !a->operand) return usage("%s wants a FILE.ddg", c->name);
-    return EXIT_DONE;
+    fputs("\noptions, and the commands that take them\n", to);
+    options_help(commands, COUNT(commands), NULL, to);
+    fputs("\nstages of dump\n", to);
+    list_dump_stages(to);
+    fputs("\nenvironment\n"
+          "  DDG_STORE         where the store is, instead of the user's cache folder\n"
+          "  DDG_STORE_SIZE    what it may hold (10G by default)\n"
+          "\n`ddg COMMAND --help` is about one command; also: --version.\n",
+          to);
+    print_end_of_help(to);
 }
 
+static void print_command_help(const struct command *c, FILE *to) {
+    print_command(c, to);
+    if (*c->options) fputs("\n", to);
+    options_help(commands, COUNT(commands), c, to);
+    if (strchr(c->options, 'a')) {
+        fputs("\nstages\n", to);
+        list_dump_stages(to);
+    }
+    print_end_of_help(to);
+}
+
+// ---- finding the command ----------------------------------------------------------------
+// Whether the words at argv are the command's name; *used: how many they are.
+static bool is_command(const struct command *c, char **argv, size_t *used) {
+    const char *space = strchr(c->name, ' ');
+    size_t n = space ? (size_t)(space - c->name) : strlen(c->name);
+    if (strlen(argv[0]) != n || strncmp(argv[0], c->name, n) != 0) return false;
+    *used = space ? 2 : 1;
+    return !space || (argv[1] && !strcmp(argv[1], space + 1));
+}
+
+// The nth name of the first words of commands, or of the second words behind `store`.
+static const char *command_names(const void *ctx, size_t nth) {
+    bool second = *(const bool *)ctx;
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        const char *space = strchr(commands[i].name, ' ');
+        if (second != (space != NULL) || nth-- > 0) continue;
+        return second ? space + 1 : commands[i].name;
+    }
+    return !second && nth == 0 ? "store" : NULL;
+}
+
+static int unknown_command(char **argv) {
+    bool store = !strcmp(argv[0], "store");
+    const char *word = argv[store];
+    const char *near = word ? near_miss(word, command_names, &store) : NULL;
+    if (store && (!word || *word == '-'))
+        return usage_error("`ddg store` wants one of stats, verify, gc, clear, path");
+    const char *first = store ? "store " : "";
+    if (near)
+        return usage_error("unknown command `%s%s`; did you mean `%s%s`?", first, word,
+                           first, near);
+    return usage_error("unknown command `%s%s`", first, word);
+}
+
+// ---- running it -------------------------------------------------------------------------
 static void on_bug(int sig) {
     static const char text[] = "ddg: this is a bug of ddg; please report it\n";
     (void)sig;
@@ -214,50 +121,47 @@ static void on_bug(int sig) {
     _exit(EXIT_BUG);
 }
 
-static int run_command(const struct command *c, int argc, char **argv) {
+struct call {
+    const struct command *command;
+    char **argv; // behind the command's name
+    size_t argc;
+};
+
+static int run_in(void *ctx, struct arena *arena) {
+    const struct call *call = ctx;
     struct args a = {.threads = pool_cores()};
-    a.defines = calloc((size_t)argc, sizeof *a.defines);
-    struct arena *arena = arena_new();
-    int code = EXIT_WRONG;
-    jmp_buf oom;
-    if (!a.defines || !arena) {
-        fputs("ddg: out of memory\n", stderr);
-    } else if (setjmp(oom)) {
-        fputs("ddg: out of memory\n", stderr);
-        code = EXIT_WRONG;
-    } else if ((code = parse_args(c, argv, &a)) == EXIT_DONE) {
-        arena_guard(arena, &oom);
-        code = c->run(&a, arena);
-    }
-    arena_free(arena);
-    free(a.defines);
-    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    fputs("ddg: the output could not be written\n", stderr);
-    return EXIT_WRONG;
+    a.defines = NEW_N(arena, const char *, call->argc);
+    int code = options_parse(call->command, call->argv, &a);
+    return code == EXIT_DONE ? call->command->run(&a, arena) : code;
+}
+
+static int run_command(struct call *call) {
+    for (size_t i = 0; i < call->argc; i++)
+        if (!strcmp(call->argv[i], "--help") || !strcmp(call->argv[i], "-h"))
+            return print_command_help(call->command, stdout), EXIT_DONE;
+    return with_arena(run_in, call);
+}
+
+static int run_args(size_t argc, char **argv) {
+    if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h") || !strcmp(argv[0], "help"))
+        return print_help(stdout), EXIT_DONE;
+    if (!strcmp(argv[0], "--version")) return puts("ddg " DDG_VERSION), EXIT_DONE;
+    for (size_t i = 0, used; i < COUNT(commands); i++)
+        if (is_command(&commands[i], argv, &used)) {
+            struct call call = {&commands[i], argv + used, argc - used};
+            return run_command(&call);
+        }
+    return unknown_command(argv);
 }
 
 int main(int argc, char **argv) {
     signal(SIGABRT, on_bug);
     signal(SIGSEGV, on_bug);
     openblas_set_num_threads(1); // its threads would compete with ours
-    if (argc < 2) {
-        print_help(stderr);
-        return EXIT_USAGE;
-    }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
-        !strcmp(argv[1], "help")) {
-        print_help(stdout);
-        return EXIT_DONE;
-    }
-    if (!strcmp(argv[1], "--version")) {
-        puts("ddg " DDG_VERSION);
-        return EXIT_DONE;
-    }
-    for (size_t i = 0; i < COUNT(commands); i++)
-        if (!strcmp(argv[1], commands[i].name)) {
-            for (int j = 2; j < argc; j++)
-                if (!strcmp(argv[j], "--help")) return print_help(stdout), EXIT_DONE;
-            return run_command(&commands[i], argc, argv);
-        }
-    return usage("unknown command `%s`", argv[1]);
+    if (argc < 2) return print_help(stderr), EXIT_USAGE;
+    int code = run_args((size_t)argc - 1, argv + 1);
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    if (!written) fputs("ddg: the output could not be written\n", stderr);
+    if (code == EXIT_STOPPED) interrupt_end();
+    return written ? code : EXIT_WRONG;
 }

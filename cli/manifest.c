@@ -1,17 +1,8 @@
 // See manifest.h.
 #include "cli/manifest.h"
 
+#include "cli/emit.h"
 #include "runtime/result.h"
-
-#include <math.h>
-
-static const char *json_number(struct arena *a, double v) {
-    if (!isfinite(v)) return "null";
-    for (int digits = 1;; digits++) { // the shortest that reads back the same
-        char *s = arena_printf(a, "%.*g", digits, v);
-        if (digits >= 17 || strtod(s, NULL) == v) return s;
-    }
-}
 
 static const char *json_list(struct arena *a, const struct value *v) {
     struct text t = {.arena = a};

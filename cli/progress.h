@@ -1,8 +1,8 @@
-// What a run says while it goes on, and when it is done.
+// What a run says while it goes on.
 #ifndef DDG_PROGRESS_H
 #define DDG_PROGRESS_H
 
-#include "runtime/run.h"
+#include "runtime/base/base.h"
 
 struct progress {
     FILE *to;
@@ -15,7 +15,5 @@ struct progress progress_new(FILE *to);
 void progress_stage(void *progress, const char *name, size_t done, size_t rows,
                     double seconds);
 void progress_end(struct progress *p); // leaves a clean line behind
-
-void report_print(const struct run_report *r, double compile_s, FILE *to);
 
 #endif

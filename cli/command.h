@@ -1,0 +1,59 @@
+// The commands, and what the command line says to them. main.c holds the table of commands,
+// options.c the table of options; a command lives in the file named after it.
+#ifndef DDG_COMMAND_H
+#define DDG_COMMAND_H
+
+#include "runtime/base/diag.h"
+
+enum exit_code {
+    EXIT_DONE,
+    EXIT_WRONG,   // the program, its data or the store is wrong
+    EXIT_USAGE,   // the command line is
+    EXIT_BUG,     // we are
+    EXIT_STOPPED, // by a signal; main ends the process by that signal
+};
+
+struct args {
+    const char *operands[2]; // NULL where there is none
+    size_t noperands;
+    const char **defines; // "name=value", as given
+    size_t ndefines, threads;
+    const char *after;
+    const char *store; // --store, or NULL
+    bool no_store, json;
+    double audit; // share of what is found that is computed again, 0 to 1
+    bool sized;   // --size was given:
+    uint64_t size;
+};
+
+enum command_group { GROUP_PROGRAM, GROUP_STORE, GROUP_LANGUAGE, GROUP_COUNT };
+
+struct command {
+    enum command_group group;
+    const char *name;     // one word, or two
+    const char *operands; // as the help shows them
+    const char *summary;
+    int (*run)(const struct args *a, struct arena *arena); // returns an exit_code
+    size_t least, most;                                    // operands
+    const char *options; // letters of those it takes (options.c)
+};
+
+int command_check(const struct args *a, struct arena *arena);
+int command_dump(const struct args *a, struct arena *arena);
+int command_ops(const struct args *a, struct arena *arena);
+int command_run(const struct args *a, struct arena *arena);
+int command_plan(const struct args *a, struct arena *arena);
+int command_why(const struct args *a, struct arena *arena);
+int command_store_stats(const struct args *a, struct arena *arena);
+int command_store_verify(const struct args *a, struct arena *arena);
+int command_store_gc(const struct args *a, struct arena *arena);
+int command_store_clear(const struct args *a, struct arena *arena);
+int command_store_path(const struct args *a, struct arena *arena);
+
+// Calls fn with an arena of its own, dropped afterwards; says so when memory runs out.
+int with_arena(int (*fn)(void *ctx, struct arena *arena), void *ctx);
+
+// The stages that `ddg dump` can print.
+void list_dump_stages(FILE *to);
+
+#endif

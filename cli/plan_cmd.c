@@ -1,0 +1,218 @@
+// `ddg plan` and `ddg why`: what a run would find in the store and what it would compute,
+// before it does.
+#include "cli/options.h"
+#include "cli/points.h"
+#include "cli/use_store.h"
+#include "cli/words.h"
+#include "runtime/why.h"
+
+struct looking { // one command
+    const struct points *points;
+    size_t at; // the point being looked at
+    struct store *store;
+    struct emit json;
+};
+
+static bool prepare(struct looking *l, struct driver *v, struct arena *arena) {
+    point_driver(l->points, l->at, arena, v);
+    if (!driver_load(v)) return false;
+    if (!v->program->graph->outs.n)
+        return diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to run",
+                          v->options.path);
+    return driver_lower(v, NULL) && driver_flops(v);
+}
+
+static struct run_options options_of(const struct looking *l, const struct driver *v) {
+    return (struct run_options){.threads = v->options.threads, .store = l->store};
+}
+
+// "shap_patches (target)": some ops keep more than one thing.
+static const char *node_op(struct arena *a, const struct survey_node *n) {
+    const char *op = n->op ? n->op : "save";
+    return n->part ? arena_printf(a, "%s (%s)", op, n->part) : op;
+}
+
+// ---- plan, for people -------------------------------------------------------------------
+// What is not known is a question, not a nought.
+static struct words seconds_words(double seconds) {
+    return seconds < 0 ? (struct words){"?"} : time_words(seconds);
+}
+
+static void print_node(const struct survey_node *n, struct arena *arena) {
+    struct words nothing = {"-"}, bytes = size_words(n->bytes);
+    if (!n->remembered) bytes = nothing;
+    // Rows that may yet be found are computed at most.
+    const char *computed = arena_printf(arena, "%s%s", n->vague ? "up to " : "",
+                                        count_words(n->computed).at);
+    printf("%-20s %-22s %10s %11s %16s %12s %10s %10s\n", n->name, node_op(arena, n),
+           count_words(n->rows).at, n->op ? count_words(n->reused).at : "", computed,
+           flops_words(n->flops).at, bytes.at, seconds_words(n->seconds).at);
+}
+
+static void print_survey(const struct survey *s, struct arena *arena) {
+    printf("%-20s %-22s %10s %11s %16s %12s %10s %10s\n", "value", "op", "rows",
+           "from store", "to compute", "work", "to store", "time");
+    for (size_t i = 0; i < s->n; i++) print_node(&s->nodes[i], arena);
+    printf("%-20s %-22s %10s %11s %16s %12s %10s %10s\n", "in all", "", "", "", "",
+           flops_words(s->flops).at, size_words(s->bytes).at,
+           seconds_words(s->seconds).at);
+    if (s->seconds < 0)
+        puts("?: nothing of the kind has been computed yet, so the time is not known");
+}
+
+// ---- plan, for scripts --------------------------------------------------------------------
+static void emit_seconds(struct emit *e, double seconds) {
+    if (seconds < 0) emit_null(e, "seconds");
+    else emit_real(e, "seconds", seconds);
+}
+
+static void emit_node(const struct survey_node *n, const char *key, struct emit *e) {
+    emit_open(e, key, '{');
+    emit_string(e, "name", n->name);
+    emit_string(e, "op", n->op ? n->op : "save");
+    emit_string(e, "part", n->part);
+    emit_bool(e, "remembered", n->remembered);
+    emit_count(e, "rows", n->rows);
+    emit_count(e, "reused", n->reused);
+    emit_count(e, "computed", n->computed);
+    emit_count(e, "vague", n->vague);
+    emit_real(e, "flops", n->flops);
+    emit_count(e, "bytes", n->bytes);
+    emit_seconds(e, n->seconds);
+    emit_close(e, '}');
+}
+
+static void emit_survey(const struct survey *s, struct emit *e) {
+    emit_open(e, "nodes", '[');
+    for (size_t i = 0; i < s->n; i++) emit_node(&s->nodes[i], NULL, e);
+    emit_close(e, ']');
+    emit_real(e, "flops", s->flops);
+    emit_count(e, "bytes", s->bytes);
+    emit_seconds(e, s->seconds);
+}
+
+// ---- plan ---------------------------------------------------------------------------------
+static void report(struct looking *l, const struct survey *s, struct arena *arena) {
+    bool sweep = l->points->n > 1;
+    if (!l->points->args->json) {
+        if (l->at) putchar('\n');
+        points_announce(l->points, l->at, stdout);
+        print_survey(s, arena);
+        return;
+    }
+    if (sweep) emit_open(&l->json, NULL, '{');
+    if (sweep) emit_string(&l->json, "point", l->points->at[l->at].name);
+    emit_survey(s, &l->json);
+    if (sweep) emit_close(&l->json, '}');
+}
+
+static int plan_point(void *ctx, struct arena *arena) {
+    struct looking *l = ctx;
+    struct driver v;
+    struct survey s;
+    bool ok = prepare(l, &v, arena);
+    struct run_options o = options_of(l, &v);
+    ok = ok && plan_survey(v.module.plan, &o, arena, &s, &v.d);
+    if (ok) report(l, &s, arena);
+    return driver_end(&v, ok);
+}
+
+static int plan_points(struct looking *l) {
+    bool sweep = l->points->n > 1;
+    int code = EXIT_DONE;
+    emit_open(&l->json, NULL, '{');
+    if (sweep) emit_open(&l->json, "points", '[');
+    for (; l->at < l->points->n && code == EXIT_DONE; l->at++)
+        code = with_arena(plan_point, l);
+    if (sweep) emit_close(&l->json, ']');
+    emit_close(&l->json, '}');
+    if (sweep && !l->points->args->json && code == EXIT_DONE)
+        puts("\neach point as the store is now: points that run find what those before "
+             "them computed");
+    return code;
+}
+
+int command_plan(const struct args *a, struct arena *arena) {
+    struct points points;
+    if (!points_open(a, arena, &points)) return EXIT_WRONG;
+    if (points.n > 1 && points_check(&points) != EXIT_DONE) return EXIT_WRONG;
+    struct looking l = {.points = &points, .json = {.text = {.arena = arena}}};
+    l.store = store_for_program(a, true, arena);
+    int code = plan_points(&l);
+    if (a->json && code == EXIT_DONE) emit_print(&l.json, stdout);
+    store_say_trouble(l.store, arena);
+    store_close(l.store);
+    return code;
+}
+
+// ---- why ----------------------------------------------------------------------------------
+static const char *const why_kinds[] = {
+    [WHY_NOTHING] = "found", [WHY_NOT_KEPT] = "not kept", [WHY_NO_STORE] = "no store",
+    [WHY_NEVER] = "never",   [WHY_CHANGED] = "changed",   [WHY_ROWS] = "rows",
+    [WHY_VAGUE] = "depends",
+};
+
+static void print_why(const struct why *w, struct arena *arena) {
+    const struct survey_node *n = &w->node;
+    printf("%s = %s: %s of %s rows from the store, %s%s to compute\n", n->name,
+           node_op(arena, n), count_words(n->reused).at, count_words(n->rows).at,
+           n->vague ? "up to " : "", count_words(n->computed).at);
+    printf("%s\n", w->reason);
+    if (w->kind == WHY_CHANGED)
+        printf("compared with `%s`, of which %s rows are in the store\n", w->like,
+               count_words(w->had).at);
+}
+
+static void emit_why(const struct why *w, struct emit *e) {
+    emit_open(e, NULL, '{');
+    emit_node(&w->node, "node", e);
+    emit_string(e, "kind", why_kinds[w->kind]);
+    emit_string(e, "reason", w->reason);
+    emit_open(e, "changes", '[');
+    for (size_t i = 0; i < w->nchanges; i++) {
+        const struct why_change *c = &w->changes[i];
+        emit_open(e, NULL, '{');
+        emit_string(e, "field", c->field);
+        emit_string(e, "then", c->then);
+        emit_string(e, "now", c->now);
+        emit_string(e, "then_label", c->then_label);
+        emit_string(e, "now_label", c->now_label);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+    emit_string(e, "like", w->like);
+    emit_count(e, "new_rows", w->new_rows);
+    emit_count(e, "relabelled", w->relabelled);
+    emit_string(e, "first", w->first);
+    emit_string(e, "first_class", w->first_class);
+    emit_string(e, "before", w->before);
+    emit_close(e, '}');
+}
+
+static int why(struct looking *l, struct arena *arena) {
+    const struct args *a = l->points->args;
+    struct driver v;
+    struct why w;
+    bool ok = prepare(l, &v, arena);
+    struct run_options o = options_of(l, &v);
+    ok = ok && plan_why(v.module.plan, &o, a->operands[1], arena, &w, &v.d);
+    if (ok && !a->json) print_why(&w, arena);
+    else if (ok) {
+        emit_why(&w, &l->json);
+        emit_print(&l->json, stdout);
+    }
+    return driver_end(&v, ok);
+}
+
+int command_why(const struct args *a, struct arena *arena) {
+    struct points points;
+    if (!points_open(a, arena, &points)) return EXIT_WRONG;
+    int code = points_single(&points, "why");
+    if (code != EXIT_DONE) return code;
+    struct looking l = {.points = &points, .json = {.text = {.arena = arena}}};
+    l.store = store_for_program(a, true, arena);
+    code = why(&l, arena);
+    store_say_trouble(l.store, arena);
+    store_close(l.store);
+    return code;
+}

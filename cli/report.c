@@ -1,0 +1,128 @@
+// See report.h.
+#include "cli/report.h"
+
+#include "cli/words.h"
+
+struct report_rows report_rows(const struct run_report *r) {
+    struct report_rows sum = {0};
+    for (size_t i = 0; i < r->nstages; i++) {
+        if (!r->stages[i].op) continue;
+        sum.rows += r->stages[i].rows;
+        sum.reused += r->stages[i].reused;
+        sum.computed += r->stages[i].computed;
+    }
+    return sum;
+}
+
+// ---- for people ---------------------------------------------------------------------
+static void print_row(const char *name, const char *op, struct words rows,
+                      struct words reused, struct words computed, double seconds,
+                      FILE *to) {
+    fprintf(to, "%-20s %-14s %10s %11s %10s %10s\n", name, op, rows.at, reused.at,
+            computed.at, time_words(seconds).at);
+}
+
+static void print_stages(const struct run_report *r, const struct report_times *t,
+                         FILE *to) {
+    static const struct words none = {""};
+    fprintf(to, "%-20s %-14s %10s %11s %10s %10s\n", "value", "op", "rows", "from store",
+            "computed", "time");
+    print_row("compile", "", none, none, none, t->before + t->code, to);
+    for (size_t i = 0; i < r->nstages; i++) {
+        const struct run_stage *s = &r->stages[i];
+        print_row(s->name, s->op ? s->op : "save", count_words(s->rows),
+                  s->op ? count_words(s->reused) : none, count_words(s->computed),
+                  s->seconds, to);
+    }
+    struct report_rows sum = report_rows(r);
+    print_row("in all", "", count_words(sum.rows), count_words(sum.reused),
+              count_words(sum.computed), t->before + r->seconds, to);
+}
+
+void report_print(const struct run_report *r, const struct report_times *t, FILE *to) {
+    print_stages(r, t, to);
+    fprintf(to, "peak memory %s\n", size_words(r->peak_bytes).at);
+    if (r->audited)
+        fprintf(to, "computed %s rows of the store again: no difference\n",
+                count_words(r->audited).at);
+    if (r->nskipped)
+        fprintf(to, "left out %zu file%s:\n", r->nskipped, r->nskipped == 1 ? "" : "s");
+    for (size_t i = 0; i < r->nskipped; i++) fprintf(to, "  %s\n", r->skipped[i]);
+    for (size_t i = 0; i < r->nsaved; i++)
+        fprintf(to, "wrote %s rows to %s\n", count_words(r->saved[i].rows).at,
+                r->saved[i].to);
+}
+
+void report_stopped(const struct run_report *r, bool kept, FILE *to) {
+    fputs("ddg: stopped", to);
+    if (r->stopped_in)
+        fprintf(to, " after %s of %s rows of %s", count_words(r->stopped_done).at,
+                count_words(r->stopped_rows).at, r->stopped_in);
+    fputs(
+        kept ? "; what was computed is in the store: the same command goes on from here\n"
+             : "; without a store, what was computed is lost\n",
+        to);
+}
+
+// ---- for scripts ----------------------------------------------------------------------
+static void emit_stages(const struct run_report *r, struct emit *e) {
+    emit_open(e, "stages", '[');
+    for (size_t i = 0; i < r->nstages; i++) {
+        const struct run_stage *s = &r->stages[i];
+        emit_open(e, NULL, '{');
+        emit_string(e, "name", s->name);
+        emit_string(e, "op", s->op ? s->op : "save");
+        emit_count(e, "rows", s->rows);
+        emit_count(e, "reused", s->reused);
+        emit_count(e, "computed", s->computed);
+        emit_real(e, "seconds", s->seconds);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+}
+
+static void emit_saved(const struct run_report *r, struct emit *e) {
+    emit_open(e, "saved", '[');
+    for (size_t i = 0; i < r->nsaved; i++) {
+        emit_open(e, NULL, '{');
+        emit_string(e, "to", r->saved[i].to);
+        emit_count(e, "rows", r->saved[i].rows);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+}
+
+void report_emit(const struct run_report *r, const struct report_times *t,
+                 struct emit *e) {
+    struct report_rows sum = report_rows(r);
+    emit_stages(r, e);
+    emit_count(e, "rows", sum.rows);
+    emit_count(e, "reused", sum.reused);
+    emit_count(e, "computed", sum.computed);
+    emit_count(e, "audited", r->audited);
+    emit_real(e, "compile_seconds", t->before + t->code);
+    emit_real(e, "seconds", t->before + r->seconds);
+    emit_count(e, "peak_bytes", r->peak_bytes);
+    emit_saved(r, e);
+    emit_open(e, "skipped", '[');
+    for (size_t i = 0; i < r->nskipped; i++) emit_string(e, NULL, r->skipped[i]);
+    emit_close(e, ']');
+}
+
+void report_emit_store(struct store *s, const char *path, struct arena *arena,
+                       struct emit *e) {
+    if (!s) {
+        emit_null(e, "store");
+        return;
+    }
+    struct store_counts c = store_counts(s);
+    emit_open(e, "store", '{');
+    emit_string(e, "path", path);
+    emit_count(e, "hits", c.hits);
+    emit_count(e, "misses", c.misses);
+    emit_count(e, "written", c.written);
+    emit_count(e, "damaged", c.damaged);
+    emit_count(e, "waited", c.waited);
+    emit_string(e, "trouble", store_trouble(s, arena));
+    emit_close(e, '}');
+}

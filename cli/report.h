@@ -1,0 +1,30 @@
+// What is said when a run is done, for people and for scripts.
+#ifndef DDG_REPORT_H
+#define DDG_REPORT_H
+
+#include "cli/emit.h"
+#include "runtime/run.h"
+
+// What a run took besides plan_run: reading the program, the passes over it, machine code.
+// Code is made within the run, when a stage is about to need it.
+struct report_times {
+    double before, code;
+};
+
+void report_print(const struct run_report *r, const struct report_times *t, FILE *to);
+// The members of the report, into the object that is open.
+void report_emit(const struct run_report *r, const struct report_times *t,
+                 struct emit *e);
+// The member "store"; s NULL: null. path NULL: in memory.
+void report_emit_store(struct store *s, const char *path, struct arena *arena,
+                       struct emit *e);
+// A stopped run: how far it came, and how to go on. kept: what was computed is in a store
+// that outlives the process.
+void report_stopped(const struct run_report *r, bool kept, FILE *to);
+
+struct report_rows {
+    size_t rows, reused, computed; // of all values, not of saves
+};
+struct report_rows report_rows(const struct run_report *r);
+
+#endif

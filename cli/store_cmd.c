@@ -1,0 +1,233 @@
+// `ddg store ...`: looking at the store and caring for it. A store that is not there yet is
+// empty, not wrong; one that cannot be used is.
+#include "cli/use_store.h"
+#include "cli/words.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+struct care { // one of these commands at work
+    const struct args *args;
+    struct arena *arena;
+    const char *path;
+    struct store *store; // NULL: there is none yet
+    struct emit json;
+};
+
+static bool empty_folder(const char *path) {
+    DIR *dir = opendir(path);
+    size_t n = 0;
+    if (!dir) return false;
+    while (n < 3 && readdir(dir)) n++;
+    closedir(dir);
+    return n == 2; // itself and its parent
+}
+
+static bool find_place(struct care *c, const struct args *a, struct arena *arena) {
+    const char *why;
+    *c = (struct care){.args = a, .arena = arena, .json = {.text = {.arena = arena}}};
+    if ((c->path = store_place(a, arena, &why))) return true;
+    fprintf(stderr, "ddg: %s\n", why);
+    return false;
+}
+
+// Finds and opens the store. False: said.
+static bool care_begin(struct care *c, const struct args *a, bool look,
+                       struct arena *arena) {
+    if (!find_place(c, a, arena)) return false;
+    char why[512] = "";
+    struct store_options o = {.path = c->path, .look = look};
+    if (store_exists(c->path) && !empty_folder(c->path)) {
+        c->store = store_open(&o, why, sizeof why);
+        if (!c->store) fprintf(stderr, "ddg: %s\n", why);
+        if (!c->store) return false;
+    }
+    emit_open(&c->json, NULL, '{');
+    emit_string(&c->json, "path", c->path);
+    emit_bool(&c->json, "exists", c->store != NULL);
+    if (!c->store && !a->json) printf("no store at %s yet\n", c->path);
+    return true;
+}
+
+// Ends well, or with what went wrong with the store.
+static int care_end(struct care *c, bool ok) {
+    const char *trouble = c->store ? store_trouble(c->store, c->arena) : NULL;
+    if (trouble) fprintf(stderr, "%s: %s\n", ok ? "warning" : "ddg", trouble);
+    if (c->args->json) {
+        emit_string(&c->json, "trouble", trouble);
+        emit_close(&c->json, '}');
+        if (ok) emit_print(&c->json, stdout);
+    }
+    store_close(c->store);
+    return ok ? EXIT_DONE : EXIT_WRONG;
+}
+
+// ---- stats ------------------------------------------------------------------------------
+static void print_ops(const struct store_stats *s) {
+    if (!s->nops) return;
+    printf("\n%-16s %10s %12s %12s %16s\n", "op", "results", "values", "size",
+           "to compute again");
+    for (size_t i = 0; i < s->nops; i++)
+        printf("%-16s %10s %12s %12s %16s\n", s->ops[i].op,
+               count_words(s->ops[i].records).at, count_words(s->ops[i].values).at,
+               size_words(s->ops[i].bytes).at, time_words(s->ops[i].seconds).at);
+    printf("%-16s %10s %12s %12s %16s\n", "in all", count_words(s->records).at,
+           count_words(s->values).at, size_words(s->bytes).at, time_words(s->seconds).at);
+}
+
+static void print_stats(const struct store_stats *s) {
+    printf("store     %s\n", s->path);
+    printf("size      %s of at most %s\n", size_words(s->bytes).at,
+           size_words(s->max_bytes).at);
+    printf("database  %s\n", size_words(s->database_bytes).at);
+    printf("files     %s, %s\n", count_words(s->blobs).at, size_words(s->blob_bytes).at);
+    printf("knows     the contents of %s images\n", count_words(s->contents).at);
+    print_ops(s);
+}
+
+static void emit_stats(const struct store_stats *s, struct emit *e) {
+    emit_count(e, "records", s->records);
+    emit_count(e, "values", s->values);
+    emit_count(e, "contents", s->contents);
+    emit_count(e, "bytes", s->bytes);
+    emit_count(e, "database_bytes", s->database_bytes);
+    emit_count(e, "blob_bytes", s->blob_bytes);
+    emit_count(e, "blobs", s->blobs);
+    emit_count(e, "max_bytes", s->max_bytes);
+    emit_real(e, "seconds", s->seconds);
+    emit_open(e, "ops", '[');
+    for (size_t i = 0; i < s->nops; i++) {
+        emit_open(e, NULL, '{');
+        emit_string(e, "op", s->ops[i].op);
+        emit_count(e, "records", s->ops[i].records);
+        emit_count(e, "values", s->ops[i].values);
+        emit_count(e, "bytes", s->ops[i].bytes);
+        emit_real(e, "seconds", s->ops[i].seconds);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+}
+
+int command_store_stats(const struct args *a, struct arena *arena) {
+    struct care c;
+    struct store_stats s = {0};
+    if (!care_begin(&c, a, true, arena)) return EXIT_WRONG;
+    bool ok = !c.store || store_stats(c.store, arena, &s);
+    if (ok && a->json) emit_stats(&s, &c.json);
+    else if (ok && c.store) print_stats(&s);
+    return care_end(&c, ok);
+}
+
+// ---- verify -----------------------------------------------------------------------------
+static void print_check(const struct store_check *k) {
+    printf("looked at %s results, %s values, %s files, %s pages of the database\n",
+           count_words(k->records).at, count_words(k->values).at,
+           count_words(k->blobs).at, count_words(k->pages).at);
+    for (size_t i = 0; i < k->nwords; i++) printf("  %s\n", k->words[i]);
+    if (k->damaged > k->nwords)
+        printf("  and %s more\n", count_words(k->damaged - k->nwords).at);
+    if (k->damaged)
+        printf("%s damaged: taken out, and computed again when they are needed\n",
+               count_words(k->damaged).at);
+    else puts("nothing is damaged");
+    if (k->leftovers)
+        printf("%s files are left over from runs that were killed: harmless, and removed "
+               "by `ddg store gc`\n",
+               count_words(k->leftovers).at);
+}
+
+static void emit_check(const struct store_check *k, struct emit *e) {
+    emit_count(e, "records", k->records);
+    emit_count(e, "values", k->values);
+    emit_count(e, "contents", k->contents);
+    emit_count(e, "blobs", k->blobs);
+    emit_count(e, "pages", k->pages);
+    emit_count(e, "damaged", k->damaged);
+    emit_count(e, "leftovers", k->leftovers);
+    emit_open(e, "words", '[');
+    for (size_t i = 0; i < k->nwords; i++) emit_string(e, NULL, k->words[i]);
+    emit_close(e, ']');
+}
+
+int command_store_verify(const struct args *a, struct arena *arena) {
+    struct care c;
+    struct store_check k = {0};
+    if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
+    bool ok = !c.store || store_verify(c.store, arena, &k);
+    if (ok && a->json) emit_check(&k, &c.json);
+    else if (ok && c.store) print_check(&k);
+    int code = care_end(&c, ok);
+    return k.damaged ? EXIT_WRONG : code;
+}
+
+// ---- gc -----------------------------------------------------------------------------------
+static void print_gc(const struct store_gc *g, uint64_t max_bytes) {
+    printf("removed %s values, %s", count_words(g->values).at, size_words(g->bytes).at);
+    if (g->files) printf(", and %s files left over", count_words(g->files).at);
+    printf("\nthe store has %s now, of at most %s\n", size_words(g->bytes_after).at,
+           size_words(max_bytes).at);
+    if (g->bytes_after > max_bytes) puts("what other processes are using was kept");
+}
+
+static void emit_gc(const struct store_gc *g, uint64_t max_bytes, struct emit *e) {
+    emit_count(e, "max_bytes", max_bytes);
+    emit_count(e, "values", g->values);
+    emit_count(e, "bytes", g->bytes);
+    emit_count(e, "files", g->files);
+    emit_count(e, "bytes_before", g->bytes_before);
+    emit_count(e, "bytes_after", g->bytes_after);
+}
+
+int command_store_gc(const struct args *a, struct arena *arena) {
+    struct care c;
+    struct store_gc g = {0};
+    struct store_stats s = {0};
+    if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
+    bool ok = !c.store || a->sized || store_stats(c.store, arena, &s);
+    uint64_t max_bytes = a->sized ? a->size : s.max_bytes;
+    ok = ok && (!c.store || store_gc(c.store, max_bytes, &g));
+    if (ok && a->json) emit_gc(&g, max_bytes, &c.json);
+    else if (ok && c.store) print_gc(&g, max_bytes);
+    return care_end(&c, ok);
+}
+
+// ---- clear --------------------------------------------------------------------------------
+static bool clear(struct care *c) {
+    char why[512] = "";
+    bool ok = !c->store || store_clear(c->store, why, sizeof why);
+    if (!ok) fprintf(stderr, "ddg: the store was not cleared: %s\n", why);
+    return ok;
+}
+
+int command_store_clear(const struct args *a, struct arena *arena) {
+    struct care c;
+    struct store_stats s = {0};
+    if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
+    bool counted = c.store && store_stats(c.store, arena, &s);
+    bool ok = clear(&c);
+    if (ok && a->json) {
+        emit_count(&c.json, "records", s.records);
+        emit_count(&c.json, "values", s.values);
+        emit_count(&c.json, "bytes", s.bytes);
+    } else if (ok && counted) {
+        printf("removed %s values of %s results, %s, from %s\n", count_words(s.values).at,
+               count_words(s.records).at, size_words(s.bytes).at, c.path);
+    } else if (ok && c.store) printf("removed everything from %s\n", c.path);
+    return care_end(&c, ok);
+}
+
+// ---- path ---------------------------------------------------------------------------------
+int command_store_path(const struct args *a, struct arena *arena) {
+    struct care c;
+    if (!find_place(&c, a, arena)) return EXIT_WRONG;
+    if (!a->json) {
+        puts(c.path);
+        return EXIT_DONE;
+    }
+    emit_open(&c.json, NULL, '{');
+    emit_string(&c.json, "path", c.path);
+    emit_bool(&c.json, "exists", store_exists(c.path));
+    emit_close(&c.json, '}');
+    emit_print(&c.json, stdout);
+    return EXIT_DONE;
+}
