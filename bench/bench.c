@@ -42,12 +42,12 @@ static bool write_program(const struct setup *s, const char *body, size_t limit,
 
 static bool run_once(const struct setup *s, const char *path, struct arena *arena,
                      struct measured *out) {
-    struct driver_options o = {path, NULL, 0, s->threads};
+    struct driver_options o = {.path = path, .threads = s->threads};
     struct driver v;
     driver_init(&v, arena, &o);
     bool ok = driver_load(&v) && driver_lower(&v, NULL) && driver_codegen(&v) &&
               driver_link(&v);
-    struct run_options run = {s->threads, NULL, NULL};
+    struct run_options run = {.threads = s->threads};
     struct run_report report;
     ok = ok && plan_run(v.module.plan, &run, arena, &report, &v.d);
     if (ok)

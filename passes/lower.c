@@ -105,7 +105,6 @@ static bool rowsets_find(struct lower *l) {
         VEC_PUSH(l->arena, &l->makers, v);
         if (!check_group(l, n, (uint32_t)l->rowsets.n - 1, rows)) return false;
     }
-    l->stages = NEW_N(l->arena, struct stage_build *, l->rowsets.n);
     return true;
 }
 
@@ -124,14 +123,13 @@ size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rows
 }
 
 // ---- slots ----------------------------------------------------------------------------
-static struct stage_build *stage_for(struct lower *l, uint32_t rowset) {
-    if (!l->stages[rowset]) {
-        struct stage_build *s = NEW(l->arena, struct stage_build);
-        s->rowset = rowset;
-        s->name.arena = l->arena;
-        l->stages[rowset] = s;
-    }
-    return l->stages[rowset];
+static struct stage_build *stage_new(struct lower *l, uint32_t rowset, const char *name,
+                                     bool saves, uint32_t target) {
+    struct stage_build *s = NEW(l->arena, struct stage_build);
+    s->rowset = rowset, s->name = name;
+    s->saves = saves, s->target = target;
+    VEC_PUSH(l->arena, &l->stages, s);
+    return s;
 }
 
 static uint32_t slot_add(struct lower *l, struct stage_build *s, struct plan_slot slot,
@@ -170,20 +168,28 @@ static struct type facet_type(const struct lower *l, nid v, enum facet facet) {
     return type_tensor(t.elem, true, t.rank, t.dim);
 }
 
-// Asks the stage of the value's own rowset to keep it.
+static const char *shown_name(const struct node *n) {
+    return n->name ? n->name : op_info(n->op)->name;
+}
+
+static const char *const parts[] = {
+    [FACET_PLACE] = "place", [FACET_BOX] = "box", [FACET_PREDICTED] = "target"};
+
+// Its stage is made later, when the list of columns is gone through.
 static uint32_t column_of(struct lower *l, nid v, enum facet facet) {
     for (uint32_t i = 0; i < l->kept.n; i++)
         if (l->kept.at[i].v == v && l->kept.at[i].facet == facet) return i;
     struct type t = facet_type(l, v, facet);
     const struct node *n = graph_node(l, v);
-    struct plan_column c = {.name = n->name ? n->name : op_info(n->op)->name,
+    struct plan_column c = {.name = shown_name(n),
+                            .op = op_info(n->op)->name,
+                            .part = facet == FACET_VALUE ? NULL : parts[facet],
+                            .span = n->span,
                             .rowset = rowset_at(l, v),
                             .row_bytes = type_bytes(&t)};
-    uint32_t column = (uint32_t)l->columns.n;
     VEC_PUSH(l->arena, &l->columns, c);
-    VEC_PUSH(l->arena, &l->kept, (struct column_want){v, facet, column});
-    stage_for(l, c.rowset);
-    return column;
+    VEC_PUSH(l->arena, &l->kept, (struct kept){v, facet});
+    return (uint32_t)l->columns.n - 1;
 }
 
 static uint32_t slot_kept(struct lower *l, struct stage_build *s, nid v,
@@ -210,16 +216,22 @@ enum facet facet_of(const struct lower *l, nid v, enum facet facet) {
     return whole ? FACET_PLACE : FACET_BOX;
 }
 
+bool is_column(const struct lower *l, const struct stage_build *s, nid v,
+               enum facet facet) {
+    if (facet == FACET_PIXELS) return false;
+    if (facet == FACET_PLACE || facet == FACET_PREDICTED) return true;
+    return rowset_at(l, v) != s->rowset ||
+           (op_info(graph_node(l, v)->op)->flags & OPF_COSTLY);
+}
+
 uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet) {
     v = value_behind(l, v);
     facet = facet_of(l, v, facet);
     for (size_t i = 0; i < s->have.n; i++)
         if (s->have.at[i].v == v && s->have.at[i].facet == facet)
             return s->have.at[i].slot;
-    uint32_t slot;
-    if (facet != FACET_PIXELS && rowset_at(l, v) != s->rowset)
-        slot = slot_kept(l, s, v, facet);
-    else slot = lower_compute(l, s, v, facet);
+    uint32_t slot = is_column(l, s, v, facet) ? slot_kept(l, s, v, facet)
+                                              : lower_compute(l, s, v, facet);
     slot_known(l, s, v, facet, slot);
     return slot;
 }
@@ -229,7 +241,7 @@ struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
                     const char *part) {
     const struct node *n = graph_node(l, v);
     struct fn *f = NEW(l->arena, struct fn);
-    const char *name = n->name ? n->name : op_info(n->op)->name;
+    const char *name = shown_name(n);
     f->l = l;
     f->s = s;
     f->mult = mult;
@@ -237,7 +249,6 @@ struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
     builder_init(&f->b, l->arena, name);
     f->b.fold = true;
     f->b.span = n->span;
-    f->shown = part ? NULL : name;
     return f;
 }
 
@@ -276,7 +287,6 @@ uint32_t fn_finish(struct fn *f, nid result) {
     uint32_t *out = NEW(l->arena, uint32_t);
     *out = fn_output(f, result);
     struct func *func = builder_finish(&f->b);
-    if (f->shown) text_add(&f->s->name, "%s%s", f->s->name.n ? ", " : "", f->shown);
     VEC_PUSH(l->arena, &l->m->funcs, (struct module_func){.f = func});
     VEC_PUSH(l->arena, &l->funcs, (struct plan_func){.name = func->name});
     struct plan_step step = {.func = (uint32_t)l->funcs.n - 1,
@@ -291,11 +301,8 @@ uint32_t fn_finish(struct fn *f, nid result) {
 
 // ---- what is wanted -------------------------------------------------------------------
 static void sink_add(struct lower *l, struct stage_build *s, enum sink_role role,
-                     uint32_t slot, uint32_t where) {
-    struct plan_sink k = {.role = role, .slot = slot};
-    if (role == SINK_COLUMN) k.column = where;
-    else k.save = where;
-    VEC_PUSH(l->arena, &s->sinks, k);
+                     uint32_t slot) {
+    VEC_PUSH(l->arena, &s->sinks, (struct plan_sink){role, slot});
 }
 
 // The images that a saved set's pixels were cut from, behind stitching and choosing.
@@ -324,20 +331,19 @@ static bool has_boxes(const struct lower *l, nid cut) {
     return graph_node(l, cut)->op != OP_IMAGES && rows_between(l, rowset, root) == 1;
 }
 
-static void want_image_save(struct lower *l, const struct node *n, uint32_t at) {
-    struct plan_save *save = &l->saves.at[at];
-    struct stage_build *s = stage_for(l, save->rowset);
+static void want_images(struct lower *l, const struct node *n, struct stage_build *s,
+                        struct plan_save *save) {
     save->images = true;
-    sink_add(l, s, SINK_PIXELS, slot_of(l, s, n->in[0], FACET_PIXELS), at);
+    sink_add(l, s, SINK_PIXELS, slot_of(l, s, n->in[0], FACET_PIXELS));
     if (n->nin > 1 && n->in[1] != NID_NONE) {
-        sink_add(l, s, SINK_LABELS, slot_of(l, s, n->in[1], FACET_VALUE), at);
+        sink_add(l, s, SINK_LABELS, slot_of(l, s, n->in[1], FACET_VALUE));
         save->labels = graph_node(l, n->in[1])->type.dim[0];
     }
     nid cut = behind_stitch(l, n->in[0]);
-    if (has_boxes(l, cut)) sink_add(l, s, SINK_BOXES, slot_of(l, s, cut, FACET_BOX), at);
+    if (has_boxes(l, cut)) sink_add(l, s, SINK_BOXES, slot_of(l, s, cut, FACET_BOX));
     nid map = attribution_of(l, n->in[0]);
     if (map != NID_NONE) {
-        sink_add(l, s, SINK_MAPS, slot_of(l, s, map, FACET_VALUE), at);
+        sink_add(l, s, SINK_MAPS, slot_of(l, s, map, FACET_VALUE));
         save->map_h = graph_node(l, map)->type.dim[0];
         save->map_w = graph_node(l, map)->type.dim[1];
     }
@@ -349,37 +355,40 @@ static void want_save(struct lower *l, nid out) {
     struct plan_save save = {.to = attr_str(n, "to"),
                              .span = n->span,
                              .rowset = rowset_at(l, n->in[0]),
+                             .stage = (uint32_t)l->stages.n,
                              .rank = t->rank};
     memcpy(save.dim, t->dim, t->rank * sizeof t->dim[0]);
-    uint32_t at = (uint32_t)l->saves.n;
+    struct stage_build *s = stage_new(l, save.rowset, shown_name(graph_node(l, n->in[0])),
+                                      true, (uint32_t)l->saves.n);
+    if (t->kind == KIND_IMAGES) want_images(l, n, s, &save);
+    else sink_add(l, s, SINK_VALUES, slot_of(l, s, n->in[0], FACET_VALUE));
     VEC_PUSH(l->arena, &l->saves, save);
-    if (t->kind == KIND_IMAGES) {
-        want_image_save(l, n, at);
-    } else {
-        struct stage_build *s = stage_for(l, save.rowset);
-        sink_add(l, s, SINK_VALUES, slot_of(l, s, n->in[0], FACET_VALUE), at);
-    }
 }
 
-// Everything later stages want kept of this rowset, and what chooses its rows.
-static void want_rowset(struct lower *l, uint32_t rowset) {
-    struct plan_rowset *r = &l->rowsets.at[rowset];
-    struct stage_build *s = l->stages[rowset];
-    for (uint32_t i = 0; s && i < l->kept.n; i++)
-        if (l->columns.at[i].rowset == rowset)
-            sink_add(l, s, SINK_COLUMN,
-                     slot_of(l, s, l->kept.at[i].v, l->kept.at[i].facet), i);
-    if (r->kind == ROWSET_SELECT) {
-        nid by = graph_node(l, l->makers.at[rowset])->in[1];
-        r->column = column_of(l, by, FACET_VALUE);
-    }
+// A value that topk picked is a column of the rows it was picked from.
+static void want_column(struct lower *l, uint32_t column) {
+    struct kept k = l->kept.at[column];
+    uint32_t rowset = l->columns.at[column].rowset;
+    l->columns.at[column].stage = (uint32_t)l->stages.n;
+    const char *name = l->columns.at[column].name, *part = l->columns.at[column].part;
+    if (part) name = arena_printf(l->arena, "%s.%s", name, part);
+    struct stage_build *s = stage_new(l, rowset, name, false, column);
+    bool picked = value_behind(l, k.v) != k.v;
+    sink_add(l, s, SINK_COLUMN,
+             picked ? slot_of(l, s, k.v, k.facet) : lower_compute(l, s, k.v, k.facet));
 }
 
-static void stage_finish(struct lower *l, struct plan_stage *out,
-                         const struct stage_build *s) {
-    *out = (struct plan_stage){.name =
-                                   s->name.n ? s->name.at : l->rowsets.at[s->rowset].name,
+static void want_choice(struct lower *l, uint32_t rowset) {
+    if (l->rowsets.at[rowset].kind != ROWSET_SELECT) return;
+    nid by = graph_node(l, l->makers.at[rowset])->in[1];
+    l->rowsets.at[rowset].column = column_of(l, by, FACET_VALUE);
+}
+
+static struct plan_stage stage_finish(const struct stage_build *s) {
+    return (struct plan_stage){.name = s->name,
                                .rowset = s->rowset,
+                               .saves = s->saves,
+                               .target = s->target,
                                .nslots = s->slots.n,
                                .nsteps = s->steps.n,
                                .nsinks = s->sinks.n,
@@ -394,9 +403,9 @@ static struct plan *plan_finish(struct lower *l) {
     p->rowsets = l->rowsets.at, p->nrowsets = l->rowsets.n;
     p->columns = l->columns.at, p->ncolumns = l->columns.n;
     p->saves = l->saves.at, p->nsaves = l->saves.n;
-    p->stages = NEW_N(l->arena, struct plan_stage, l->rowsets.n);
-    for (uint32_t r = 0; r < l->rowsets.n; r++)
-        if (l->stages[r]) stage_finish(l, &p->stages[p->nstages++], l->stages[r]);
+    p->stages = NEW_N(l->arena, struct plan_stage, l->stages.n), p->nstages = l->stages.n;
+    for (uint32_t i = 0; i < l->stages.n; i++)
+        p->stages[i] = stage_finish(l->stages.at[i]);
     return p;
 }
 
@@ -405,9 +414,10 @@ bool pass_lower(struct module *m, struct diags *d) {
     struct lower l = {.m = m, .arena = m->arena, .d = d, .graph = m->graph};
     if (!check_depth(&l) || !rowsets_find(&l)) return false;
     for (size_t i = 0; i < m->graph->outs.n; i++) want_save(&l, m->graph->outs.at[i]);
-    // A rowset wants things of the ones it was made from only, and those come before it.
-    for (uint32_t r = (uint32_t)l.rowsets.n; r-- > 0;) want_rowset(&l, r);
+    for (uint32_t r = 0; r < l.rowsets.n; r++) want_choice(&l, r);
+    for (uint32_t i = 0; i < l.columns.n; i++) want_column(&l, i); // may add more
     if (l.failed) return false;
     m->plan = plan_finish(&l);
+    m->kept = l.kept.at;
     return true;
 }

@@ -1,24 +1,16 @@
 // Inside the lowering pass: what lower.c (rowsets, stages, slots) and lower_ops.c (what each
 // pipeline op becomes) share.
 //
-// Lowering works backwards. A stage streams the rows of one rowset; it is built from what is
-// wanted of those rows: what saves write, what later stages want kept, what topk ranks. A
-// want names a pipeline value and a facet of it. Inside a stage a want becomes a slot: a
-// leaf, or the output of a tensor function. A value of an ancestor rowset is kept there and
-// read back (a leaf), unless it is pixels, which are made again.
+// Lowering works backwards from the saves. A want names a pipeline value and a facet of it.
+// What is costly, what places crops, and what belongs to the rows of another rowset becomes
+// a column, with a stage of its own that computes it; everything else is computed where it
+// is wanted. Inside a stage a want becomes a slot: a leaf (a column among them), or the
+// output of a tensor function. Pixels are never columns but made again.
 #ifndef DDG_LOWER_H
 #define DDG_LOWER_H
 
 #include "ir/build.h"
 #include "passes/pass.h"
-
-enum facet {
-    FACET_VALUE,     // the numbers of maps, scores, labels
-    FACET_PIXELS,    // u8 [C,H,W] of images
-    FACET_PLACE,     // i32[4]: where a crop lies in its operand
-    FACET_BOX,       // i32[4]: where images' pixels lie in the image they were read from
-    FACET_PREDICTED, // i32: shap_patches' target, the class its model answers
-};
 
 #define SLOT_NONE UINT32_MAX
 
@@ -30,18 +22,14 @@ struct want {
 
 struct stage_build {
     uint32_t rowset;
+    const char *name;
+    bool saves;      // see plan_stage
+    uint32_t target;
     VEC(struct plan_slot) slots;
     VEC(struct type) types; // of slots
     VEC(struct plan_step) steps;
     VEC(struct plan_sink) sinks;
     VEC(struct want) have; // values that already have a slot
-    struct text name;
-};
-
-struct column_want {
-    nid v;
-    enum facet facet;
-    uint32_t column;
 };
 
 struct lower {
@@ -54,9 +42,9 @@ struct lower {
     VEC(nid) makers;     // the node that makes each rowset
     uint32_t *rowset_of; // plan rowset by a type's rowset id
     VEC(struct plan_column) columns;
-    VEC(struct column_want) kept; // parallel to columns
+    VEC(struct kept) kept; // parallel to columns
     VEC(struct plan_save) saves;
-    struct stage_build **stages; // by plan rowset; NULL: nothing wanted of it
+    VEC(struct stage_build *) stages;
     VEC(struct plan_func) funcs;
 };
 
@@ -66,7 +54,6 @@ struct fn {
     struct stage_build *s;
     struct builder b;
     size_t mult;
-    const char *shown; // in the stage's name, or NULL
     VEC(uint32_t) in;  // slots
     VEC(nid) inputs;   // parallel to in
 };
@@ -80,6 +67,9 @@ uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
 nid value_behind(const struct lower *l, nid v);
 // A crop of images as they were read lies where it was placed: both facets are one.
 enum facet facet_of(const struct lower *l, nid v, enum facet facet);
+// Whether the stages that want it read it from a column.
+bool is_column(const struct lower *l, const struct stage_build *s, nid v,
+               enum facet facet);
 // The slot of a value in a stage, computing it if need be.
 uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet);
 

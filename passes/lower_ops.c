@@ -1,8 +1,8 @@
 // What each pipeline op becomes: a part of a tensor function (expr), or functions of its
 // own.
 //
-// expr(f, v, facet) gives v inside the function f, computing it there when it is cheap
-// and reading it from its slot when it is costly, kept, or used in several places.
+// expr(f, v, facet) gives v inside the function f, computing it there unless it is a column
+// or has a slot of its own already.
 #include "passes/lower.h"
 
 static nid expr(struct fn *f, nid v, enum facet facet);
@@ -383,29 +383,20 @@ static nid body(struct fn *f, nid v, enum facet facet) {
     }
 }
 
-static bool is_kept(const struct lower *l, nid v, enum facet facet) {
-    for (size_t i = 0; i < l->kept.n; i++)
-        if (l->kept.at[i].v == v && l->kept.at[i].facet == facet) return true;
-    return false;
-}
-
 static bool has_slot(const struct fn *f, nid v, enum facet facet) {
     for (size_t i = 0; i < f->s->have.n; i++)
         if (f->s->have.at[i].v == v && f->s->have.at[i].facet == facet) return true;
     return false;
 }
 
-static bool own_function(const struct fn *f, nid v, enum facet facet) {
-    if (facet == FACET_PLACE || facet == FACET_PREDICTED) return true;
-    if (facet == FACET_VALUE && rowset_at(f->l, v) != f->s->rowset) return true;
-    return (op_info(gnode(f, v)->op)->flags & OPF_COSTLY) || has_slot(f, v, facet) ||
-           is_kept(f->l, v, facet);
+static bool own_slot(const struct fn *f, nid v, enum facet facet) {
+    return is_column(f->l, f->s, v, facet) || has_slot(f, v, facet);
 }
 
 static nid expr(struct fn *f, nid v, enum facet facet) {
     v = value_behind(f->l, v);
     facet = facet_of(f->l, v, facet);
-    return own_function(f, v, facet) ? input_of(f, v, facet) : body(f, v, facet);
+    return own_slot(f, v, facet) ? input_of(f, v, facet) : body(f, v, facet);
 }
 
 uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet facet) {

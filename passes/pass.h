@@ -10,6 +10,20 @@
 #include "ir/kernel.h"
 #include "runtime/plan.h"
 
+// What of a pipeline value is meant.
+enum facet {
+    FACET_VALUE,     // the numbers of maps, scores, labels
+    FACET_PIXELS,    // u8 [C,H,W] of images
+    FACET_PLACE,     // i32[4]: where a crop lies in its operand
+    FACET_BOX,       // i32[4]: where images' pixels lie in the image they were read from
+    FACET_PREDICTED, // i32: shap_patches' target, the class its model answers
+};
+
+struct kept { // what a column of the plan keeps
+    nid v;    // of the graph
+    enum facet facet;
+};
+
 struct module_func {
     struct func *f;
     struct kfunc *k; // from fuse on
@@ -22,6 +36,7 @@ struct module {
     const struct func *graph;      // of pipeline ops
     VEC(struct module_func) funcs; // plan->funcs[i] is made from funcs.at[i]
     struct plan *plan;
+    const struct kept *kept;       // by plan column, from lower on
 };
 
 struct pass {
@@ -50,6 +65,7 @@ bool module_flops(struct module *m, size_t i, double *flops, struct diags *d);
 void module_print(const struct module *m, struct text *out);
 
 bool pass_lower(struct module *m, struct diags *d);
+bool pass_cache(struct module *m, struct diags *d);
 bool pass_diff(struct module *m, struct module_func *f, struct diags *d);
 bool pass_fold_norm(struct module *m, struct module_func *f, struct diags *d);
 bool pass_sqnorm(struct module *m, struct module_func *f, struct diags *d);

@@ -6,6 +6,7 @@
 const struct pass passes[] = {
     {"lower", "pipeline ops become rowsets, stages and tensor functions", pass_lower,
      NULL},
+    {"cache", "which values are remembered, and by what", pass_cache, NULL},
     {"diff", "gradients become ordinary ops (reverse mode)", NULL, pass_diff},
     {"fold-norm", "batch norm and other per-channel scales join the weights", NULL,
      pass_fold_norm},

@@ -37,6 +37,40 @@ static void print_slots(const uint32_t *slots, size_t n, struct text *out) {
     for (size_t i = 0; i < n; i++) text_add(out, "%sslot%u", i ? ", " : "", slots[i]);
 }
 
+static void print_key(const struct plan *p, const struct plan_key *k, struct text *out) {
+    static const char *const kinds[] = {[KEY_ROW] = "row",
+                                        [KEY_CLASS] = "class",
+                                        [KEY_NTH] = "nth",
+                                        [KEY_COLUMN] = "bytes"};
+    text_add(out, " %s of ", kinds[k->kind]);
+    if (k->kind == KEY_COLUMN) text_add(out, "column %u", k->column);
+    else text_add(out, "rowset %u (%s)", k->rowset, p->rowsets[k->rowset].name);
+}
+
+static void print_memo(const struct plan *p, const struct plan_memo *m,
+                       struct text *out) {
+    char hex[DIGEST_HEX];
+    digest_hex(m->record.key, hex);
+    text_add(out, "  remembered as %s, of", hex);
+    for (size_t i = 0; i < m->nkeys; i++) {
+        text_add(out, i ? "," : "");
+        print_key(p, &m->keys[i], out);
+    }
+    text_add(out, "\n");
+    for (size_t i = 0; i < m->record.nfields; i++) {
+        const struct store_field *f = &m->record.fields[i];
+        text_add(out, "    %s = %s%s%s\n", f->name, f->value, f->label ? "  // " : "",
+                 f->label ? f->label : "");
+    }
+}
+
+static void print_column(const struct plan *p, size_t i, struct text *out) {
+    const struct plan_column *c = &p->columns[i];
+    text_add(out, "column %zu \"%s\": %s%s%s, %zu bytes a row of rowset %u\n", i,
+             c->name, c->op, c->part ? " " : "", c->part ? c->part : "", c->row_bytes, c->rowset);
+    if (c->memo) print_memo(p, c->memo, out);
+}
+
 static void print_stage(const struct plan *p, const struct plan_stage *s,
                         struct text *out) {
     static const char *const roles[] = {
@@ -97,6 +131,7 @@ void module_print(const struct module *m, struct text *out) {
         return;
     }
     print_rowsets(m->plan, out);
+    for (size_t i = 0; i < m->plan->ncolumns; i++) print_column(m->plan, i, out);
     for (size_t i = 0; i < m->plan->nstages; i++)
         print_stage(m->plan, &m->plan->stages[i], out);
     for (size_t i = 0; i < m->funcs.n; i++) {

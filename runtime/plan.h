@@ -2,9 +2,15 @@
 //
 // A pipeline's values live on sets of rows. Each rowset is read from disk or made from
 // another one (its parent): `expand` makes count rows of each, `select` picks rows by score,
-// `group` takes factor consecutive rows together. A stage streams the rows of one rowset
-// through kernels, chunk by chunk, and keeps small columns of results (scores, boxes, maps);
-// pixels are never kept but made again from a leaf of the chain.
+// `group` takes factor consecutive rows together.
+//
+// A column keeps one small value for every row of a rowset (scores, boxes, maps). A stage
+// computes one column, or one save, for the rows asked for, chunk by chunk; it reads other
+// columns, and pixels, which are never kept but made again from the images. Nothing has an
+// order but for this reading: a run starts from the saves and asks for what they need.
+//
+// A column with a memo is remembered in the store. Its record says what is computed, its
+// keys what of: joined, they are the row's key.
 //
 //     row r of the stage's rowset --multiplicity m--> rows r*m .. r*m+m-1 of a slot
 //
@@ -16,6 +22,7 @@
 #define DDG_PLAN_H
 
 #include "runtime/base/diag.h"
+#include "runtime/store/store.h"
 
 // The code of a kernel:
 //     void kernel(char *const *buffers, size_t n);
@@ -85,13 +92,39 @@ struct plan_rowset {
     struct span classes_span;
 };
 
-// ---- stages ---------------------------------------------------------------------------
-struct plan_column { // kept for every row of a rowset
-    const char *name;
-    uint32_t rowset;
-    size_t row_bytes;
+// ---- columns --------------------------------------------------------------------------
+enum key_kind {
+    KEY_ROW,    // the row's identity (LEAF_KEY)
+    KEY_CLASS,  // the row's class
+    KEY_NTH,    // LEAF_NTH
+    KEY_COLUMN, // the bytes kept of the row in `column`
 };
 
+struct plan_key { // of a row of `rowset`: the column's own rowset or an ancestor
+    enum key_kind kind;
+    uint32_t rowset;
+    uint32_t column; // KEY_COLUMN
+};
+
+struct plan_memo {
+    struct store_record record;
+    size_t nkeys;
+    const struct plan_key *keys;
+};
+
+struct plan_column { // kept for every row of a rowset
+    const char *name; // the user's, for the value, or the op's
+    const char *op;
+    const char *part; // of the value: "place" (of a crop), "box", "target" (of
+                      // shap_patches); NULL: the value itself
+    struct span span;
+    uint32_t rowset;
+    uint32_t stage; // computes it
+    size_t row_bytes;
+    const struct plan_memo *memo; // NULL: computed anew in every run
+};
+
+// ---- stages ---------------------------------------------------------------------------
 enum leaf_kind {
     LEAF_PIXELS, // u8 [3,size,size] of the reader's row
     LEAF_KEY,    // u64[2], the row's identity
@@ -122,13 +155,13 @@ enum sink_role { SINK_COLUMN, SINK_PIXELS, SINK_LABELS, SINK_BOXES, SINK_MAPS, S
 struct plan_sink { // where a slot's rows go
     enum sink_role role;
     uint32_t slot;
-    uint32_t column; // SINK_COLUMN
-    uint32_t save;   // all others
 };
 
-struct plan_stage {
-    const char *name; // for progress: the values it computes
+struct plan_stage { // one SINK_COLUMN, or the sinks of one save
+    const char *name; // for progress: the value it computes
     uint32_t rowset;
+    bool saves;
+    uint32_t target; // the column, or the save
     size_t nslots, nsteps, nsinks;
     struct plan_slot *slots;
     struct plan_step *steps;
@@ -139,6 +172,7 @@ struct plan_save {
     const char *to;
     struct span span;
     uint32_t rowset;
+    uint32_t stage; // writes it
     bool images;
     size_t dim[6], rank; // of one row of SINK_VALUES; of the images, C,H,W
     size_t labels;       // K; 0: none
@@ -154,7 +188,7 @@ struct plan {
     struct plan_func *funcs;
     struct plan_rowset *rowsets;
     struct plan_column *columns;
-    struct plan_stage *stages; // in order; rowsets are made when the first stage needs them
+    struct plan_stage *stages;
     struct plan_save *saves;
     const char *version;
 };

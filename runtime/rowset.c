@@ -1,23 +1,27 @@
 // See rowset.h.
 #include "runtime/rowset.h"
 
-#include "runtime/pool.h"
+#include "runtime/probe.h"
 
 #include <math.h>
-#include <stdatomic.h>
 
 void rowsets_init(struct rowsets *r, struct arena *arena, const struct plan *plan) {
     *r = (struct rowsets){.arena = arena, .plan = plan};
     r->at = NEW_N(arena, struct rowset, plan->nrowsets);
-    r->columns = NEW_N(arena, char *, plan->ncolumns);
+    r->columns = NEW_N(arena, struct kept_column, plan->ncolumns);
 }
 
 void rowsets_close(struct rowsets *r) {
     for (size_t i = 0; i < r->plan->nrowsets; i++) {
         reader_close(r->at[i].reader);
         free(r->at[i].pick);
+        free(r->at[i].keys);
+        free(r->at[i].known);
     }
-    for (size_t i = 0; i < r->plan->ncolumns; i++) free(r->columns[i]);
+    for (size_t i = 0; i < r->plan->ncolumns; i++) {
+        free(r->columns[i].values);
+        free(r->columns[i].have);
+    }
 }
 
 static const struct plan_rowset *spec(const struct rowsets *r, uint32_t which) {
@@ -70,79 +74,51 @@ uint32_t rowset_class(const struct rowsets *r, uint32_t which, size_t row) {
     return reader_class(r->at[which].reader, reader_row(&r->at[which], row));
 }
 
-bool rowset_key(const struct rowsets *r, uint32_t which, size_t row, root_key root,
-                void *ctx, struct digest *key) {
+struct digest rowset_key(const struct rowsets *r, uint32_t which, size_t row) {
     const struct plan_rowset *s = spec(r, which);
-    if (s->kind == ROWSET_READER) return root(ctx, which, row, key);
+    if (s->kind == ROWSET_READER) {
+        CHECK(r->at[which].known[row]);
+        return r->at[which].keys[row];
+    }
     size_t count = s->kind == ROWSET_GROUP ? s->factor : 1;
     struct digest joined = {0};
     for (size_t i = 0; i < count; i++) {
-        struct digest one;
-        if (!rowset_key(r, s->parent, parent_row(r, which, row * count + i), root, ctx,
-                        &one))
-            return false;
+        struct digest one =
+            rowset_key(r, s->parent, parent_row(r, which, row * count + i));
         joined = i ? digest_join(joined, one) : one;
     }
     if (s->kind == ROWSET_EXPAND)
         joined = digest_join(joined, (struct digest){row % s->factor, 0});
-    *key = joined;
-    return true;
+    return joined;
 }
 
 // ---- readers --------------------------------------------------------------------------
-struct probe { // finding rows that cannot be decoded
-    const struct reader *reader;
-    size_t size;
-    bool *bad;
-    atomic_bool out_of_memory;
-};
-
-static void probe_rows(void *ctx, size_t first, size_t last) {
-    struct probe *p = ctx;
-    struct decoder *d = decoder_new();
-    uint8_t *pixels = malloc(3 * p->size * p->size);
-    char why[256];
-    if (!d || !pixels) p->out_of_memory = true;
-    for (size_t i = first; i < last && !p->out_of_memory; i++)
-        p->bad[i] = !reader_load(p->reader, d, i, pixels, NULL, why, sizeof why);
-    decoder_free(d);
-    free(pixels);
-}
-
 static bool out_of_memory(struct diags *d) {
     return diag_error(d, NO_SPAN, "out of memory");
 }
 
-static bool note_skipped(struct rowsets *r, const struct probe *p, size_t row) {
-    struct decoder *d = decoder_new();
-    uint8_t *pixels = malloc(3 * p->size * p->size);
+static bool note_skipped(struct rowsets *r, uint32_t which, size_t row) {
     char why[512];
-    if (d && pixels && !reader_load(p->reader, d, row, pixels, NULL, why, sizeof why))
-        VEC_PUSH(r->arena, &r->skipped, arena_strdup(r->arena, why));
-    decoder_free(d);
-    free(pixels);
-    return d && pixels;
+    if (!probe_why(r->at[which].reader, spec(r, which)->size, row, why, sizeof why))
+        return false;
+    VEC_PUSH(r->arena, &r->skipped, arena_strdup(r->arena, why));
+    return true;
 }
 
-// Every row is decoded once before the run, so that which rows there are does not depend on
-// what is computed of them.
-static bool leave_out(struct rowsets *r, uint32_t which, size_t threads,
-                      struct diags *d) {
+// Which rows can be decoded is found out before the run, so that which rows there are does
+// not depend on what is computed of them.
+static bool leave_out(struct rowsets *r, uint32_t which, struct store *store,
+                      size_t threads, struct diags *d) {
     struct rowset *s = &r->at[which];
     size_t rows = reader_rows(s->reader), kept = 0;
-    struct probe p = {.reader = s->reader, .size = spec(r, which)->size};
-    p.bad = calloc(rows, sizeof *p.bad);
-    s->pick = malloc(rows * sizeof *s->pick);
-    if (p.bad && s->pick) pool_for(threads, rows, 16, probe_rows, &p);
-    if (!p.bad || !s->pick || atomic_load(&p.out_of_memory)) {
-        free(p.bad);
-        return out_of_memory(d);
-    }
-    bool ok = true;
+    bool *bad = calloc(rows + 1, sizeof *bad);
+    s->pick = malloc(rows * sizeof *s->pick + 1);
+    bool ok = bad && s->pick &&
+              probe_rows(s->reader, spec(r, which)->size, store, threads, bad);
     for (size_t i = 0; i < rows && ok; i++)
-        if (p.bad[i]) ok = note_skipped(r, &p, i);
+        if (bad[i]) ok = note_skipped(r, which, i);
         else s->pick[kept++] = (uint32_t)i;
-    free(p.bad);
+    free(bad);
     if (!ok) return out_of_memory(d);
     s->rows = kept;
     if (kept) return true;
@@ -216,7 +192,7 @@ static bool enough_rows(const struct rowsets *r, uint32_t which, const size_t *c
 static bool make_select(struct rowsets *r, uint32_t which, struct diags *d) {
     const struct plan_rowset *s = spec(r, which);
     const struct rowset *parent = &r->at[s->parent];
-    const float *score = (const float *)(void *)r->columns[s->column];
+    const float *score = (const float *)(void *)r->columns[s->column].values;
     size_t rows = parent->rows;
     struct rowset *out = &r->at[which];
     if (!s->per_class && !enough_in_all(s, rows, d)) return false;
@@ -283,11 +259,26 @@ static bool too_many(const struct plan_rowset *s, struct diags *d) {
     return diag_error(d, s->span, "more than %u rows", UINT32_MAX);
 }
 
+static bool columns_make(struct rowsets *r, uint32_t which, struct diags *d) {
+    for (size_t i = 0; i < r->plan->ncolumns; i++) {
+        const struct plan_column *c = &r->plan->columns[i];
+        if (c->rowset != which) continue;
+        r->columns[i].values = calloc(r->at[which].rows + 1, c->row_bytes);
+        r->columns[i].have = calloc(r->at[which].rows + 1, 1);
+        if (!r->columns[i].values || !r->columns[i].have) return out_of_memory(d);
+    }
+    return true;
+}
+
+size_t rowset_count(const struct rowsets *r, uint32_t which) {
+    return r->at[which].made ? r->at[which].rows : r->at[which].expected;
+}
+
 bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d) {
     const struct plan_rowset *s = spec(r, which);
     struct rowset *out = &r->at[which];
     if (out->made) return true;
-    if (!rowset_make(r, s->parent, d)) return false;
+    CHECK(s->kind != ROWSET_READER && r->at[s->parent].made);
     switch (s->kind) {
     case ROWSET_EXPAND:
         if (!size_mul(r->at[s->parent].rows, s->factor, &out->rows) ||
@@ -300,9 +291,9 @@ bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d) {
     case ROWSET_GROUP:
         if (!make_group(r, which, d)) return false;
         break;
-    case ROWSET_READER: BUG("a reader was not opened");
+    case ROWSET_READER: break;
     }
-    return out->made = true;
+    return (out->made = columns_make(r, which, d));
 }
 
 // ---- looking ahead --------------------------------------------------------------------
@@ -343,7 +334,7 @@ static bool count_select(const struct rowsets *r, uint32_t which, const struct c
 
 // How many rows there will be follows from the readers, but for the classes of rows picked
 // of all: what cannot come out is said before anything is computed.
-static bool check_counts(const struct rowsets *r, struct diags *d) {
+static bool check_counts(struct rowsets *r, struct diags *d) {
     struct count *count = NEW_N(r->arena, struct count, r->plan->nrowsets);
     for (uint32_t i = 0; i < r->plan->nrowsets; i++) {
         const struct plan_rowset *s = spec(r, i);
@@ -362,11 +353,26 @@ static bool check_counts(const struct rowsets *r, struct diags *d) {
             count[i] = count_scaled(r, i, p, 1, s->factor);
             break;
         }
+        r->at[i].expected = count[i].rows;
     }
     return true;
 }
 
-bool rowsets_open(struct rowsets *r, size_t threads, struct diags *d) {
+// Memory for what is kept of the rows that were read.
+static bool readers_ready(struct rowsets *r, struct diags *d) {
+    for (uint32_t i = 0; i < r->plan->nrowsets; i++) {
+        struct rowset *s = &r->at[i];
+        if (spec(r, i)->kind != ROWSET_READER) continue;
+        s->keys = calloc(s->rows + 1, sizeof *s->keys);
+        s->known = calloc(s->rows + 1, sizeof *s->known);
+        if (!s->keys || !s->known) return out_of_memory(d);
+        if (!columns_make(r, i, d)) return false;
+    }
+    return true;
+}
+
+bool rowsets_open(struct rowsets *r, struct store *store, size_t threads,
+                  struct diags *d) {
     for (uint32_t i = 0; i < r->plan->nrowsets; i++) {
         const struct plan_rowset *s = spec(r, i);
         if (s->kind != ROWSET_READER) continue;
@@ -374,17 +380,7 @@ bool rowsets_open(struct rowsets *r, size_t threads, struct diags *d) {
         if (!(r->at[i].reader = reader_open(&o, d))) continue;
         r->at[i].rows = reader_rows(r->at[i].reader);
         r->at[i].made = true;
-        if (check_classes(r, i, d) && s->skip) leave_out(r, i, threads, d);
+        if (check_classes(r, i, d) && s->skip) leave_out(r, i, store, threads, d);
     }
-    return d->errors == 0 && check_counts(r, d);
-}
-
-bool columns_make(struct rowsets *r, uint32_t which, struct diags *d) {
-    for (size_t i = 0; i < r->plan->ncolumns; i++) {
-        const struct plan_column *c = &r->plan->columns[i];
-        if (c->rowset != which) continue;
-        r->columns[i] = calloc(r->at[which].rows + 1, c->row_bytes);
-        if (!r->columns[i]) return out_of_memory(d);
-    }
-    return true;
+    return d->errors == 0 && readers_ready(r, d) && check_counts(r, d);
 }

@@ -8,7 +8,11 @@
 struct rowset {
     bool made;
     size_t rows;
+    size_t expected; // rows, before it is made
     struct reader *reader;
+    // READER: the rows' identities, and which are known (identity.h).
+    struct digest *keys;
+    bool *known;
     // SELECT: the parent's row of each row; GROUP: factor of them a row; READER that left
     // rows out: the reader's row of each. NULL: the same number.
     uint32_t *pick;
@@ -17,8 +21,11 @@ struct rowset {
 struct rowsets {
     struct arena *arena;
     const struct plan *plan;
-    struct rowset *at;         // by plan rowset
-    char **columns;            // kept values, by plan column
+    struct rowset *at;   // by plan rowset
+    struct kept_column { // by plan column
+        char *values;    // NULL: its rowset is not made yet
+        uint8_t *have;   // which rows' values are there (0: not)
+    } * columns;
     VEC(const char *) skipped; // files left out, with the reason
 };
 
@@ -27,11 +34,14 @@ void rowsets_close(struct rowsets *r);
 
 // Opens the readers, finds what they cannot decode where it is to be left out, and says
 // where there cannot be rows enough.
-bool rowsets_open(struct rowsets *r, size_t threads, struct diags *d);
-// Makes a rowset (and its parents); the columns it is chosen by must be filled.
+// store may be NULL.
+bool rowsets_open(struct rowsets *r, struct store *store, size_t threads,
+                  struct diags *d);
+// Makes a rowset whose parent is made, the column it is chosen by filled, and memory for
+// what is kept of it.
 bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d);
-// Memory for the columns kept of a rowset.
-bool columns_make(struct rowsets *r, uint32_t which, struct diags *d);
+// How many rows it will have when it is made.
+size_t rowset_count(const struct rowsets *r, uint32_t which);
 
 uint32_t rowset_root(const struct rowsets *r, uint32_t which); // its reader
 // How many rows of an ancestor belong to one row.
@@ -41,9 +51,7 @@ size_t rowset_ancestor(const struct rowsets *r, uint32_t which, size_t q,
                        uint32_t ancestor);
 uint32_t rowset_class(const struct rowsets *r, uint32_t which, size_t row);
 
-// The row's identity. root_key gives that of a reader's row.
-typedef bool (*root_key)(void *ctx, uint32_t rowset, size_t row, struct digest *key);
-bool rowset_key(const struct rowsets *r, uint32_t which, size_t row, root_key root,
-                void *ctx, struct digest *key);
+// The row's identity; those of the rows it was read from must be known.
+struct digest rowset_key(const struct rowsets *r, uint32_t which, size_t row);
 
 #endif

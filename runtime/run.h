@@ -1,36 +1,53 @@
-// Running a plan: stage after stage, then everything is put in place.
+// Running a plan: every save is asked for, then everything is put in place.
 #ifndef DDG_RUN_H
 #define DDG_RUN_H
 
 #include "runtime/plan.h"
 
-struct run_stage { // what a stage took
-    const char *name;
-    size_t rows;
+#include <stdatomic.h>
+
+struct run_stage {         // what a stage took
+    const char *name, *op; // op NULL: a save
+    size_t rows;           // asked for
+    size_t reused;         // found in the store
+    size_t computed;
     double seconds;
 };
 
 struct run_report {
     size_t nstages;
-    struct run_stage *stages;
+    struct run_stage *stages; // in the order they were first asked for
     double seconds;
     size_t peak_bytes; // of the process
     size_t nskipped;
     const char *const *skipped; // files left out, with the reason
     size_t nsaved;
-    struct {
+    struct run_saved {
         const char *to;
         size_t rows;
     } * saved;
+    size_t audited; // values computed again and found the same
+    // Told to stop before it was done: what was being computed, and how far.
+    bool stopped;
+    const char *stopped_in;
+    size_t stopped_done, stopped_rows;
 };
 
 struct run_options {
     size_t threads;
+    struct store *store;     // NULL: nothing is remembered
+    double audit;            // share of what the store has to be computed again: 0 to 1
+    const atomic_bool *stop; // may be NULL; set at any time: stop soon
+    // Makes the functions of a stage ready to be called; NULL: they are.
+    bool (*load)(void *ctx, const struct plan_stage *s, struct diags *d);
+    void *load_ctx;
+    // Called now and then with how much of a stage's work is done.
     void (*stage)(void *ctx, const char *name, size_t done, size_t rows, double seconds);
     void *ctx;
 };
 
-// Everything in the report lies in arena. False: said in d, and nothing was written.
+// Everything in the report lies in arena. False: said in d, or stopped; nothing was written
+// then but to the store.
 bool plan_run(const struct plan *p, const struct run_options *o, struct arena *arena,
               struct run_report *report, struct diags *d);
 

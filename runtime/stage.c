@@ -1,7 +1,8 @@
 // See stage.h. A worker takes the next chunk of rows, fills the leaf slots (decoding as
 // it goes, while other workers compute), calls the steps in order, and hands the slots to
-// their sinks: columns at once, saves when the chunks before have been saved. Nothing a
-// chunk computes depends on how many rows it has or who computes it.
+// their sinks: a column at once, a save when the chunks before have been saved. Nothing a
+// chunk computes depends on how many rows it has or who computes it, so chunks are as long
+// as takes about half a second.
 #include "runtime/stage.h"
 
 #include "runtime/call.h"
@@ -10,55 +11,61 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#define CHUNK_BYTES ((size_t)1 << 20) // of slots, about
-#define CHUNK_ROWS  ((size_t)64)
-#define SLACK       64 // vector loads may run past the end of a slot
+#define CHUNK_BYTES   ((size_t)1 << 20) // of slots, about
+#define CHUNK_ROWS    ((size_t)64)
+#define CHUNK_SECONDS 0.5
+#define SLOW_FLOPS    2e10 // a second: a guess until the first chunk is done
+#define SLACK         64   // vector loads may run past the end of a slot
 
 struct shared { // what the workers of a stage share; under the lock where it says so
     const struct stage_run *run;
-    size_t rows, chunk, chunks;
+    size_t most; // rows of a chunk
+    size_t workers;
     pthread_mutex_t lock;
     pthread_cond_t turned;
-    size_t next;     // chunk to take; lock
-    size_t turn;     // chunk to save; lock
-    size_t done;     // rows; lock
-    struct failure { // of the first chunk in order that failed; lock
+    double row_seconds;     // lately; lock
+    size_t next;            // row to take; lock
+    size_t turn;            // row to save; lock
+    struct stage_done done; // lock
+    struct failure {        // of the first chunk in order that failed; lock
         bool any;
-        size_t chunk;
+        size_t first;
         struct span span;
         char message[1024], help[256];
     } failure;
 };
 
-#define MEMO 256
-
 struct worker {
     struct shared *shared;
     struct decoder *decoder;
-    char *arena;      // of tensor functions
-    char **slots;     // one block a slot
-    char **in, **out; // arguments of the step at hand
-    struct {          // identities of rows read lately
-        bool known;
-        uint32_t rowset;
-        size_t row;
-        struct digest key;
-    } memo[MEMO];
-    struct diags *d; // where errors of the chunk at hand go
-    size_t chunk;
+    char *arena;         // of tensor functions
+    char **slots;        // one block a slot
+    char **in, **out;    // arguments of the step at hand
+    struct diags *d;     // where errors of the chunk at hand go
+    size_t first, n;     // of the chunk, in the stage's list of rows
+    uint32_t *rows;      // being computed, and
+    size_t nrows;        //   how many: those of the chunk that are left to do
+    struct digest *keys; // theirs; of remembered columns
+    char *values;        // looked up, or to be published
+    bool *found;
 };
 
 // ---- leaves ---------------------------------------------------------------------------
-static void remember(struct worker *w, uint32_t rowset, size_t row, struct digest key) {
-    size_t at = row % MEMO;
-    w->memo[at].known = true;
-    w->memo[at].rowset = rowset;
-    w->memo[at].row = row;
-    w->memo[at].key = key;
+static bool stopping(const struct shared *s) {
+    return s->run->stop && atomic_load_explicit(s->run->stop, memory_order_relaxed);
 }
 
-static bool load_row(struct worker *w, uint32_t rowset, size_t row, uint8_t *pixels,
-                     struct digest *key) {
+static bool changed(struct worker *w, uint32_t rowset, size_t at) {
+    const struct rowset *r = &w->shared->run->rowsets->at[rowset];
+    char name[512];
+    reader_row_name(r->reader, at, name, sizeof name);
+    diag_error(w->d, w->shared->run->plan->rowsets[rowset].span,
+               "%s was changed while ddg was running", name);
+    return diag_help(w->d, "run again: only what depends on it is computed anew");
+}
+
+// What a value is remembered by was found out before its pixels are read.
+static bool load_row(struct worker *w, uint32_t rowset, size_t row, uint8_t *pixels) {
     const struct rowset *r = &w->shared->run->rowsets->at[rowset];
     char why[512];
     struct digest content;
@@ -67,29 +74,15 @@ static bool load_row(struct worker *w, uint32_t rowset, size_t row, uint8_t *pix
         diag_error(w->d, w->shared->run->plan->rowsets[rowset].span, "%s", why);
         return diag_help(w->d, "on_error = \"skip\" leaves such files out");
     }
-    *key = reader_key(r->reader, content);
-    remember(w, rowset, row, *key);
-    return true;
-}
-
-static bool key_of_root(void *ctx, uint32_t rowset, size_t row, struct digest *key) {
-    struct worker *w = ctx;
-    size_t at = row % MEMO;
-    if (w->memo[at].known && w->memo[at].rowset == rowset && w->memo[at].row == row) {
-        *key = w->memo[at].key;
-        return true;
-    }
-    return load_row(w, rowset, row, NULL, key);
+    bool same = !r->known[row] || digest_eq(r->keys[row], reader_key(r->reader, content));
+    return same || changed(w, rowset, at);
 }
 
 static bool fill_pixels(struct worker *w, const struct plan_slot *s, size_t row,
                         char *out, size_t last) {
-    if (row == last) { // crops of one image, one behind the other
-        memcpy(out, out - s->row_bytes, s->row_bytes);
-        return true;
-    }
-    struct digest key;
-    return load_row(w, s->rowset, row, (uint8_t *)out, &key);
+    if (row != last) return load_row(w, s->rowset, row, (uint8_t *)out);
+    memcpy(out, out - s->row_bytes, s->row_bytes); // crops of one image, in a row
+    return true;
 }
 
 static void put_i32(char *out, size_t v) {
@@ -108,24 +101,25 @@ static bool fill_row(struct worker *w, const struct plan_slot *s, size_t q, size
     case LEAF_NTH: put_i32(out, row % p->rowsets[s->rowset].factor); return true;
     case LEAF_SUBROW: put_i32(out, q % s->mult); return true;
     case LEAF_COLUMN:
-        memcpy(out, r->columns[s->column] + row * s->row_bytes, s->row_bytes);
+        CHECK(r->columns[s->column].have[row]);
+        memcpy(out, r->columns[s->column].values + row * s->row_bytes, s->row_bytes);
         return true;
     case LEAF_KEY:
-        if (!rowset_key(r, s->rowset, row, key_of_root, w, &key)) return false;
+        key = rowset_key(r, s->rowset, row);
         memcpy(out, &key, sizeof key);
         return true;
     }
     BUG("no such leaf");
 }
 
-static bool fill_leaf(struct worker *w, size_t slot, size_t first, size_t rows) {
+static bool fill_leaf(struct worker *w, size_t slot) {
     const struct stage_run *run = w->shared->run;
     const struct plan_slot *s = &run->stage->slots[slot];
     // Subrows count within the stage's rows; all else belongs to a row of s->rowset.
     size_t mult = rowset_mult(run->rowsets, run->stage->rowset, s->rowset);
     size_t each = s->mult / mult, last = SIZE_MAX;
-    for (size_t i = 0; i < rows * s->mult; i++) {
-        size_t q = first * s->mult + i, row = 0;
+    for (size_t i = 0; i < w->nrows * s->mult; i++) {
+        size_t q = w->rows[i / s->mult] * s->mult + i % s->mult, row = 0;
         if (s->kind != LEAF_SUBROW)
             row = rowset_ancestor(run->rowsets, run->stage->rowset, q / each, s->rowset);
         if (!fill_row(w, s, q, row, last, w->slots[slot] + i * s->row_bytes))
@@ -135,14 +129,10 @@ static bool fill_leaf(struct worker *w, size_t slot, size_t first, size_t rows) 
     return true;
 }
 
-// Pixels first: decoding a row tells its key as well.
-static bool fill_leaves(struct worker *w, size_t first, size_t rows) {
+static bool fill_leaves(struct worker *w) {
     const struct plan_stage *s = w->shared->run->stage;
-    for (int pixels = 1; pixels >= 0; pixels--)
-        for (size_t i = 0; i < s->nslots; i++)
-            if (s->slots[i].leaf && (s->slots[i].kind == LEAF_PIXELS) == pixels &&
-                !fill_leaf(w, i, first, rows))
-                return false;
+    for (size_t i = 0; i < s->nslots; i++)
+        if (s->slots[i].leaf && !fill_leaf(w, i)) return false;
     return true;
 }
 
@@ -164,12 +154,12 @@ static char *slot_at(const struct worker *w, uint32_t slot, size_t mult, size_t 
     return w->slots[slot] + at * s->row_bytes;
 }
 
-static bool run_step(struct worker *w, const struct plan_step *step, size_t chunk_rows) {
+static bool run_step(struct worker *w, const struct plan_step *step) {
     const struct plan *p = w->shared->run->plan;
     const struct plan_func *f = &p->funcs[step->func];
-    size_t rows = chunk_rows * step->mult;
+    size_t rows = w->nrows * step->mult;
     size_t unit = unit_of(w->shared->run->stage, step, rows);
-    for (size_t row = 0; row < rows;) {
+    for (size_t row = 0; row < rows && !stopping(w->shared);) {
         size_t n = size_min(f->batch, unit - row % unit);
         for (size_t i = 0; i < step->nin; i++)
             w->in[i] = slot_at(w, step->in[i], step->mult, row);
@@ -182,101 +172,195 @@ static bool run_step(struct worker *w, const struct plan_step *step, size_t chun
     return true;
 }
 
-// ---- sinks ----------------------------------------------------------------------------
-static void keep_columns(struct worker *w, size_t first, size_t rows) {
+// ---- columns --------------------------------------------------------------------------
+static size_t value_bytes(const struct stage_run *run) {
+    return run->plan->columns[run->stage->target].row_bytes;
+}
+
+static void keep_row(struct worker *w, uint32_t row, const char *value) {
     const struct stage_run *run = w->shared->run;
-    for (size_t i = 0; i < run->stage->nsinks; i++) {
-        const struct plan_sink *k = &run->stage->sinks[i];
-        if (k->role != SINK_COLUMN) continue;
-        size_t bytes = run->plan->columns[k->column].row_bytes;
-        memcpy(run->rowsets->columns[k->column] + first * bytes, w->slots[k->slot],
-               rows * bytes);
+    struct kept_column *c = &run->rowsets->columns[run->stage->target];
+    memcpy(c->values + row * value_bytes(run), value, value_bytes(run));
+    c->have[row] = 1;
+}
+
+static void keep_column(struct worker *w) {
+    const struct stage_run *run = w->shared->run;
+    const char *values = w->slots[run->stage->sinks[0].slot];
+    for (size_t i = 0; i < w->nrows; i++)
+        keep_row(w, w->rows[i], values + i * value_bytes(run));
+}
+
+static const struct digest *record_key(const struct stage_run *run) {
+    return &run->plan->columns[run->stage->target].memo->record.key;
+}
+
+// The rows of the chunk that nobody else is computing.
+static void claim_rows(struct worker *w) {
+    const struct stage_run *run = w->shared->run;
+    w->nrows = 0;
+    for (size_t i = w->first; i < w->first + w->n; i++) {
+        run->left[i] = !store_claim(run->store, *record_key(run), run->keys[i]);
+        if (run->left[i]) continue;
+        w->keys[w->nrows] = run->keys[i];
+        w->rows[w->nrows++] = run->rows[i];
     }
 }
 
-static bool has_saves(const struct plan_stage *s) {
-    for (size_t i = 0; i < s->nsinks; i++)
-        if (s->sinks[i].role != SINK_COLUMN) return true;
-    return false;
+// Others may have computed some between the first look and the claim.
+static size_t take_found(struct worker *w) {
+    const struct stage_run *run = w->shared->run;
+    size_t n = w->nrows, bytes = value_bytes(run);
+    size_t hits =
+        store_get(run->store, *record_key(run), w->keys, n, bytes, w->values, w->found);
+    if (!hits) return 0;
+    w->nrows = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (w->found[i]) {
+            keep_row(w, w->rows[i], w->values + i * bytes);
+            store_release(run->store, *record_key(run), &w->keys[i], 1);
+            continue;
+        }
+        w->keys[w->nrows] = w->keys[i];
+        w->rows[w->nrows++] = w->rows[i];
+    }
+    return hits;
 }
 
-static bool save_one(struct worker *w, size_t save, size_t first, size_t rows) {
+static void publish(struct worker *w, double seconds) {
     const struct stage_run *run = w->shared->run;
-    struct save_chunk c = {.first = first, .rows = rows};
-    bool any = false;
+    store_put(run->store, *record_key(run), w->keys, w->nrows, value_bytes(run),
+              w->slots[run->stage->sinks[0].slot], seconds);
+}
+
+// ---- saves ----------------------------------------------------------------------------
+static bool save_rows(struct worker *w) {
+    const struct stage_run *run = w->shared->run;
+    struct save_chunk c = {.first = w->rows[0], .rows = w->nrows};
     for (size_t i = 0; i < run->stage->nsinks; i++) {
         const struct plan_sink *k = &run->stage->sinks[i];
-        if (k->role == SINK_COLUMN || k->save != save) continue;
         void *at = w->slots[k->slot];
-        any = true;
         switch (k->role) {
         case SINK_PIXELS: c.pixels = at; break;
         case SINK_LABELS: c.labels = at; break;
         case SINK_BOXES: c.boxes = at; break;
         case SINK_MAPS: c.maps = at; break;
         case SINK_VALUES: c.values = at; break;
-        case SINK_COLUMN: break;
+        case SINK_COLUMN: BUG("a save keeps no column");
         }
     }
-    return !any || save_chunk(run->saves, save, &c, w->decoder, w->d);
+    return save_chunk(run->saves, run->stage->target, &c, w->decoder, w->d);
 }
 
-// Waits for the chunks before, then saves. A chunk behind one that failed is dropped.
-static bool save_in_turn(struct worker *w, size_t chunk, size_t first, size_t rows) {
+// Waits for the chunks before, then saves. A chunk behind one that failed or that was
+// dropped is dropped.
+static bool save_in_turn(struct worker *w) {
     struct shared *s = w->shared;
     pthread_mutex_lock(&s->lock);
-    while (s->turn != chunk && !(s->failure.any && s->failure.chunk < chunk))
+    while (s->turn != w->first && !s->done.stopped &&
+           !(s->failure.any && s->failure.first < w->first))
         pthread_cond_wait(&s->turned, &s->lock);
-    bool mine = s->turn == chunk, ok = mine;
+    bool mine = s->turn == w->first;
     pthread_mutex_unlock(&s->lock);
     if (!mine) return true;
-    for (size_t i = 0; i < s->run->plan->nsaves && ok; i++)
-        ok = save_one(w, i, first, rows);
-    if (!ok) return false;
+    if (!save_rows(w)) return false;
     pthread_mutex_lock(&s->lock);
-    s->turn++;
+    s->turn += w->n;
     pthread_cond_broadcast(&s->turned);
     pthread_mutex_unlock(&s->lock);
     return true;
 }
 
-// ---- workers --------------------------------------------------------------------------
-static bool run_chunk(struct worker *w, size_t chunk) {
-    struct shared *s = w->shared;
-    const struct plan_stage *stage = s->run->stage;
-    size_t first = chunk * s->chunk, rows = size_min(s->chunk, s->rows - first);
-    if (!fill_leaves(w, first, rows)) return false;
+// ---- chunks ---------------------------------------------------------------------------
+static bool compute_rows(struct worker *w) {
+    const struct plan_stage *stage = w->shared->run->stage;
+    if (!fill_leaves(w)) return false;
     for (size_t i = 0; i < stage->nsteps; i++)
-        if (!run_step(w, &stage->steps[i], rows)) return false;
-    keep_columns(w, first, rows);
-    return !has_saves(stage) || save_in_turn(w, chunk, first, rows);
+        if (!run_step(w, &stage->steps[i])) return false;
+    return true;
 }
 
-static bool take_chunk(struct shared *s, size_t *chunk) {
+static void drop_chunk(struct worker *w) {
+    struct shared *s = w->shared;
+    if (s->run->store)
+        store_release(s->run->store, *record_key(s->run), w->keys, w->nrows);
     pthread_mutex_lock(&s->lock);
-    bool more = !s->failure.any && s->next < s->chunks;
-    if (more) *chunk = s->next++;
+    s->done.stopped = true;
+    pthread_cond_broadcast(&s->turned);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void chunk_done(struct worker *w, size_t found, double seconds) {
+    struct shared *s = w->shared;
+    pthread_mutex_lock(&s->lock);
+    s->done.found += found;
+    s->done.computed += w->nrows;
+    if (w->nrows) s->row_seconds = seconds / (double)w->nrows;
+    if (s->run->progress)
+        s->run->progress(s->run->progress_ctx, s->done.found + s->done.computed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static bool run_chunk(struct worker *w) {
+    const struct stage_run *run = w->shared->run;
+    double start = clock_seconds();
+    size_t found = 0;
+    w->nrows = w->n;
+    memcpy(w->rows, run->rows + w->first, w->n * sizeof *w->rows);
+    if (run->store) {
+        claim_rows(w);
+        found = take_found(w);
+    }
+    bool ok = w->nrows == 0 || compute_rows(w);
+    if (!ok && run->store) store_release(run->store, *record_key(run), w->keys, w->nrows);
+    if (!ok) return false;
+    if (stopping(w->shared)) {
+        drop_chunk(w);
+        return true;
+    }
+    double seconds = clock_seconds() - start;
+    if (run->stage->saves) ok = save_in_turn(w);
+    else keep_column(w);
+    if (run->store && w->nrows) publish(w, seconds);
+    chunk_done(w, found, seconds);
+    return ok;
+}
+
+// So many rows as take half a second, but enough chunks for every worker to have several.
+static size_t chunk_rows(const struct shared *s) {
+    double rows = CHUNK_SECONDS / s->row_seconds;
+    size_t left = s->run->nrows - s->next;
+    size_t n = rows < (double)s->most ? (size_t)rows : s->most;
+    return size_max(1, size_min(n, (left + s->workers * 2 - 1) / (s->workers * 2)));
+}
+
+static bool take_chunk(struct worker *w) {
+    struct shared *s = w->shared;
+    pthread_mutex_lock(&s->lock);
+    bool more = !s->failure.any && s->next < s->run->nrows;
+    if (more && stopping(s)) {
+        s->done.stopped = true;
+        more = false;
+    }
+    if (more) {
+        w->first = s->next;
+        w->n = size_min(chunk_rows(s), s->run->nrows - s->next);
+        s->next += w->n;
+    }
     pthread_mutex_unlock(&s->lock);
     return more;
 }
 
 // Keeps the error of the first chunk in order, whichever thread meets one first.
-static void chunk_failed(struct shared *s, size_t chunk, const struct diag *why) {
+static void chunk_failed(struct shared *s, size_t first, const struct diag *why) {
     pthread_mutex_lock(&s->lock);
     struct failure *f = &s->failure;
-    if (!f->any || chunk < f->chunk) {
-        *f = (struct failure){.any = true, .chunk = chunk, .span = why->span};
+    if (!f->any || first < f->first) {
+        *f = (struct failure){.any = true, .first = first, .span = why->span};
         snprintf(f->message, sizeof f->message, "%s", why->message);
         snprintf(f->help, sizeof f->help, "%s", why->help ? why->help : "");
     }
     pthread_cond_broadcast(&s->turned);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void chunk_done(struct shared *s, size_t chunk) {
-    pthread_mutex_lock(&s->lock);
-    s->done += size_min(s->chunk, s->rows - chunk * s->chunk);
-    if (s->run->progress) s->run->progress(s->run->progress_ctx, s->done, s->rows);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -307,10 +391,20 @@ static size_t worker_bytes(const struct stage_run *run, size_t rows) {
 static bool slots_alloc(struct worker *w) {
     const struct plan_stage *s = w->shared->run->stage;
     for (size_t i = 0; i < s->nslots; i++) {
-        w->slots[i] = aligned_alloc(64, slot_bytes(&s->slots[i], w->shared->chunk));
+        w->slots[i] = aligned_alloc(64, slot_bytes(&s->slots[i], w->shared->most));
         if (!w->slots[i]) return false;
     }
     return true;
+}
+
+static bool chunk_alloc(struct worker *w) {
+    const struct stage_run *run = w->shared->run;
+    size_t most = w->shared->most;
+    w->rows = calloc(most, sizeof *w->rows);
+    w->keys = calloc(most, sizeof *w->keys);
+    w->found = calloc(most, sizeof *w->found);
+    if (run->store) w->values = calloc(most, value_bytes(run));
+    return w->rows && w->keys && w->found && (w->values || !run->store);
 }
 
 static bool worker_init(struct worker *w) {
@@ -325,13 +419,18 @@ static bool worker_init(struct worker *w) {
     w->slots = calloc(s->nslots + 1, sizeof *w->slots);
     w->in = calloc(nin, sizeof *w->in);
     w->out = calloc(nout, sizeof *w->out);
-    return w->decoder && w->arena && w->slots && w->in && w->out && slots_alloc(w);
+    return w->decoder && w->arena && w->slots && w->in && w->out && slots_alloc(w) &&
+           chunk_alloc(w);
 }
 
 static void worker_free(struct worker *w) {
     for (size_t i = 0; w->slots && i < w->shared->run->stage->nslots; i++)
         free(w->slots[i]);
     free(w->slots);
+    free(w->rows);
+    free(w->keys);
+    free(w->found);
+    free(w->values);
     free(w->in);
     free(w->out);
     free(w->arena);
@@ -342,24 +441,19 @@ static void worker_free(struct worker *w) {
 static const struct diag no_memory = {.message = "out of memory"};
 
 static void run_chunks(struct worker *w, struct arena *arena) {
-    size_t chunk = 0;
     struct diags d;
     jmp_buf oom; // of words about an error
     diags_init(&d, arena);
     w->d = &d;
     if (setjmp(oom)) {
-        chunk_failed(w->shared, w->chunk, &no_memory);
+        chunk_failed(w->shared, w->first, &no_memory);
         return;
     }
     arena_guard(arena, &oom);
-    while (take_chunk(w->shared, &chunk)) {
-        w->chunk = chunk;
-        if (run_chunk(w, chunk)) {
-            chunk_done(w->shared, chunk);
-            continue;
-        }
+    while (take_chunk(w)) {
+        if (run_chunk(w)) continue;
         CHECK(d.list.n > 0);
-        chunk_failed(w->shared, chunk, &d.list.at[0]);
+        chunk_failed(w->shared, w->first, &d.list.at[0]);
         return;
     }
 }
@@ -377,19 +471,26 @@ static void work(void *ctx, size_t which) {
     arena_free(arena);
 }
 
-// Enough chunks for every worker to have several, small enough to stay in cache.
-static size_t chunk_rows(const struct stage_run *s, size_t rows) {
+// Small enough to stay in cache.
+static size_t most_rows(const struct stage_run *s) {
     size_t most = CHUNK_ROWS;
     while (most > 1 && worker_bytes(s, most) - arena_bytes(s) > CHUNK_BYTES) most /= 2;
-    return size_max(1, size_min(most, rows / (s->threads * 8)));
+    return size_max(1, size_min(most, s->nrows));
+}
+
+double stage_flops(const struct plan *p, const struct plan_stage *s) {
+    double flops = 0;
+    for (size_t i = 0; i < s->nsteps; i++)
+        flops += p->funcs[s->steps[i].func].flops * (double)s->steps[i].mult;
+    return flops;
 }
 
 // As many workers as the machine's memory takes; 0 when it does not take one.
 static size_t worker_count(const struct stage_run *s, const struct shared *shared) {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
-    size_t most = memory / worker_bytes(s, shared->chunk);
-    return size_min(most, size_max(1, size_min(s->threads, shared->chunks)));
+    size_t most = memory / worker_bytes(s, shared->most);
+    return size_min(most, size_max(1, size_min(s->threads, s->nrows)));
 }
 
 static bool too_large(const struct stage_run *s, struct diags *d) {
@@ -402,20 +503,20 @@ static bool too_large(const struct stage_run *s, struct diags *d) {
         (double)bytes / 1e9);
 }
 
-bool stage_run(const struct stage_run *s, struct diags *d) {
-    size_t rows = s->rowsets->at[s->stage->rowset].rows;
-    struct shared shared = {.run = s, .rows = rows};
-    shared.chunk = chunk_rows(s, rows);
-    shared.chunks = (rows + shared.chunk - 1) / shared.chunk;
-    size_t workers = worker_count(s, &shared);
-    if (!workers) return too_large(s, d);
+bool stage_run(const struct stage_run *s, struct stage_done *done, struct diags *d) {
+    struct shared shared = {
+        .run = s, .row_seconds = (1 + stage_flops(s->plan, s->stage)) / SLOW_FLOPS};
+    shared.most = most_rows(s);
+    shared.workers = worker_count(s, &shared);
+    if (!shared.workers) return too_large(s, d);
     pthread_mutex_init(&shared.lock, NULL);
     pthread_cond_init(&shared.turned, NULL);
-    pool_run(workers, work, &shared);
+    pool_run(shared.workers, work, &shared);
     pthread_cond_destroy(&shared.turned);
     pthread_mutex_destroy(&shared.lock);
+    *done = shared.done;
     const struct failure *f = &shared.failure;
-    if (!f->any) return true;
+    if (!f->any) return !done->stopped;
     diag_error(d, f->span, "%s", f->message);
     return diag_help(d, f->help[0] ? "%s" : NULL, f->help);
 }

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 bad=0
 allow() { # room, pattern of the rooms it may include
   found=$(grep -nE '^#include "[a-z]+/' -r "$1" --include='*.c' --include='*.h' |
-    grep -vE "#include \"($2)/")
+    grep -vE "#include \"($2)[/.]")
   if [ -n "$found" ]; then
     echo "$1 may include only $2:"
     echo "$found"
@@ -13,6 +13,7 @@ allow() { # room, pattern of the rooms it may include
   fi
 }
 allow runtime/base 'runtime/base'
+allow runtime/store 'runtime/(base|store|outfile)'
 allow runtime 'runtime'
 allow ir 'ir|runtime'
 allow frontend 'frontend|ir|runtime'

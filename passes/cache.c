@@ -1,0 +1,264 @@
+// Cache points: which columns are worth remembering, and under which keys.
+//
+// Worth it is what runs a model (bytes against thousands of passes), and where crops lie:
+// sixteen bytes that stand for the map they were found on. Pooling, noise and pixels cost
+// less to make again than to look up.
+//
+// A value's record says what is computed: every op between the column and the leaves of its
+// stage, with its version and all of its attributes, the model's content, and how the target
+// rounds. Its keys say what of, and are read off the leaves of the stage, so that neither
+// can forget what the code really uses. Two cuts are made:
+//   - pixels are known by the image's content and the boxes that were cut, not by how these
+//     were found: another sigma that finds the same window finds the same gradient norm;
+//   - a map is known by how it was computed, not by its numbers: where a crop lies can be
+//     looked up without reading the map.
+//
+// A path never enters: files count by their content.
+#include "passes/lower.h"
+
+#include <errno.h>
+
+struct cache {
+    struct module *m;
+    struct diags *d;
+    bool failed;
+    VEC(struct store_field) fields; // of the column at hand
+    VEC(struct plan_key) keys;
+};
+
+static const struct node *graph_node(const struct cache *c, nid v) {
+    return node_at(c->m->graph, v);
+}
+
+// ---- fields ---------------------------------------------------------------------------
+static void field(struct cache *c, const char *prefix, const char *name,
+                  const char *value, const char *label) {
+    struct arena *a = c->m->arena;
+    if (*prefix) name = arena_printf(a, "%s.%s", prefix, name);
+    VEC_PUSH(a, &c->fields, (struct store_field){name, value, label});
+}
+
+static const char *digest_text(struct cache *c, struct digest d) {
+    char hex[DIGEST_HEX];
+    digest_hex(d, hex);
+    return arena_strdup(c->m->arena, hex);
+}
+
+// The fewest digits that read back as the same number.
+static const char *float_text(struct arena *a, double v) {
+    for (int digits = 1;; digits++) {
+        char *s = arena_printf(a, "%.*g", digits, v);
+        if (digits >= 17 || strtod(s, NULL) == v) return s;
+    }
+}
+
+static const char *floats_text(struct arena *a, const double *v, size_t n) {
+    struct text t = {.arena = a};
+    for (size_t i = 0; i < n; i++)
+        text_add(&t, "%s%s", i ? ", " : "", float_text(a, v[i]));
+    return n ? t.at : "";
+}
+
+static const char *value_text(struct arena *a, const struct value *v) {
+    struct text t = {.arena = a};
+    switch (v->kind) {
+    case VAL_NONE: return "none";
+    case VAL_INT: return arena_printf(a, "%lld", (long long)v->i);
+    case VAL_BOOL: return v->i ? "true" : "false";
+    case VAL_FLOAT: return float_text(a, v->f);
+    case VAL_STRING: return v->s;
+    case VAL_FLOATS: return floats_text(a, v->fs, v->n);
+    case VAL_INTS:
+        for (size_t i = 0; i < v->n; i++)
+            text_add(&t, "%s%lld", i ? ", " : "", (long long)v->is[i]);
+        return v->n ? t.at : "";
+    }
+    BUG("no such kind of value");
+}
+
+static const char *content_text(struct cache *c, const struct node *n, const char *path) {
+    size_t bytes;
+    const char *data = file_read(c->m->arena, path, (size_t)1 << 30, &bytes);
+    if (data) return digest_text(c, digest_of(data, bytes));
+    diag_error(c->d, n->span, "cannot read %s: %s", path, strerror(errno));
+    c->failed = true;
+    return "";
+}
+
+static void op_fields(struct cache *c, const char *prefix, const struct node *n) {
+    const struct op_info *info = op_info(n->op);
+    field(c, prefix, "op", info->name, NULL);
+    field(c, prefix, "version", arena_printf(c->m->arena, "%d", info->version), NULL);
+}
+
+static void attr_fields(struct cache *c, const char *prefix, const struct node *n) {
+    const struct op_info *info = op_info(n->op);
+    for (size_t i = 0; i < op_attr_count(n->op); i++) {
+        const struct value *v = &n->attrs[i];
+        bool file = info->attrs[i].path && v->kind == VAL_STRING;
+        field(c, prefix, info->attrs[i].name,
+              file ? content_text(c, n, v->s) : value_text(c->m->arena, v),
+              file ? v->s : NULL);
+    }
+}
+
+static void model_fields(struct cache *c, const struct model *m) {
+    struct arena *a = c->m->arena;
+    field(c, "model", "digest", digest_text(c, m->digest), m->path);
+    field(c, "model", "mean", floats_text(a, m->mean, m->channels), NULL);
+    field(c, "model", "std", floats_text(a, m->std, m->channels), NULL);
+    field(c, "model", "graph", digest_text(c, m->graph), NULL);
+    for (size_t i = 0; i < m->nweights; i++)
+        field(c, "model", arena_printf(a, "weights.%zu", i),
+              digest_text(c, m->weights[i].digest), m->weights[i].name);
+}
+
+// ---- from a value down to what it is known by -------------------------------------------
+static const char *below(struct cache *c, const char *prefix, const char *name) {
+    return *prefix ? arena_printf(c->m->arena, "%s.%s", prefix, name) : name;
+}
+
+static nid behind_topk(const struct cache *c, nid v) {
+    while (graph_node(c, v)->op == OP_TOPK) v = graph_node(c, v)->in[0];
+    return v;
+}
+
+// Pixels cut out of others are known by the size they were given: their box is in the key.
+static void pixel_fields(struct cache *c, const char *prefix, nid v) {
+    const struct node *n = graph_node(c, v = behind_topk(c, v));
+    const size_t *dim = n->type.dim;
+    if (n->op == OP_IMAGES) {
+        op_fields(c, prefix, n);
+        return;
+    }
+    if (n->op == OP_STITCH) {
+        op_fields(c, prefix, n);
+        attr_fields(c, prefix, n);
+    } else {
+        field(c, prefix, "op", "cut", NULL);
+        field(c, prefix, "version",
+              arena_printf(c->m->arena, "%d", op_info(OP_RESIZE)->version), NULL);
+    }
+    field(c, prefix, "size", arena_printf(c->m->arena, "%zu x %zu", dim[1], dim[2]),
+          NULL);
+    pixel_fields(c, below(c, prefix, "x"), n->in[0]);
+}
+
+// The op, its attributes, and what its operands are known by.
+static void value_fields(struct cache *c, const char *prefix, nid v) {
+    const struct node *n = graph_node(c, v = behind_topk(c, v));
+    const struct op_info *info = op_info(n->op);
+    op_fields(c, prefix, n);
+    attr_fields(c, prefix, n);
+    for (uint32_t i = 0; i < n->nin; i++) {
+        if (n->in[i] == NID_NONE) continue;
+        const struct node *in = graph_node(c, n->in[i]);
+        const char *name = below(c, prefix, info->operands[i].name);
+        if (in->type.kind == KIND_MODEL) model_fields(c, in->model);
+        else if (in->type.kind == KIND_IMAGES) pixel_fields(c, name, n->in[i]);
+        else value_fields(c, name, n->in[i]);
+    }
+}
+
+// Where a crop lies depends on its operand's shape alone, and on the map.
+static void place_fields(struct cache *c, nid v) {
+    const struct node *n = graph_node(c, v);
+    const size_t *dim = graph_node(c, n->in[0])->type.dim;
+    op_fields(c, "", n);
+    field(c, "", "size", value_text(c->m->arena, node_attr(n, "size")), NULL);
+    field(c, "x", "size", arena_printf(c->m->arena, "%zu x %zu", dim[1], dim[2]), NULL);
+    value_fields(c, "at", n->in[1]);
+}
+
+static void predicted_fields(struct cache *c, nid v) {
+    const struct node *n = graph_node(c, v);
+    field(c, "", "op", "predicted", NULL);
+    model_fields(c, graph_node(c, n->in[0])->model);
+    pixel_fields(c, "x", n->in[1]);
+}
+
+static void column_fields(struct cache *c, struct kept k) {
+    if (k.facet == FACET_PLACE) place_fields(c, k.v);
+    else if (k.facet == FACET_PREDICTED) predicted_fields(c, k.v);
+    else value_fields(c, "", k.v);
+    field(c, "", "numerics", c->m->target->numerics, NULL);
+}
+
+// ---- keys -----------------------------------------------------------------------------
+static void key_add(struct cache *c, enum key_kind kind, uint32_t rowset,
+                    uint32_t column) {
+    for (size_t i = 0; i < c->keys.n; i++) {
+        const struct plan_key *k = &c->keys.at[i];
+        if (k->kind == kind && k->rowset == rowset && k->column == column) return;
+    }
+    VEC_PUSH(c->m->arena, &c->keys, (struct plan_key){kind, rowset, column});
+}
+
+static bool is_remembered(const struct cache *c, uint32_t column) {
+    struct kept k = c->m->kept[column];
+    const struct node *n = graph_node(c, k.v);
+    if (k.facet == FACET_PLACE) return n->op == OP_CROP;
+    return k.facet == FACET_PREDICTED ||
+           (k.facet == FACET_VALUE && (op_info(n->op)->flags & OPF_COSTLY));
+}
+
+static void stage_keys(struct cache *c, uint32_t column);
+
+// In the order of the stage's leaves, which follows from what is computed alone.
+// A column is known by its bytes, unless the record says how it was computed.
+static void column_key(struct cache *c, uint32_t column) {
+    if (is_remembered(c, column) && c->m->kept[column].facet != FACET_PLACE)
+        stage_keys(c, column);
+    else key_add(c, KEY_COLUMN, c->m->plan->columns[column].rowset, column);
+}
+
+static void stage_keys(struct cache *c, uint32_t column) {
+    const struct plan *p = c->m->plan;
+    const struct plan_stage *s = &p->stages[p->columns[column].stage];
+    for (size_t i = 0; i < s->nslots; i++) {
+        const struct plan_slot *slot = &s->slots[i];
+        if (!slot->leaf) continue;
+        switch (slot->kind) {
+        case LEAF_PIXELS:
+        case LEAF_KEY: key_add(c, KEY_ROW, slot->rowset, 0); break;
+        case LEAF_CLASS: key_add(c, KEY_CLASS, slot->rowset, 0); break;
+        case LEAF_NTH: key_add(c, KEY_NTH, slot->rowset, 0); break;
+        case LEAF_COLUMN: column_key(c, slot->column); break;
+        case LEAF_SUBROW: break; // the same for every row
+        }
+    }
+}
+
+// ---- the pass -------------------------------------------------------------------------
+static void remember(struct cache *c, uint32_t column) {
+    struct arena *a = c->m->arena;
+    struct plan_column *out = &c->m->plan->columns[column];
+    struct kept k = c->m->kept[column];
+    const struct type *t = &graph_node(c, k.v)->type;
+    struct plan_memo *memo = NEW(a, struct plan_memo);
+    memset(&c->fields, 0, sizeof c->fields); // the last column's stay where they are
+    memset(&c->keys, 0, sizeof c->keys);
+    column_fields(c, k);
+    stage_keys(c, column);
+    memo->nkeys = c->keys.n, memo->keys = c->keys.at;
+    struct store_record *r = &memo->record;
+    *r = (struct store_record){.op = k.facet == FACET_PREDICTED ? "predicted" : out->op,
+                               .name = out->name,
+                               .nfields = c->fields.n,
+                               .fields = c->fields.at};
+    bool value = k.facet == FACET_VALUE;
+    r->elem = value ? elem_name(t->elem) : elem_name(ELEM_I32);
+    r->rank = value ? t->rank : k.facet == FACET_PLACE;
+    if (value) memcpy(r->dim, t->dim, t->rank * sizeof t->dim[0]);
+    else r->dim[0] = 4;
+    r->key = store_record_key(r);
+    out->memo = memo;
+}
+
+// Needs the plan as lower made it; fills the memo of the columns worth one.
+bool pass_cache(struct module *m, struct diags *d) {
+    struct cache c = {.m = m, .d = d};
+    for (uint32_t i = 0; i < m->plan->ncolumns; i++)
+        if (is_remembered(&c, i)) remember(&c, i);
+    return !c.failed;
+}

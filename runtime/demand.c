@@ -1,0 +1,546 @@
+// See demand.h. Rows are asked for in ascending lists; what is found or computed of them
+// goes into the columns of the rowsets.
+#include "runtime/demand.h"
+
+#include "runtime/audit.h"
+#include "runtime/identity.h"
+#include "runtime/stage.h"
+
+#include <time.h>
+
+#define LOOK_SECONDS  0.02 // between looks at what other processes compute
+#define TRUST_SECONDS 120  // without news from them, after which it is computed here
+
+void demand_init(struct demand *m, struct arena *arena, const struct plan *plan,
+                 const struct run_options *o, struct rowsets *rowsets,
+                 struct saves *saves) {
+    *m = (struct demand){.arena = arena,
+                         .plan = plan,
+                         .options = o,
+                         .rowsets = rowsets,
+                         .saves = saves,
+                         .look = !saves};
+    m->tallies = NEW_N(arena, struct tally, plan->nstages);
+}
+
+static bool out_of_memory(struct diags *d) {
+    return diag_error(d, NO_SPAN, "out of memory");
+}
+
+// ---- lists of rows --------------------------------------------------------------------
+struct list { // of rows of one rowset, ascending
+    uint32_t *at;
+    size_t n;
+    struct digest *keys; // parallel, or NULL
+};
+
+static bool list_alloc(struct list *l, size_t n, bool keys) {
+    *l = (struct list){.at = malloc(n * sizeof *l->at + 1)};
+    if (keys) l->keys = malloc(n * sizeof *l->keys + 1);
+    return l->at && (l->keys || !keys);
+}
+
+static void list_free(struct list *l) {
+    free(l->at);
+    free(l->keys);
+}
+
+static bool list_all(struct list *l, size_t rows) {
+    if (!list_alloc(l, rows, false)) return false;
+    for (size_t i = 0; i < rows; i++) l->at[l->n++] = (uint32_t)i;
+    return true;
+}
+
+// The rows of an ancestor that belong to rows of a rowset.
+static bool list_ancestors(const struct rowsets *r, uint32_t which,
+                           const struct list *rows, uint32_t ancestor, struct list *out) {
+    size_t mult = rowset_mult(r, which, ancestor), all = r->at[ancestor].rows, n = 0;
+    bool *wanted = calloc(all + 1, 1);
+    if (wanted)
+        for (size_t i = 0; i < rows->n * mult; i++) {
+            size_t q = rows->at[i / mult] * mult + i % mult;
+            bool *w = &wanted[rowset_ancestor(r, which, q, ancestor)];
+            n += !*w;
+            *w = true;
+        }
+    bool ok = list_alloc(out, n, false) && wanted;
+    for (size_t i = 0; ok && i < all; i++)
+        if (wanted[i]) out->at[out->n++] = (uint32_t)i;
+    free(wanted);
+    return ok;
+}
+
+// ---- what a stage reads ---------------------------------------------------------------
+static bool column_need(struct demand *m, uint32_t column, const struct list *rows,
+                        struct diags *d);
+
+static bool identities_need(struct demand *m, uint32_t rowset, const struct list *rows,
+                            struct diags *d) {
+    uint32_t root = rowset_root(m->rowsets, rowset);
+    struct list list;
+    bool ok = list_ancestors(m->rowsets, rowset, rows, root, &list);
+    if (!ok) out_of_memory(d);
+    ok = ok && identity_learn(m->rowsets, root, list.at, list.n, m->options->store,
+                              m->options->threads, d);
+    list_free(&list);
+    return ok;
+}
+
+static bool ancestors_need(struct demand *m, uint32_t rowset, const struct list *rows,
+                           uint32_t column, struct diags *d) {
+    uint32_t theirs = m->plan->columns[column].rowset;
+    struct list list;
+    bool ok = list_ancestors(m->rowsets, rowset, rows, theirs, &list);
+    if (!ok) out_of_memory(d);
+    ok = ok && column_need(m, column, &list, d);
+    list_free(&list);
+    return ok;
+}
+
+static bool inputs_need(struct demand *m, const struct plan_stage *s,
+                        const struct list *rows, struct diags *d) {
+    for (size_t i = 0; i < s->nslots; i++) {
+        const struct plan_slot *k = &s->slots[i];
+        if (!k->leaf) continue;
+        if (k->kind == LEAF_COLUMN && !ancestors_need(m, s->rowset, rows, k->column, d))
+            return false;
+        if (k->kind == LEAF_KEY && !identities_need(m, s->rowset, rows, d)) return false;
+    }
+    return true;
+}
+
+static bool keys_need(struct demand *m, const struct plan_column *c,
+                      const struct list *rows, struct diags *d) {
+    for (size_t i = 0; i < c->memo->nkeys; i++) {
+        const struct plan_key *k = &c->memo->keys[i];
+        if (k->kind == KEY_COLUMN && !ancestors_need(m, c->rowset, rows, k->column, d))
+            return false;
+        if (k->kind == KEY_ROW && !identities_need(m, c->rowset, rows, d)) return false;
+    }
+    return true;
+}
+
+// ---- progress -------------------------------------------------------------------------
+static struct tally *tally_of(struct demand *m, const struct plan_stage *s) {
+    return &m->tallies[s - m->plan->stages];
+}
+
+// What it asked for was done before it.
+static void touched(struct demand *m, const struct plan_stage *s) {
+    struct tally *t = tally_of(m, s);
+    if (!t->touched) t->order = m->touched++;
+    t->touched = true;
+}
+
+static void progress(void *ctx, size_t done) {
+    const struct demand *m = ctx;
+    if (m->options->stage)
+        m->options->stage(m->options->ctx, m->stage->name, m->stage_before + done,
+                          m->stage_rows, clock_seconds() - m->stage_start);
+}
+
+static void progress_begin(struct demand *m, const struct plan_stage *s, size_t rows) {
+    m->stage = s;
+    m->stage_rows = rows;
+    m->stage_before = 0;
+    m->stage_start = clock_seconds();
+    progress(m, 0);
+}
+
+static bool stopping(const struct demand *m) {
+    return m->options->stop && atomic_load(m->options->stop);
+}
+
+static bool stop_here(struct demand *m, const struct plan_stage *s, size_t done) {
+    const struct tally *t = tally_of(m, s);
+    m->stopped = true;
+    m->stopped_in = s->name;
+    m->stopped_done = t->reused + t->computed + done;
+    m->stopped_rows = t->rows;
+    return false;
+}
+
+// ---- computing ------------------------------------------------------------------------
+static struct stage_run stage_of(struct demand *m, const struct plan_stage *s,
+                                 const struct list *rows) {
+    return (struct stage_run){.plan = m->plan,
+                              .stage = s,
+                              .rowsets = m->rowsets,
+                              .saves = m->saves,
+                              .threads = m->options->threads,
+                              .rows = rows->at,
+                              .nrows = rows->n,
+                              .stop = m->options->stop,
+                              .progress = progress,
+                              .progress_ctx = m};
+}
+
+static bool stage_load(struct demand *m, const struct plan_stage *s, struct diags *d) {
+    return !m->options->load || m->options->load(m->options->load_ctx, s, d);
+}
+
+// How much work a row is goes with the record, once the stage's code is there to count.
+static void use_record(struct demand *m, const struct plan_column *c) {
+    struct store_record r = c->memo->record;
+    r.flops = stage_flops(m->plan, &m->plan->stages[c->stage]);
+    store_use(m->options->store, &r);
+}
+
+static void pause_shortly(void) {
+    struct timespec t = {.tv_nsec = (long)(LOOK_SECONDS * 1e9)};
+    nanosleep(&t, NULL);
+}
+
+// Computes what no other process is computing; those rows stay in the list.
+static bool compute_round(struct demand *m, const struct plan_stage *s, struct list *rows,
+                          bool alone, bool *left, struct diags *d) {
+    struct stage_run run = stage_of(m, s, rows);
+    struct stage_done done = {0};
+    struct tally *t = tally_of(m, s);
+    if (rows->keys && !alone) {
+        run.store = m->options->store;
+        run.keys = rows->keys;
+        run.left = left;
+        memset(left, 0, rows->n);
+    }
+    bool ok = stage_run(&run, &done, d);
+    t->computed += done.computed;
+    t->reused += done.found;
+    m->stage_before += done.computed + done.found;
+    if (done.stopped) return stop_here(m, s, 0);
+    if (!ok) return false;
+    size_t n = rows->n;
+    rows->n = 0;
+    for (size_t i = 0; run.store && i < n; i++) {
+        if (!left[i]) continue;
+        rows->keys[rows->n] = rows->keys[i];
+        rows->at[rows->n++] = rows->at[i];
+    }
+    return true;
+}
+
+// What other processes are computing is waited for, and computed here when they do not
+// come to it: a claim ends with its process, and patience with one that stands still.
+static bool compute_rounds(struct demand *m, const struct plan_stage *s,
+                           struct list *rows, struct diags *d) {
+    bool *left = calloc(rows->n + 1, sizeof *left);
+    if (!left) return out_of_memory(d);
+    double news = clock_seconds();
+    bool ok = true;
+    while (ok && rows->n) {
+        size_t before = rows->n;
+        if (stopping(m)) ok = stop_here(m, s, 0);
+        else
+            ok = compute_round(m, s, rows, clock_seconds() - news > TRUST_SECONDS, left,
+                               d);
+        if (rows->n < before) news = clock_seconds();
+        else if (ok) pause_shortly();
+    }
+    free(left);
+    return ok;
+}
+
+// ---- rows of one content --------------------------------------------------------------
+struct same {
+    struct digest key;
+    uint32_t row;
+};
+
+static int by_key(const void *a, const void *b) {
+    const struct same *x = a, *y = b;
+    if (x->key.hi != y->key.hi) return x->key.hi < y->key.hi ? -1 : 1;
+    if (x->key.lo != y->key.lo) return x->key.lo < y->key.lo ? -1 : 1;
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+static int by_row(const void *a, const void *b) {
+    const struct same *x = a, *y = b;
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+// Leaves the first row of each key in the list; all of them, sorted by key, in `same`.
+static bool drop_copies(struct list *rows, struct same **same, struct diags *d) {
+    size_t n = rows->n, kept = 0;
+    struct same *s = *same = malloc(n * sizeof *s + 1), *first;
+    if (!s || !(first = malloc(n * sizeof *first + 1))) return out_of_memory(d);
+    for (size_t i = 0; i < n; i++) s[i] = (struct same){rows->keys[i], rows->at[i]};
+    qsort(s, n, sizeof *s, by_key);
+    for (size_t i = 0; i < n; i++)
+        if (!i || !digest_eq(s[i].key, s[i - 1].key)) first[kept++] = s[i];
+    qsort(first, kept, sizeof *first, by_row);
+    for (size_t i = 0; i < kept; i++) {
+        rows->at[i] = first[i].row;
+        rows->keys[i] = first[i].key;
+    }
+    rows->n = kept;
+    free(first);
+    return true;
+}
+
+static void share_copies(struct demand *m, uint32_t column, const struct same *same,
+                         size_t n) {
+    struct kept_column *c = &m->rowsets->columns[column];
+    size_t bytes = m->plan->columns[column].row_bytes;
+    struct tally *t = tally_of(m, &m->plan->stages[m->plan->columns[column].stage]);
+    for (size_t i = 0, first = 0; i < n; i++) {
+        if (!digest_eq(same[i].key, same[first].key)) first = i;
+        if (i == first) continue;
+        memcpy(c->values + same[i].row * bytes, c->values + same[first].row * bytes,
+               bytes);
+        c->have[same[i].row] = HAVE_VALUE;
+        t->reused++;
+    }
+}
+
+static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
+                           struct diags *d) {
+    const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
+    if (!inputs_need(m, s, rows, d)) return false;
+    if (stopping(m)) return stop_here(m, s, 0);
+    double start = clock_seconds();
+    struct same *same = NULL;
+    size_t n = rows->n;
+    bool ok = stage_load(m, s, d) && (!rows->keys || drop_copies(rows, &same, d));
+    if (ok && rows->keys) use_record(m, &m->plan->columns[column]);
+    if (ok) {
+        progress_begin(m, s, rows->n);
+        ok = compute_rounds(m, s, rows, d);
+    }
+    if (ok && same) share_copies(m, column, same, n);
+    free(same);
+    tally_of(m, s)->seconds += clock_seconds() - start;
+    return ok;
+}
+
+// ---- looking in the store ---------------------------------------------------------------
+// A key that is made of what would be computed first is not known.
+static bool key_known(const struct demand *m, const struct plan_column *c, size_t row) {
+    const struct rowsets *r = m->rowsets;
+    for (size_t i = 0; m->look && i < c->memo->nkeys; i++) {
+        const struct plan_key *k = &c->memo->keys[i];
+        if (k->kind != KEY_COLUMN) continue;
+        size_t mult = rowset_mult(r, c->rowset, k->rowset);
+        for (size_t j = 0; j < mult; j++) {
+            size_t at = rowset_ancestor(r, c->rowset, row * mult + j, k->rowset);
+            if (r->columns[k->column].have[at] != HAVE_VALUE) return false;
+        }
+    }
+    return true;
+}
+
+// Splits the rows: those with keys stay, the others go to vague.
+static void find_keys(struct demand *m, uint32_t column, struct list *rows,
+                      struct list *vague) {
+    const struct plan_column *c = &m->plan->columns[column];
+    size_t n = rows->n;
+    rows->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!key_known(m, c, rows->at[i])) {
+            vague->at[vague->n++] = rows->at[i];
+            continue;
+        }
+        rows->keys[rows->n] = identity_key(m->rowsets, column, rows->at[i]);
+        rows->at[rows->n++] = rows->at[i];
+    }
+}
+
+// Takes what the store has; the rest stays in the list.
+static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
+                        struct list *hits, struct diags *d) {
+    const struct plan_column *c = &m->plan->columns[column];
+    struct kept_column *out = &m->rowsets->columns[column];
+    size_t n = rows->n, bytes = c->row_bytes;
+    char *values = calloc(n + 1, bytes);
+    bool *found = calloc(n + 1, sizeof *found);
+    bool ok = values && found;
+    if (!ok) out_of_memory(d);
+    else
+        store_get(m->options->store, c->memo->record.key, rows->keys, n, bytes, values,
+                  found);
+    rows->n = 0;
+    for (size_t i = 0; ok && i < n; i++) {
+        if (found[i]) {
+            memcpy(out->values + rows->at[i] * bytes, values + i * bytes, bytes);
+            out->have[rows->at[i]] = HAVE_VALUE;
+            hits->keys[hits->n] = rows->keys[i];
+            hits->at[hits->n++] = rows->at[i];
+            continue;
+        }
+        rows->keys[rows->n] = rows->keys[i];
+        rows->at[rows->n++] = rows->at[i];
+    }
+    free(values);
+    free(found);
+    return ok;
+}
+
+// ---- audits -----------------------------------------------------------------------------
+static bool audit_hits(struct demand *m, uint32_t column, struct list *hits,
+                       struct diags *d) {
+    const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
+    hits->n = audit_choose(m->options->audit, hits->at, hits->keys, hits->n);
+    if (!hits->n) return true;
+    if (!inputs_need(m, s, hits, d) || !stage_load(m, s, d)) return false;
+    struct audit a;
+    if (!audit_begin(&a, m->rowsets, column, hits->at, hits->n)) return out_of_memory(d);
+    struct stage_run run = stage_of(m, s, hits);
+    struct stage_done done = {0};
+    progress_begin(m, s, hits->n);
+    bool ok = stage_run(&run, &done, d);
+    if (done.stopped) stop_here(m, s, 0);
+    m->audited += done.computed;
+    ok = ok && audit_compare(&a, d);
+    audit_end(&a);
+    return ok;
+}
+
+// ---- columns ----------------------------------------------------------------------------
+static void plan_rows(struct demand *m, uint32_t column, const struct list *rows) {
+    for (size_t i = 0; i < rows->n; i++)
+        m->rowsets->columns[column].have[rows->at[i]] = HAVE_PLANNED;
+}
+
+static bool compute_or_plan(struct demand *m, uint32_t column, struct list *rows,
+                            struct diags *d) {
+    const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
+    if (!rows->n) return true;
+    if (!m->look) return compute_column(m, column, rows, d);
+    plan_rows(m, column, rows);
+    tally_of(m, s)->computed += rows->n;
+    return inputs_need(m, s, rows, d);
+}
+
+static bool column_remembered(struct demand *m, uint32_t column, struct list *rows,
+                              struct diags *d) {
+    const struct plan_column *c = &m->plan->columns[column];
+    struct tally *t = tally_of(m, &m->plan->stages[c->stage]);
+    struct list hits, vague;
+    bool ok = list_alloc(&hits, rows->n, true) & list_alloc(&vague, rows->n, false);
+    if (!ok) out_of_memory(d);
+    ok = ok && keys_need(m, c, rows, d);
+    if (ok) {
+        double start = clock_seconds();
+        if (!m->look) use_record(m, c);
+        find_keys(m, column, rows, &vague);
+        ok = take_stored(m, column, rows, &hits, d);
+        t->reused += hits.n;
+        t->vague += vague.n;
+        t->seconds += clock_seconds() - start;
+    }
+    ok = ok && (m->look || m->options->audit <= 0 || audit_hits(m, column, &hits, d));
+    ok = ok && compute_or_plan(m, column, &vague, d);
+    ok = ok && compute_or_plan(m, column, rows, d);
+    list_free(&hits);
+    list_free(&vague);
+    return ok;
+}
+
+// Leaves the values of these rows in the column.
+static bool column_need(struct demand *m, uint32_t column, const struct list *rows,
+                        struct diags *d) {
+    const struct plan_column *c = &m->plan->columns[column];
+    const uint8_t *have = m->rowsets->columns[column].have;
+    bool keys = m->options->store && c->memo;
+    struct list todo;
+    if (!list_alloc(&todo, rows->n, keys)) {
+        list_free(&todo);
+        return out_of_memory(d);
+    }
+    for (size_t i = 0; i < rows->n; i++)
+        if (have[rows->at[i]] == HAVE_NOT) todo.at[todo.n++] = rows->at[i];
+    bool ok = true;
+    if (todo.n) {
+        tally_of(m, &m->plan->stages[c->stage])->rows += todo.n;
+        ok = keys ? column_remembered(m, column, &todo, d)
+                  : compute_or_plan(m, column, &todo, d);
+        touched(m, &m->plan->stages[c->stage]);
+    }
+    list_free(&todo);
+    return ok;
+}
+
+// ---- rowsets ----------------------------------------------------------------------------
+static bool all_known(const struct demand *m, uint32_t column) {
+    const struct kept_column *c = &m->rowsets->columns[column];
+    size_t rows = m->rowsets->at[m->plan->columns[column].rowset].rows;
+    for (size_t i = 0; i < rows; i++)
+        if (c->have[i] != HAVE_VALUE) return false;
+    return true;
+}
+
+static bool column_need_all(struct demand *m, uint32_t column, struct diags *d) {
+    struct list all;
+    bool ok = list_all(&all, m->rowsets->at[m->plan->columns[column].rowset].rows);
+    if (!ok) out_of_memory(d);
+    ok = ok && column_need(m, column, &all, d);
+    list_free(&all);
+    return ok;
+}
+
+// Makes it, unless its rows follow from what would have to be computed.
+static bool rowset_need(struct demand *m, uint32_t which, struct diags *d) {
+    const struct plan_rowset *s = &m->plan->rowsets[which];
+    if (m->rowsets->at[which].made) return true;
+    if (!rowset_need(m, s->parent, d)) return false;
+    if (!m->rowsets->at[s->parent].made) return true;
+    if (s->kind == ROWSET_SELECT) {
+        if (!column_need_all(m, s->column, d)) return false;
+        if (!all_known(m, s->column)) return true;
+    }
+    return rowset_make(m->rowsets, which, d);
+}
+
+// ---- saves ------------------------------------------------------------------------------
+// All that can be said of the stages over rows that are not known yet.
+static void plan_vaguely(struct demand *m, const struct plan_stage *s) {
+    struct tally *t = tally_of(m, s);
+    size_t rows = rowset_count(m->rowsets, s->rowset);
+    if (t->rows) return;
+    t->rows = t->computed = rows;
+    t->vague = s->saves ? 0 : rows;
+    for (size_t i = 0; i < s->nslots; i++) {
+        const struct plan_slot *k = &s->slots[i];
+        if (!k->leaf || k->kind != LEAF_COLUMN) continue;
+        if (m->rowsets->at[m->plan->columns[k->column].rowset].made) continue;
+        plan_vaguely(m, &m->plan->stages[m->plan->columns[k->column].stage]);
+    }
+    touched(m, s);
+}
+
+static bool write_save(struct demand *m, uint32_t save, struct list *rows,
+                       struct diags *d) {
+    const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
+    struct tally *t = tally_of(m, s);
+    struct stage_run run = stage_of(m, s, rows);
+    struct stage_done done = {0};
+    if (stopping(m)) return stop_here(m, s, 0);
+    double start = clock_seconds();
+    bool ok = stage_load(m, s, d) && save_begin(m->saves, save, d);
+    if (ok) {
+        progress_begin(m, s, rows->n);
+        ok = stage_run(&run, &done, d);
+    }
+    t->computed += done.computed;
+    t->seconds += clock_seconds() - start;
+    if (done.stopped) stop_here(m, s, 0);
+    return ok;
+}
+
+bool demand_save(struct demand *m, uint32_t save, struct diags *d) {
+    const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
+    struct list rows;
+    if (!rowset_need(m, s->rowset, d)) return false;
+    if (!m->rowsets->at[s->rowset].made) {
+        plan_vaguely(m, s);
+        return true;
+    }
+    bool ok = list_all(&rows, m->rowsets->at[s->rowset].rows);
+    if (!ok) out_of_memory(d);
+    ok = ok && inputs_need(m, s, &rows, d);
+    tally_of(m, s)->rows += rows.n;
+    if (ok && m->look) tally_of(m, s)->computed += rows.n;
+    else ok = ok && write_save(m, save, &rows, d);
+    touched(m, s);
+    list_free(&rows);
+    return ok;
+}

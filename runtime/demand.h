@@ -1,0 +1,54 @@
+// What a run asks for, from the saves backwards.
+//
+// A save asks for the columns its stage reads, for all of its rows. A column asked for some
+// rows looks first at what this run has, then in the store, and only for the rows that are
+// left asks for what its own stage reads, and computes them. To look in the store a row's
+// key must be known, which may ask for other columns (where a crop lies) and for images'
+// contents, but never for pixels.
+//
+// With `look` set nothing is computed: rows that would be are marked as planned, and what
+// follows from them is not known.
+#ifndef DDG_DEMAND_H
+#define DDG_DEMAND_H
+
+#include "runtime/run.h"
+#include "runtime/save.h"
+
+enum have { HAVE_NOT, HAVE_VALUE, HAVE_PLANNED };
+
+struct tally { // of one stage of the plan
+    bool touched;
+    size_t order; // in which stages were first asked for
+    size_t rows, reused, computed;
+    size_t
+        vague; // of the rows that would be computed: those whose keys are not known yet
+    double seconds; // without what it asked for
+};
+
+struct demand {
+    struct arena *arena;
+    const struct plan *plan;
+    const struct run_options *options;
+    struct rowsets *rowsets;
+    struct saves *saves; // NULL when looking
+    bool look;
+    struct tally *tallies; // by plan stage
+    size_t touched;
+    size_t audited;
+    // Where a run was told to stop.
+    bool stopped;
+    const char *stopped_in;
+    size_t stopped_done, stopped_rows;
+    // Progress
+    const struct plan_stage *stage;
+    size_t stage_rows, stage_before; // being computed; done in rounds before
+    double stage_start;
+};
+
+void demand_init(struct demand *m, struct arena *arena, const struct plan *plan,
+                 const struct run_options *o, struct rowsets *rowsets,
+                 struct saves *saves);
+// Computes and writes (or, looking, goes through) one save. The readers are open.
+bool demand_save(struct demand *m, uint32_t save, struct diags *d);
+
+#endif

@@ -1,0 +1,90 @@
+// See survey.h. The run's own demands are gone through, with `look` set.
+#include "runtime/survey_impl.h"
+
+#include "runtime/stage.h"
+
+#define ROW_OVERHEAD 96 // bytes of a small value's keys and checksum in the database
+
+// Seconds of one thread for a row: as this very value took, or else as the op took for each
+// floating-point operation. < 0: not known.
+static double row_seconds(const struct demand *m, const struct plan_column *c,
+                          double flops) {
+    struct store_record *all;
+    double work = 0, seconds = 0;
+    size_t n = store_records(m->options->store, c->memo->record.op, m->arena, &all);
+    for (size_t i = 0; i < n; i++) {
+        if (!all[i].computed || all[i].seconds <= 0) continue;
+        if (digest_eq(all[i].key, c->memo->record.key))
+            return all[i].seconds / (double)all[i].computed;
+        work += all[i].flops * (double)all[i].computed;
+        seconds += all[i].seconds;
+    }
+    return work > 0 ? flops * seconds / work : -1;
+}
+
+static void column_node(const struct demand *m, uint32_t column,
+                        struct survey_node *out) {
+    const struct plan_column *c = &m->plan->columns[column];
+    double each = out->flops;
+    out->op = c->op;
+    out->part = c->part;
+    out->column = column;
+    out->remembered = c->memo != NULL;
+    if (!c->memo || !out->computed) return;
+    out->bytes = (uint64_t)out->computed * (c->row_bytes + ROW_OVERHEAD);
+    double seconds = m->options->store ? row_seconds(m, c, each) : -1;
+    out->seconds =
+        seconds < 0 ? -1 : seconds * (double)out->computed / (double)m->options->threads;
+}
+
+struct survey_node survey_node(const struct demand *m, const struct plan_stage *s) {
+    const struct tally *t = &m->tallies[s - m->plan->stages];
+    struct survey_node n = {.name = s->name,
+                            .rows = t->rows,
+                            .reused = t->reused,
+                            .computed = t->computed,
+                            .vague = t->vague,
+                            .flops = stage_flops(m->plan, s),
+                            .column = UINT32_MAX};
+    if (!s->saves) {
+        n.name = m->plan->columns[s->target].name;
+        column_node(m, s->target, &n);
+    }
+    n.flops *= (double)n.computed;
+    return n;
+}
+
+static void survey_fill(const struct demand *m, struct survey *out) {
+    *out = (struct survey){.n = m->touched};
+    out->nodes = NEW_N(m->arena, struct survey_node, m->touched);
+    for (size_t i = 0; i < m->plan->nstages; i++)
+        if (m->tallies[i].touched)
+            out->nodes[m->tallies[i].order] = survey_node(m, &m->plan->stages[i]);
+    for (size_t i = 0; i < out->n; i++) {
+        const struct survey_node *n = &out->nodes[i];
+        out->flops += n->flops;
+        out->bytes += n->bytes;
+        if (n->seconds < 0) out->seconds = -1;
+        else if (out->seconds >= 0) out->seconds += n->seconds;
+    }
+}
+
+bool survey_demand(struct demand *m, struct diags *d) {
+    if (!rowsets_open(m->rowsets, m->options->store, m->options->threads, d))
+        return false;
+    for (uint32_t i = 0; i < m->plan->nsaves; i++)
+        if (!demand_save(m, i, d)) return false;
+    return true;
+}
+
+bool plan_survey(const struct plan *p, const struct run_options *o, struct arena *arena,
+                 struct survey *out, struct diags *d) {
+    struct rowsets rowsets;
+    struct demand m;
+    rowsets_init(&rowsets, arena, p);
+    demand_init(&m, arena, p, o, &rowsets, NULL);
+    bool ok = survey_demand(&m, d);
+    if (ok) survey_fill(&m, out);
+    rowsets_close(&rowsets);
+    return ok;
+}
