@@ -5,21 +5,33 @@
 
 #define ROW_OVERHEAD 96 // bytes of a small value's keys and checksum in the database
 
-// Seconds of one thread for a row: as this very value took, or else as the op took for each
-// floating-point operation. < 0: not known.
-static double row_seconds(const struct demand *m, const struct plan_column *c,
-                          double flops) {
+// Seconds for each floating-point operation, as an op (NULL: all of them) took. < 0: not
+// known.
+static double flop_seconds(const struct demand *m, const char *op) {
     struct store_record *all;
     double work = 0, seconds = 0;
-    size_t n = store_records(m->options->store, c->memo->record.op, m->arena, &all);
+    size_t n = store_records(m->options->store, op, m->arena, &all);
     for (size_t i = 0; i < n; i++) {
-        if (!all[i].computed || all[i].seconds <= 0) continue;
-        if (digest_eq(all[i].key, c->memo->record.key))
-            return all[i].seconds / (double)all[i].computed;
+        if (all[i].flops <= 0) continue;
         work += all[i].flops * (double)all[i].computed;
         seconds += all[i].seconds;
     }
-    return work > 0 ? flops * seconds / work : -1;
+    return work > 0 ? seconds / work : -1;
+}
+
+// Seconds of one thread for a row: as this very value took, or else by its work, as the op
+// or any op took for it. < 0: not known.
+static double row_seconds(const struct demand *m, const struct plan_column *c,
+                          double flops) {
+    const struct store_record *mine = &c->memo->record;
+    struct store_record *all;
+    size_t n = store_records(m->options->store, mine->op, m->arena, &all);
+    for (size_t i = 0; i < n; i++)
+        if (digest_eq(all[i].key, mine->key) && all[i].computed && all[i].seconds > 0)
+            return all[i].seconds / (double)all[i].computed;
+    double each = flop_seconds(m, mine->op);
+    if (each < 0) each = flop_seconds(m, NULL);
+    return each < 0 ? -1 : each * flops;
 }
 
 static void column_node(const struct demand *m, uint32_t column,

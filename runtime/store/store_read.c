@@ -89,9 +89,22 @@ static int find_record(struct store *s, struct digest key, struct seen *out) {
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+// The work of a row may come to be known only when its code has been made.
+static bool used_before(struct store *s, struct digest key, double flops) {
+    bool found = false;
+    pthread_mutex_lock(&s->state);
+    for (struct use *u = s->uses; u && !found; u = u->next) {
+        found = digest_eq(u->record.key, key);
+        if (found && u->record.flops <= 0) u->record.flops = flops;
+    }
+    pthread_mutex_unlock(&s->state);
+    return found;
+}
+
 void store_use(struct store *s, const struct store_record *r) {
-    if (!s || store_used(s, store_record_key(r))) return;
+    if (!s) return;
     struct digest key = store_record_key(r);
+    if (used_before(s, key, r->flops)) return;
     struct seen seen;
     remember_use(s, r);
     lock_record(s, key);

@@ -125,11 +125,12 @@ static int load_record(struct batch *b, const struct digest *key, struct touched
             db_digest(st, 2, &sum) && store_decode(*key, body, n, &sum, b->a, &t->record);
     }
     sqlite3_reset(st);
+    const struct store_record *words = store_used(b->s, *key);
+    CHECK(words); // store_use comes before store_put
+    if (decoded && t->record.flops <= 0) t->record.flops = words->flops;
     if (decoded) return SQLITE_OK;
     if (rc == SQLITE_DONE) rc = add_record(b, key, &t->id);
     if (rc != SQLITE_OK && rc != SQLITE_ROW) return rc;
-    const struct store_record *words = store_used(b->s, *key);
-    CHECK(words); // store_use comes before store_put
     return describe(b, t, words);
 }
 
