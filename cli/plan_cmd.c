@@ -49,13 +49,21 @@ static void print_node(const struct survey_node *n, struct arena *arena) {
            flops_words(n->flops).at, bytes.at, seconds_words(n->seconds).at);
 }
 
+// Of what is known, when that is not all.
+static const char *time_in_all(const struct survey *s, struct arena *arena) {
+    double known = 0;
+    if (s->seconds >= 0) return arena_printf(arena, "%s", time_words(s->seconds).at);
+    for (size_t i = 0; i < s->n; i++)
+        if (s->nodes[i].seconds > 0) known += s->nodes[i].seconds;
+    return known > 0 ? arena_printf(arena, "%s + ?", time_words(known).at) : "?";
+}
+
 static void print_survey(const struct survey *s, struct arena *arena) {
     printf("%-20s %-22s %10s %11s %16s %12s %10s %10s\n", "value", "op", "rows",
            "from store", "to compute", "work", "to store", "time");
     for (size_t i = 0; i < s->n; i++) print_node(&s->nodes[i], arena);
     printf("%-20s %-22s %10s %11s %16s %12s %10s %10s\n", "in all", "", "", "", "",
-           flops_words(s->flops).at, size_words(s->bytes).at,
-           seconds_words(s->seconds).at);
+           flops_words(s->flops).at, size_words(s->bytes).at, time_in_all(s, arena));
     if (s->seconds < 0)
         puts("?: nothing of the kind has been computed yet, so the time is not known");
 }

@@ -12,13 +12,39 @@
 
 struct session { // one command
     const struct points *points;
+    struct arena *arena;
     size_t at; // the point being run
     struct store *store;
-    const char *store_path; // NULL: in memory
-    const atomic_bool *stop;
+    const char *store_path;  // NULL: in memory
+    const atomic_bool *stop; // NULL before the first point runs
     struct emit json;
     struct report_rows rows; // of the points so far
 };
+
+// ---- the store ----------------------------------------------------------------------------
+// Points share what they have in common even when nothing is remembered after them.
+static void open_store(struct session *s, struct arena *arena) {
+    struct store_options memory = {0};
+    const char *why;
+    char said[256];
+    s->store_path = store_place(s->points->args, arena, &why);
+    s->store = store_for_program(s->points->args, false, arena);
+    if (s->store || s->points->n == 1) return;
+    s->store_path = NULL;
+    s->store = store_open(&memory, said, sizeof said);
+}
+
+// Once there is something to run: a program with a mistake in it makes no store.
+static void begin_running(struct session *s) {
+    if (s->stop) return;
+    open_store(s, s->arena);
+    s->stop = interrupt_catch();
+}
+
+// Whether what is computed is there for the next command.
+static bool outlives(const struct session *s) {
+    return s->store && s->store_path && store_writes(s->store);
+}
 
 // ---- a point ----------------------------------------------------------------------------
 static bool prepare(struct driver *v) {
@@ -64,8 +90,18 @@ static void report(struct session *s, const struct run_report *r,
     }
     if (sweep) emit_open(&s->json, NULL, '{');
     if (sweep) emit_string(&s->json, "point", s->points->at[s->at].name);
+    if (sweep) emit_bool(&s->json, "failed", false);
     report_emit(r, t, &s->json);
     if (sweep) emit_close(&s->json, '}');
+}
+
+// The words come from the driver; scripts learn which point they are about.
+static void report_failed(struct session *s) {
+    if (s->points->n == 1) return;
+    emit_open(&s->json, NULL, '{');
+    emit_string(&s->json, "point", s->points->at[s->at].name);
+    emit_bool(&s->json, "failed", true);
+    emit_close(&s->json, '}');
 }
 
 static int run_point(void *ctx, struct arena *arena) {
@@ -76,10 +112,12 @@ static int run_point(void *ctx, struct arena *arena) {
     point_driver(s->points, s->at, arena, &v);
     bool ok = prepare(&v);
     struct report_times t = {.before = v.load_s + v.passes_s};
+    if (ok) begin_running(s);
     ok = ok && run_plan(s, &v, &r);
     t.code = v.load_s + v.passes_s + v.codegen_s - t.before;
     if (ok) report(s, &r, &t);
-    if (r.stopped) report_stopped(&r, s->store && s->store_path, stderr);
+    if (r.stopped) report_stopped(&r, outlives(s), stderr);
+    else if (!ok) report_failed(s);
     int code = driver_end(&v, ok);
     return r.stopped ? EXIT_STOPPED : code;
 }
@@ -109,22 +147,11 @@ static int run_points(struct session *s) {
     return failed ? EXIT_WRONG : EXIT_DONE;
 }
 
-// Points share what they have in common even when nothing is remembered after them.
-static void open_store(struct session *s, const struct args *a, struct arena *arena) {
-    struct store_options memory = {0};
-    const char *why;
-    char said[256];
-    s->store_path = store_place(a, arena, &why);
-    s->store = store_for_program(a, false, arena);
-    if (s->store || s->points->n == 1) return;
-    s->store_path = NULL;
-    s->store = store_open(&memory, said, sizeof said);
-}
-
 static void end_session(struct session *s, const struct args *a, int code,
                         struct arena *arena) {
     store_say_trouble(s->store, arena);
-    if (a->json && code == EXIT_DONE) {
+    bool reported = code == EXIT_DONE || (code == EXIT_WRONG && s->points->n > 1);
+    if (a->json && reported) {
         report_emit_store(s->store, s->store_path, arena, &s->json);
         emit_close(&s->json, '}');
         emit_print(&s->json, stdout);
@@ -136,9 +163,8 @@ int command_run(const struct args *a, struct arena *arena) {
     struct points points;
     if (!points_open(a, arena, &points)) return EXIT_WRONG;
     if (points.n > 1 && points_check(&points) != EXIT_DONE) return EXIT_WRONG;
-    struct session s = {.points = &points, .json = {.text = {.arena = arena}}};
-    open_store(&s, a, arena);
-    s.stop = interrupt_catch();
+    struct session s = {
+        .points = &points, .arena = arena, .json = {.text = {.arena = arena}}};
     int code = run_points(&s);
     end_session(&s, a, code, arena);
     return code;

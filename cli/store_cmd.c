@@ -10,7 +10,8 @@ struct care { // one of these commands at work
     const struct args *args;
     struct arena *arena;
     const char *path;
-    struct store *store; // NULL: there is none yet
+    bool exists;
+    struct store *store; // where none exists, an empty one in memory
     struct emit json;
 };
 
@@ -36,22 +37,22 @@ static bool care_begin(struct care *c, const struct args *a, bool look,
                        struct arena *arena) {
     if (!find_place(c, a, arena)) return false;
     char why[512] = "";
-    struct store_options o = {.path = c->path, .look = look};
-    if (store_exists(c->path) && !empty_folder(c->path)) {
-        c->store = store_open(&o, why, sizeof why);
-        if (!c->store) fprintf(stderr, "ddg: %s\n", why);
-        if (!c->store) return false;
+    c->exists = store_exists(c->path) && !empty_folder(c->path);
+    struct store_options o = {.path = c->exists ? c->path : NULL, .look = look};
+    if (!(c->store = store_open(&o, why, sizeof why))) {
+        fprintf(stderr, "ddg: %s\n", why);
+        return false;
     }
     emit_open(&c->json, NULL, '{');
     emit_string(&c->json, "path", c->path);
-    emit_bool(&c->json, "exists", c->store != NULL);
-    if (!c->store && !a->json) printf("no store at %s yet\n", c->path);
+    emit_bool(&c->json, "exists", c->exists);
+    if (!c->exists && !a->json) printf("no store at %s yet\n", c->path);
     return true;
 }
 
 // Ends well, or with what went wrong with the store.
 static int care_end(struct care *c, bool ok) {
-    const char *trouble = c->store ? store_trouble(c->store, c->arena) : NULL;
+    const char *trouble = store_trouble(c->store, c->arena);
     if (trouble) fprintf(stderr, "%s: %s\n", ok ? "warning" : "ddg", trouble);
     if (c->args->json) {
         emit_string(&c->json, "trouble", trouble);
@@ -63,16 +64,22 @@ static int care_end(struct care *c, bool ok) {
 }
 
 // ---- stats ------------------------------------------------------------------------------
+static void print_op(const struct store_op_stats *s) {
+    printf("%-16s %10s %12s %12s %16s\n", s->op, count_words(s->records).at,
+           count_words(s->values).at, size_words(s->bytes).at, time_words(s->seconds).at);
+}
+
+// The size in all is less than the store's, which holds its own records too.
 static void print_ops(const struct store_stats *s) {
+    struct store_op_stats all = {"in all", s->records, s->values, 0, s->seconds};
     if (!s->nops) return;
     printf("\n%-16s %10s %12s %12s %16s\n", "op", "results", "values", "size",
            "to compute again");
-    for (size_t i = 0; i < s->nops; i++)
-        printf("%-16s %10s %12s %12s %16s\n", s->ops[i].op,
-               count_words(s->ops[i].records).at, count_words(s->ops[i].values).at,
-               size_words(s->ops[i].bytes).at, time_words(s->ops[i].seconds).at);
-    printf("%-16s %10s %12s %12s %16s\n", "in all", count_words(s->records).at,
-           count_words(s->values).at, size_words(s->bytes).at, time_words(s->seconds).at);
+    for (size_t i = 0; i < s->nops; i++) {
+        print_op(&s->ops[i]);
+        all.bytes += s->ops[i].bytes;
+    }
+    print_op(&all);
 }
 
 static void print_stats(const struct store_stats *s) {
@@ -112,9 +119,9 @@ int command_store_stats(const struct args *a, struct arena *arena) {
     struct care c;
     struct store_stats s = {0};
     if (!care_begin(&c, a, true, arena)) return EXIT_WRONG;
-    bool ok = !c.store || store_stats(c.store, arena, &s);
+    bool ok = store_stats(c.store, arena, &s);
     if (ok && a->json) emit_stats(&s, &c.json);
-    else if (ok && c.store) print_stats(&s);
+    else if (ok && c.exists) print_stats(&s);
     return care_end(&c, ok);
 }
 
@@ -153,9 +160,9 @@ int command_store_verify(const struct args *a, struct arena *arena) {
     struct care c;
     struct store_check k = {0};
     if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
-    bool ok = !c.store || store_verify(c.store, arena, &k);
+    bool ok = store_verify(c.store, arena, &k);
     if (ok && a->json) emit_check(&k, &c.json);
-    else if (ok && c.store) print_check(&k);
+    else if (ok && c.exists) print_check(&k);
     int code = care_end(&c, ok);
     return k.damaged ? EXIT_WRONG : code;
 }
@@ -183,36 +190,36 @@ int command_store_gc(const struct args *a, struct arena *arena) {
     struct store_gc g = {0};
     struct store_stats s = {0};
     if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
-    bool ok = !c.store || a->sized || store_stats(c.store, arena, &s);
+    bool ok = a->sized || store_stats(c.store, arena, &s);
     uint64_t max_bytes = a->sized ? a->size : s.max_bytes;
-    ok = ok && (!c.store || store_gc(c.store, max_bytes, &g));
+    ok = ok && store_gc(c.store, max_bytes, &g);
     if (ok && a->json) emit_gc(&g, max_bytes, &c.json);
-    else if (ok && c.store) print_gc(&g, max_bytes);
+    else if (ok && c.exists) print_gc(&g, max_bytes);
     return care_end(&c, ok);
 }
 
 // ---- clear --------------------------------------------------------------------------------
-static bool clear(struct care *c) {
-    char why[512] = "";
-    bool ok = !c->store || store_clear(c->store, why, sizeof why);
-    if (!ok) fprintf(stderr, "ddg: the store was not cleared: %s\n", why);
-    return ok;
+static void report_clear(const struct store_stats *s, struct care *c) {
+    if (c->args->json) {
+        emit_count(&c->json, "records", s->records);
+        emit_count(&c->json, "values", s->values);
+        emit_count(&c->json, "bytes", s->bytes);
+    } else if (c->exists) {
+        printf("removed %s values of %s results, %s, from %s\n",
+               count_words(s->values).at, count_words(s->records).at,
+               size_words(s->bytes).at, c->path);
+    }
 }
 
 int command_store_clear(const struct args *a, struct arena *arena) {
     struct care c;
     struct store_stats s = {0};
+    char why[512] = "";
     if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
-    bool counted = c.store && store_stats(c.store, arena, &s);
-    bool ok = clear(&c);
-    if (ok && a->json) {
-        emit_count(&c.json, "records", s.records);
-        emit_count(&c.json, "values", s.values);
-        emit_count(&c.json, "bytes", s.bytes);
-    } else if (ok && counted) {
-        printf("removed %s values of %s results, %s, from %s\n", count_words(s.values).at,
-               count_words(s.records).at, size_words(s.bytes).at, c.path);
-    } else if (ok && c.store) printf("removed everything from %s\n", c.path);
+    store_stats(c.store, arena, &s); // what cannot be counted can be removed all the same
+    bool ok = store_clear(c.store, why, sizeof why);
+    if (ok) report_clear(&s, &c);
+    else fprintf(stderr, "ddg: the store was not cleared: %s\n", why);
     return care_end(&c, ok);
 }
 

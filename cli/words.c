@@ -42,7 +42,8 @@ struct words flops_words(double flops) {
 struct words time_words(double s) {
     struct words w;
     double hours = floor(s / 3600), minutes = floor(s / 60);
-    if (s < 0.9995) snprintf(w.at, sizeof w.at, "%.0f ms", 1000 * s);
+    if (s < 0.00995) snprintf(w.at, sizeof w.at, "%.1f ms", 1000 * s);
+    else if (s < 0.9995) snprintf(w.at, sizeof w.at, "%.0f ms", 1000 * s);
     else if (s < 99.95) snprintf(w.at, sizeof w.at, "%.1f s", s);
     else if (s < 6000)
         snprintf(w.at, sizeof w.at, "%.0f min %02.0f s", minutes,
