@@ -14,7 +14,7 @@ int usage_error(const char *fmt, ...) {
     va_start(ap, fmt);
     fputs("ddg: ", stderr);
     vfprintf(stderr, fmt, ap);
-    fputs("; see ddg --help\n", stderr);
+    fputs(fmt[strlen(fmt) - 1] == '?' ? "\n" : "; see ddg --help\n", stderr);
     va_end(ap);
     return EXIT_USAGE;
 }
@@ -64,10 +64,9 @@ static const char *take_no_store(struct args *a, const char *v) {
 }
 
 static const char *take_audit(struct args *a, const char *s) {
-    static const char want[] =
-        "a share of the rows found, with its sign, above 0% and up to 100%";
+    static const char want[] = "a percentage such as 1% (above 0%, at most 100%)";
     char *end;
-    if (strspn(s, "0123456789.") == 0) return want;
+    if (*s < '0' || *s > '9') return want; // no sign, no "nan"
     double v = strtod(s, &end);
     if (strcmp(end, "%") != 0 || !(v > 0) || v > 100) return want;
     a->audit = v / 100;
@@ -156,8 +155,7 @@ static int take_option(const struct command *c, char **argv, int *i, struct args
 
 static int take_operand(const struct command *c, const char *arg, struct args *a) {
     if (a->noperands == c->most)
-        return usage_error("one argument too many: `%s`; it is ddg %s %s", arg, c->name,
-                           c->operands);
+        return usage_error("one argument too many for `ddg %s`: `%s`", c->name, arg);
     a->operands[a->noperands++] = arg;
     return EXIT_DONE;
 }
@@ -169,7 +167,7 @@ static int check_args(const struct command *c, const struct args *a) {
     if (a->store && a->no_store)
         return usage_error("--store and --no-store contradict each other");
     if (a->audit > 0 && a->no_store)
-        return usage_error("--audit checks what the store holds; it goes not with "
+        return usage_error("--audit checks what the store holds, so it cannot go with "
                            "--no-store");
     return EXIT_DONE;
 }

@@ -58,7 +58,8 @@ struct checking {
 static void say(struct checking *c) {
     if (!c->said) return;
     fprintf(stderr, "at %s", c->points->at[c->first].name);
-    if (c->same) fprintf(stderr, ", and at %zu more points", c->same);
+    if (c->same)
+        fprintf(stderr, " and %zu more point%s", c->same, c->same == 1 ? "" : "s");
     fprintf(stderr, ":\n%s", c->said);
     free(c->said);
     c->said = NULL;

@@ -136,7 +136,7 @@ static void print_check(const struct store_check *k) {
     if (k->damaged)
         printf("%s damaged: taken out, and computed again when they are needed\n",
                count_words(k->damaged).at);
-    else puts("nothing is damaged");
+    else puts("nothing in it is damaged");
     if (k->leftovers)
         printf("%s files are left over from runs that were killed: harmless, and removed "
                "by `ddg store gc`\n",
@@ -156,6 +156,12 @@ static void emit_check(const struct store_check *k, struct emit *e) {
     emit_close(e, ']');
 }
 
+// Opening a store finds damage too, and says so as trouble; that it can only be read is none.
+static bool found_damage(const struct care *c, const struct store_check *k) {
+    bool trouble = store_trouble(c->store, c->arena) != NULL;
+    return k->damaged || (trouble && store_writes(c->store));
+}
+
 int command_store_verify(const struct args *a, struct arena *arena) {
     struct care c;
     struct store_check k = {0};
@@ -163,14 +169,17 @@ int command_store_verify(const struct args *a, struct arena *arena) {
     bool ok = store_verify(c.store, arena, &k);
     if (ok && a->json) emit_check(&k, &c.json);
     else if (ok && c.exists) print_check(&k);
+    bool damage = found_damage(&c, &k);
     int code = care_end(&c, ok);
-    return k.damaged ? EXIT_WRONG : code;
+    return damage ? EXIT_WRONG : code;
 }
 
 // ---- gc -----------------------------------------------------------------------------------
 static void print_gc(const struct store_gc *g, uint64_t max_bytes) {
     printf("removed %s values, %s", count_words(g->values).at, size_words(g->bytes).at);
-    if (g->files) printf(", and %s files left over", count_words(g->files).at);
+    if (g->files)
+        printf(", and %s file%s left over", count_words(g->files).at,
+               g->files == 1 ? "" : "s");
     printf("\nthe store has %s now, of at most %s\n", size_words(g->bytes_after).at,
            size_words(max_bytes).at);
     if (g->bytes_after > max_bytes) puts("what other processes are using was kept");

@@ -16,8 +16,9 @@ bool store_exists(const char *path) {
     return lstat(path, &st) == 0;
 }
 
-static struct store *not_used(const char *why) {
-    fprintf(stderr, "warning: results are not remembered: %s\n", why);
+static struct store *not_used(const char *why, bool look) {
+    fprintf(stderr, "warning: %s: %s\n",
+            look ? "nothing is looked up" : "results are not remembered", why);
     return NULL;
 }
 
@@ -25,11 +26,11 @@ struct store *store_for_program(const struct args *a, bool look, struct arena *a
     if (a->no_store) return NULL;
     char said[512] = "";
     const char *why, *path = store_place(a, arena, &why);
-    if (!path) return not_used(why);
+    if (!path) return not_used(why, look);
     if (look && !store_exists(path)) return NULL;
     struct store_options o = {.path = path, .look = look};
     struct store *s = store_open(&o, said, sizeof said);
-    return s ? s : not_used(said);
+    return s ? s : not_used(said, look);
 }
 
 void store_say_trouble(struct store *s, struct arena *arena) {
