@@ -173,6 +173,8 @@ static void place_fields(struct cache *c, nid v) {
 static void predicted_fields(struct cache *c, nid v) {
     const struct node *n = graph_node(c, v);
     field(c, "", "op", "predicted", NULL);
+    field(c, "", "version", arena_printf(c->m->arena, "%d", op_info(n->op)->version),
+          NULL);
     model_fields(c, graph_node(c, n->in[0])->model);
     pixel_fields(c, "x", n->in[1]);
 }
