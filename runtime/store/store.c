@@ -1,9 +1,9 @@
-// Opening and closing the store, and what went wrong with it. See store.h for what a store
-// is and store_impl.h for how its files divide the work.
+// Opening and closing the store, and what went wrong with it. See store.h for what a
+// store is and store_impl.h for how its files divide the work.
 //
-// Opening takes the newest generation of the database. One that is damaged is not used: what
-// can be read of it becomes the next generation (store_salvage.c), and the search for the
-// newest begins again, as it does when another process was faster.
+// Opening takes the newest generation of the database. One that is damaged is not used:
+// what can be read of it becomes the next generation (store_salvage.c), and the search
+// for the newest begins again, as it does when another process was faster.
 #include "runtime/store/store_impl.h"
 
 #include <errno.h>
@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SCAN_BYTES    (UINT64_C(64) << 20) // a database of at most so much is read at once
+#define SCAN_BYTES    (UINT64_C(64) << 20) // the largest database that is read whole first
 #define OPEN_ATTEMPTS 8
 
-// ---- what went wrong ----------------------------------------------------------------------
+// ---- what went wrong -----------------------------------------------------------------
 void store_say(struct store *s, const char *fmt, ...) {
     char words[sizeof s->trouble[0]];
     va_list ap;
@@ -109,7 +109,7 @@ bool store_writes(const struct store *s) {
     return s && atomic_load(&s->writes);
 }
 
-// ---- opening: what is there ---------------------------------------------------------------
+// ---- opening: what is there ----------------------------------------------------------
 enum found { FINE, DAMAGED, GONE, REFUSED };
 
 struct opening {
@@ -152,10 +152,14 @@ static enum found check_header(struct opening *o, const unsigned char *h) {
     return REFUSED;
 }
 
+static void log_path(const struct store *s, char path[1024]) {
+    snprintf(path, 1024, "%s-wal", s->file);
+}
+
 static bool has_log(const struct store *s) {
     char path[1024];
     struct stat st;
-    snprintf(path, sizeof path, "%s-wal", s->file);
+    log_path(s, path);
     return stat(path, &st) == 0 && st.st_size > 0;
 }
 
@@ -169,7 +173,8 @@ static bool pages_right(const struct store *s, uint64_t size,
     return has_log(s) || big_endian(header + 28) <= pages;
 }
 
-// The log of a machine that lost power may hold what a page that was being written lacks.
+// The log of a machine that lost power may hold what a page that was being written
+// lacks.
 static void recover(struct opening *o) {
     struct db db;
     const char *vfs = store_vfs_name(o->s->vfs);
@@ -190,19 +195,32 @@ static enum found examine_bytes(struct opening *o) {
     return pages_right(o->s, size, header) ? FINE : DAMAGED;
 }
 
+// A log is looked at by the first who comes after those who wrote it: while the lock of
+// the generation can be had alone, nobody writes.
+static bool left_log_right(struct store *s) {
+    char path[1024];
+    log_path(s, path);
+    if (!s->locks || !has_log(s)) return true;
+    if (!lock_take(s->locks, place_lock(s->generation), LOCK_EXCLUSIVE)) return true;
+    bool right = log_right(path);
+    lock_take(s->locks, place_lock(s->generation), LOCK_SHARED);
+    return right;
+}
+
 static enum found examine(struct opening *o) {
     struct stat st;
     if (lstat(o->s->file, &st) != 0)
         return errno == ENOENT ? GONE : refuse(o, strerror(errno));
     if (!S_ISREG(st.st_mode)) return refuse(o, "its database is no regular file");
     if (place_marked(o->s->folder, o->s->generation)) return DAMAGED;
+    if (!left_log_right(o->s)) return DAMAGED;
     enum found found = examine_bytes(o);
     if (found != DAMAGED || !has_log(o->s)) return found;
     recover(o);
     return examine_bytes(o);
 }
 
-// ---- opening: the connection --------------------------------------------------------------
+// ---- opening: the connection ---------------------------------------------------------
 static int connect(struct opening *o, enum db_mode mode, bool *ours) {
     struct store *s = o->s;
     int rc = db_open(&s->read, s->file, store_vfs_name(s->vfs), mode);
@@ -241,7 +259,7 @@ static void settle_writing(struct opening *o) {
         store_say(s, "the store %s can only be read: results are not stored", s->path);
 }
 
-// ---- opening: a new generation --------------------------------------------------------------
+// ---- opening: a new generation -------------------------------------------------------
 #define SALVAGE_WAIT_MS  50
 #define SALVAGE_ATTEMPTS 600
 
@@ -338,7 +356,7 @@ static enum found make_first(struct opening *o, const struct listing *l) {
     return make_next(o, l, NULL, NULL, &how);
 }
 
-// ---- opening ------------------------------------------------------------------------------
+// ---- opening -------------------------------------------------------------------------
 // A damaged database that cannot be repaired is read as far as it goes.
 static enum found read_damaged(struct opening *o) {
     enum found found = connect_read(o);
@@ -348,11 +366,18 @@ static enum found read_damaged(struct opening *o) {
     return found;
 }
 
+// Another process holds the lock alone for moments only.
+#define LOCK_PAUSE_MS 5
+#define LOCK_ATTEMPTS 400
+
 static enum found open_generation(struct opening *o, uint32_t n) {
     struct store *s = o->s;
     s->generation = n;
     s->file = place_file(s->arena, s->path, n);
-    if (s->locks) lock_take(s->locks, place_lock(n), LOCK_SHARED);
+    for (int i = 0; s->locks && i < LOCK_ATTEMPTS; i++) {
+        if (lock_take(s->locks, place_lock(n), LOCK_SHARED)) break;
+        pause_ms(LOCK_PAUSE_MS);
+    }
     enum found found = examine(o);
     if (found == FINE) found = connect_read(o);
     if (found == DAMAGED && (s->look || !o->can_write)) found = read_damaged(o);

@@ -6,7 +6,7 @@
 #define WORDS_MAX ((size_t)10)
 #define SCAN_ROWS 512 // values looked at in one read transaction
 
-// ---- the connection -------------------------------------------------------------------------
+// ---- the connection ------------------------------------------------------------------
 struct db *care_lock(struct store *s) {
     writer_lock(s);
     struct db *db = writer_connection(s);
@@ -22,7 +22,7 @@ void care_unlock(struct store *s, const struct db *db) {
     writer_unlock(s);
 }
 
-// ---- totals ---------------------------------------------------------------------------------
+// ---- totals --------------------------------------------------------------------------
 static int total(struct db *db, int64_t id, uint64_t *rows, uint64_t *bytes) {
     int rc;
     sqlite3_stmt *st = db_statement(db, SQL_VALUE_TOTAL, &rc);
@@ -130,7 +130,7 @@ int care_recount_all(struct db *db) {
     return rc;
 }
 
-// ---- blobs ----------------------------------------------------------------------------------
+// ---- blobs ---------------------------------------------------------------------------
 static int in_order(const void *left, const void *right) {
     const struct digest *a = left, *b = right;
     if (a->hi != b->hi) return a->hi < b->hi ? -1 : 1;
@@ -147,7 +147,7 @@ bool care_refers(const struct digests *all, struct digest name) {
     return all->n && bsearch(&name, all->at, all->n, sizeof name, in_order);
 }
 
-// ---- stats ----------------------------------------------------------------------------------
+// ---- stats ---------------------------------------------------------------------------
 static bool add_blob(void *ctx, const struct blob_file *f) {
     struct store_stats *out = ctx;
     out->blobs++;
@@ -214,7 +214,7 @@ bool store_stats(struct store *s, struct arena *a, struct store_stats *out) {
     return rc == SQLITE_OK;
 }
 
-// ---- verify ---------------------------------------------------------------------------------
+// ---- verify --------------------------------------------------------------------------
 struct named { // a record, to say whose value is damaged
     int64_t id;
     const char *op;
@@ -325,29 +325,28 @@ static const char *op_of(const struct verify *v, int64_t id) {
 }
 
 struct bad_value {
-    int64_t record;
-    struct digest row, blob; // blob: zero, or a file that is damaged
+    int64_t id, record;
+    struct digest blob; // its file, if that is damaged
 };
 
 static bool blob_right(struct verify *v, sqlite3_stmt *st, uint64_t size,
                        struct digest *wrong) {
     struct digest name;
-    if (!db_digest(st, 5, &name)) return false;
+    if (!db_digest(st, 6, &name)) return false;
     enum blob_state state = blob_read(v->s->folder, name, size, NULL);
     if (state == BLOB_DAMAGED) *wrong = name;
     return state == BLOB_FINE;
 }
 
 static bool value_right(struct verify *v, sqlite3_stmt *st, struct bad_value *bad) {
-    struct digest sum, key;
-    const void *data = sqlite3_column_blob(st, 5);
-    size_t n = (size_t)sqlite3_column_bytes(st, 5);
-    int64_t place = sqlite3_column_int64(st, 2);
-    uint64_t size = (uint64_t)sqlite3_column_int64(st, 3);
-    if (!db_digest(st, 1, &bad->row) || !db_digest(st, 4, &sum) ||
-        !db_digest(st, 6, &key))
+    struct digest row, sum, key;
+    const void *data = sqlite3_column_blob(st, 6);
+    size_t n = (size_t)sqlite3_column_bytes(st, 6);
+    int64_t place = sqlite3_column_int64(st, 3);
+    uint64_t size = (uint64_t)sqlite3_column_int64(st, 4);
+    if (!db_digest(st, 2, &row) || !db_digest(st, 5, &sum) || !db_digest(st, 7, &key))
         return false;
-    if (!digest_eq(sum, value_sum(key, bad->row, place, size, data, n))) return false;
+    if (!digest_eq(sum, value_sum(key, row, place, size, data, n))) return false;
     return place ? blob_right(v, st, size, &bad->blob) : n == size;
 }
 
@@ -356,26 +355,25 @@ static int drop_value(struct verify *v, const struct bad_value *bad) {
     static const struct digest NONE = {0};
     sqlite3_stmt *st = db_statement(v->db, SQL_VALUE_DROP, &rc);
     if (!st) return rc;
-    sqlite3_bind_int64(st, 1, bad->record);
-    db_bind_digest(st, 2, &bad->row);
+    sqlite3_bind_int64(st, 1, bad->id);
     if (!digest_eq(bad->blob, NONE)) blob_remove(v->s->folder, bad->blob);
     return db_finish(st);
 }
 
-// The values after the one that `at` names, at most SCAN_ROWS; how many. Bad ones go to list.
-static size_t scan_values(struct verify *v, struct bad_value *at, struct bad_value *list,
+// Values behind *at, at most SCAN_ROWS; how many. Bad ones go to list.
+static size_t scan_values(struct verify *v, int64_t *at, struct bad_value *list,
                           size_t *nbad) {
     int rc, step = SQLITE_DONE;
     size_t n = 0;
     sqlite3_stmt *st = db_statement(v->db, SQL_VALUE_SCAN, &rc);
     if (!st) return fail(v, rc), (size_t)0;
-    sqlite3_bind_int64(st, 1, at->record);
-    sqlite3_bind_blob(st, 2, &at->row, sizeof at->row, SQLITE_TRANSIENT);
-    sqlite3_bind_int(st, 3, SCAN_ROWS);
+    sqlite3_bind_int64(st, 1, *at);
+    sqlite3_bind_int(st, 2, SCAN_ROWS);
     for (; (step = sqlite3_step(st)) == SQLITE_ROW; n++) {
-        struct bad_value one = {.record = sqlite3_column_int64(st, 0)};
+        struct bad_value one = {.id = sqlite3_column_int64(st, 0),
+                                .record = sqlite3_column_int64(st, 1)};
         if (!value_right(v, st, &one)) list[(*nbad)++] = one;
-        *at = one;
+        *at = one.id;
     }
     sqlite3_reset(st);
     fail(v, step == SQLITE_DONE ? SQLITE_OK : step);
@@ -383,7 +381,7 @@ static size_t scan_values(struct verify *v, struct bad_value *at, struct bad_val
 }
 
 static void verify_values(struct verify *v) {
-    struct bad_value at = {.record = INT64_MIN};
+    int64_t at = INT64_MIN;
     struct bad_value *list = NEW_N(v->a, struct bad_value, SCAN_ROWS);
     size_t n, nbad;
     bool dropped = false;

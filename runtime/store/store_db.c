@@ -1,10 +1,11 @@
 // One connection to a database: how it is opened, the tables, the statements, and the
-// digests beside the rows. See store_impl.h for the tables and the texts of the statements.
+// digests beside the rows. See store_impl.h for the tables and the texts of the
+// statements.
 #include "runtime/store/store_impl.h"
 
 #define BUSY_MS 5000
 
-// ---- opening ----------------------------------------------------------------------------
+// ---- opening -------------------------------------------------------------------------
 // A file: URI says that nothing changes the file; its path may hold any character.
 static char *immutable_uri(const char *path) {
     sqlite3_str *uri = sqlite3_str_new(NULL);
@@ -70,7 +71,7 @@ int db_exec(struct db *db, const char *sql) {
     return sqlite3_exec(db->h, sql, NULL, NULL, NULL);
 }
 
-// ---- the tables -------------------------------------------------------------------------
+// ---- the tables ----------------------------------------------------------------------
 static const char *const TABLES[] = {
 #define X(text) text,
     STORE_TABLES(X)
@@ -114,7 +115,7 @@ bool db_is_ours(struct db *db, int *rc) {
     return ours && *rc == SQLITE_OK;
 }
 
-// ---- statements -------------------------------------------------------------------------
+// ---- statements ----------------------------------------------------------------------
 static const char *const TEXTS[] = {
 #define X(name, text) text,
     STORE_SQL(X)
@@ -164,7 +165,7 @@ bool db_digest(sqlite3_stmt *st, int column, struct digest *out) {
     return true;
 }
 
-// ---- SQLite's answers -------------------------------------------------------------------
+// ---- SQLite's answers ----------------------------------------------------------------
 enum fault db_fault(int rc) {
     if (rc == SQLITE_IOERR_DATA || rc == SQLITE_IOERR_SHORT_READ) return FAULT_DAMAGE;
     switch (rc & 0xff) {
@@ -194,7 +195,7 @@ const char *db_words(int rc) {
     }
 }
 
-// ---- digests ----------------------------------------------------------------------------
+// ---- digests -------------------------------------------------------------------------
 struct digest value_sum(struct digest record, struct digest row, int64_t place,
                         uint64_t size, const void *data, size_t n) {
     struct {

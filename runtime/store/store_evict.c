@@ -1,14 +1,14 @@
 // Making the store smaller: evicting what is worth least, and clearing all. See store.h.
 //
-// The worth of a value is what computing it again would take, halved for each fortnight that
-// it was not used, for each byte that it takes. Values of one record that were last used on
-// the same day are worth the same; such groups go in the order of their worth, and inside a
-// group the values in the order of their rows. Records that a living process uses are locked
-// (store_use), and left alone.
+// The worth of a value is what computing it again would take, halved for each fortnight
+// that it was not used, for each byte that it takes. Values of one record that were last
+// used on the same day are worth the same; such groups go in the order of their worth,
+// and inside a group the values in the order in which they came. Records that a living
+// process uses are locked (store_use), and left alone.
 //
-// A blob goes when no row refers to it. Its file is written before its row is, so files are
-// counted and removed only while no process is between the two: writers of blobs share a
-// lock that this takes alone.
+// A blob goes when no row refers to it. Its file is written before its row is, so files
+// are counted and removed only while no process is between the two: writers of blobs
+// share a lock that this takes alone.
 #include "runtime/store/store_impl.h"
 
 #include <dirent.h>
@@ -16,15 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HALF_LIFE 14.0 // days
-#define CONTENT_DAYS                                                                     \
-    90 // a file's digest, or a record without values, not used for so long
-#define ROW_OVERHEAD  64  // bytes of the database that a value takes beside its own
-#define EVICT_ROWS    512 // in one transaction
+#define HALF_LIFE     14.0 // days
+#define OLD_DAYS      90   // contents and empty records that were not used for so long go
+#define ROW_OVERHEAD  64   // bytes of the database that a value takes beside its own
+#define EVICT_ROWS    512  // looked at in one transaction
 #define ROUNDS        16
 #define TEMPORARY_AGE 3600.0 // seconds; nobody writes one blob for so long
 
-// ---- the lock of blobs ------------------------------------------------------------------------
+// ---- the lock of blobs ---------------------------------------------------------------
 #define LOCK_ATTEMPTS 200
 #define LOCK_PAUSE_MS 10
 
@@ -45,10 +44,11 @@ void care_let_blobs(struct store *s) {
     if (s->locks) lock_drop(s->locks, blobs_lock());
 }
 
-// ---- groups -----------------------------------------------------------------------------------
+// ---- groups --------------------------------------------------------------------------
 struct group { // values of a record that were last used on the same day
     int64_t record, used;
-    double worth;
+    double n, bytes, worth;
+    uint64_t take; // bytes to be evicted
 };
 
 struct candidate { // a record that nobody uses
@@ -68,17 +68,13 @@ struct evict {
     struct store_gc *out;
 };
 
-static int64_t column_key(sqlite3_stmt *st, struct digest *key) {
-    return db_digest(st, 1, key) ? sqlite3_column_int64(st, 0) : 0;
-}
-
 // Locks the records that nobody uses, and lists them.
 static int list_records(struct evict *e) {
     int rc, step = SQLITE_DONE;
     sqlite3_stmt *st = db_statement(e->db, SQL_RECORD_LIST, &rc);
     while (st && (step = sqlite3_step(st)) == SQLITE_ROW) {
-        struct candidate c = {.seconds = 1};
-        c.id = column_key(st, &c.key);
+        struct candidate c = {.id = sqlite3_column_int64(st, 0), .seconds = 1};
+        if (!db_digest(st, 1, &c.key)) continue;
         if (store_used(e->s, c.key)) continue;
         if (e->s->locks && !lock_take(e->s->locks, c.key, LOCK_EXCLUSIVE)) continue;
         VEC_PUSH(e->a, &e->records, c);
@@ -102,7 +98,8 @@ static struct candidate *candidate(struct evict *e, int64_t id) {
     return NULL;
 }
 
-// What a row took to compute; a record that has lost its words keeps the guess of a second.
+// What a row took to compute; a record that has lost its words keeps the guess of a
+// second.
 static int price_records(struct evict *e) {
     struct store_record r;
     int64_t id;
@@ -122,14 +119,20 @@ static int price_records(struct evict *e) {
     return step == SQLITE_DONE ? rc : step;
 }
 
-static void add_group(struct evict *e, sqlite3_stmt *st) {
-    struct group g = {sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1), 0};
-    double n = sqlite3_column_double(st, 2), bytes = sqlite3_column_double(st, 3);
-    const struct candidate *c = candidate(e, g.record);
-    if (!c) return;
-    double days = (double)(e->s->today - g.used);
-    g.worth = c->seconds * exp2(-days / HALF_LIFE) / (bytes / n + ROW_OVERHEAD);
-    VEC_PUSH(e->a, &e->groups, g);
+static struct group *group(struct evict *e, int64_t record, int64_t used) {
+    for (size_t i = e->groups.n; i-- > 0;) // the last ones are the likely ones
+        if (e->groups.at[i].record == record && e->groups.at[i].used == used)
+            return &e->groups.at[i];
+    VEC_PUSH(e->a, &e->groups, (struct group){.record = record, .used = used});
+    return &e->groups.at[e->groups.n - 1];
+}
+
+static void price_group(struct evict *e, struct group *g) {
+    const struct candidate *c = candidate(e, g->record);
+    double days = (double)(e->s->today - g->used);
+    if (c)
+        g->worth =
+            c->seconds * exp2(-days / HALF_LIFE) / (g->bytes / g->n + ROW_OVERHEAD);
 }
 
 static int by_worth(const void *left, const void *right) {
@@ -141,41 +144,60 @@ static int by_worth(const void *left, const void *right) {
 
 static int list_groups(struct evict *e) {
     int rc, step = SQLITE_DONE;
+    struct group *g = NULL;
     e->groups.n = 0;
-    sqlite3_stmt *st = db_statement(e->db, SQL_VALUE_GROUPS, &rc);
-    while (st && (step = sqlite3_step(st)) == SQLITE_ROW) add_group(e, st);
+    sqlite3_stmt *st = db_statement(e->db, SQL_VALUE_USE, &rc);
+    while (st && (step = sqlite3_step(st)) == SQLITE_ROW) {
+        int64_t record = sqlite3_column_int64(st, 0), used = sqlite3_column_int64(st, 1);
+        if (!candidate(e, record)) continue;
+        if (!g || g->record != record || g->used != used) g = group(e, record, used);
+        g->n++;
+        g->bytes += sqlite3_column_double(st, 2);
+    }
     if (st) sqlite3_reset(st);
+    for (size_t i = 0; i < e->groups.n; i++) price_group(e, &e->groups.at[i]);
     if (e->groups.n) qsort(e->groups.at, e->groups.n, sizeof *e->groups.at, by_worth);
     return step == SQLITE_DONE ? rc : step;
 }
 
-// ---- evicting ---------------------------------------------------------------------------------
-// Values of the group, until they free `need` bytes.
-static int pick_rows(struct evict *e, const struct group *g, uint64_t need,
-                     struct digests *rows, uint64_t *freed) {
-    int rc, step = SQLITE_DONE;
-    struct digest row;
-    *freed = 0;
-    sqlite3_stmt *st = db_statement(e->db, SQL_VALUE_OLD, &rc);
-    if (!st) return rc;
-    sqlite3_bind_int64(st, 1, g->record);
-    sqlite3_bind_int64(st, 2, g->used);
-    sqlite3_bind_int(st, 3, EVICT_ROWS);
-    while (rc == SQLITE_OK && *freed < need && (step = sqlite3_step(st)) == SQLITE_ROW) {
-        *freed += (uint64_t)sqlite3_column_int64(st, 1) + ROW_OVERHEAD;
-        if (db_digest(st, 0, &row)) rc = digests_add(rows, row);
-    }
-    sqlite3_reset(st);
-    return rc != SQLITE_OK || step == SQLITE_DONE || step == SQLITE_ROW ? rc : step;
+// ---- evicting ------------------------------------------------------------------------
+// Values go in the order in which they were stored, so that whole pages come free.
+struct picked {
+    int64_t last; // the last id that was looked at
+    size_t looked, n;
+    int64_t ids[EVICT_ROWS];
+};
+
+static void pick_row(struct evict *e, sqlite3_stmt *st, struct picked *p) {
+    int64_t record = sqlite3_column_int64(st, 1), used = sqlite3_column_int64(st, 2);
+    uint64_t bytes = (uint64_t)sqlite3_column_int64(st, 3) + ROW_OVERHEAD;
+    p->last = sqlite3_column_int64(st, 0);
+    p->looked++;
+    struct group *g = candidate(e, record) ? group(e, record, used) : NULL;
+    if (!g || !g->take) return;
+    g->take -= bytes < g->take ? bytes : g->take;
+    candidate(e, record)->changed = true;
+    p->ids[p->n++] = p->last;
 }
 
-static int drop_rows(struct evict *e, int64_t record, const struct digests *rows) {
+static int pick_rows(struct evict *e, struct picked *p) {
+    int rc, step = SQLITE_DONE;
+    p->looked = p->n = 0;
+    sqlite3_stmt *st = db_statement(e->db, SQL_VALUE_NEXT, &rc);
+    if (!st) return rc;
+    sqlite3_bind_int64(st, 1, p->last);
+    sqlite3_bind_int(st, 2, EVICT_ROWS);
+    while ((step = sqlite3_step(st)) == SQLITE_ROW) pick_row(e, st, p);
+    sqlite3_reset(st);
+    return step == SQLITE_DONE ? SQLITE_OK : step;
+}
+
+static int drop_rows(struct evict *e, const struct picked *p) {
     int rc = db_run(e->db, SQL_BEGIN_WRITE);
-    for (size_t i = 0; i < rows->n && rc == SQLITE_OK; i++) {
+    for (size_t i = 0; i < p->n && rc == SQLITE_OK; i++) {
         sqlite3_stmt *st = db_statement(e->db, SQL_VALUE_DROP, &rc);
         if (!st) break;
-        sqlite3_bind_int64(st, 1, record);
-        db_bind_digest(st, 2, &rows->at[i]);
+        sqlite3_bind_int64(st, 1, p->ids[i]);
         rc = db_finish(st);
     }
     if (rc == SQLITE_OK) rc = db_run(e->db, SQL_COMMIT);
@@ -183,31 +205,28 @@ static int drop_rows(struct evict *e, int64_t record, const struct digests *rows
     return rc;
 }
 
-static int evict_group(struct evict *e, const struct group *g, uint64_t *need) {
-    struct digests rows = {0};
-    uint64_t freed;
-    int rc;
-    do {
-        rows.n = 0;
-        rc = pick_rows(e, g, *need, &rows, &freed);
-        if (rc == SQLITE_OK && rows.n) rc = drop_rows(e, g->record, &rows);
-        if (rc != SQLITE_OK) break;
-        e->out->values += rows.n;
-        *need -= freed < *need ? freed : *need;
-    } while (rows.n == EVICT_ROWS && *need);
-    candidate(e, g->record)->changed = true;
-    free(rows.at);
-    return rc;
+static void share_out(struct evict *e, uint64_t need) {
+    for (size_t i = 0; i < e->groups.n; i++) {
+        struct group *g = &e->groups.at[i];
+        uint64_t all = (uint64_t)(g->bytes + g->n * ROW_OVERHEAD);
+        g->take = all < need ? all : need;
+        need -= g->take;
+    }
 }
 
 static int evict_bytes(struct evict *e, uint64_t need) {
+    struct picked p = {.last = INT64_MIN};
     int rc = list_groups(e);
-    for (size_t i = 0; i < e->groups.n && need && rc == SQLITE_OK; i++)
-        rc = evict_group(e, &e->groups.at[i], &need);
+    share_out(e, need);
+    do {
+        if (rc == SQLITE_OK) rc = pick_rows(e, &p);
+        if (rc == SQLITE_OK && p.n) rc = drop_rows(e, &p);
+        if (rc == SQLITE_OK) e->out->values += p.n;
+    } while (rc == SQLITE_OK && p.looked == EVICT_ROWS);
     return rc;
 }
 
-// ---- files nobody needs -------------------------------------------------------------------------
+// ---- files nobody needs --------------------------------------------------------------
 struct sweep {
     struct store *s;
     const struct digests *keep; // NULL: nothing
@@ -235,7 +254,7 @@ static int sweep_blobs(struct store *s, struct db *db, bool keep_none, uint64_t 
     return rc;
 }
 
-// ---- gc -----------------------------------------------------------------------------------------
+// ---- gc ------------------------------------------------------------------------------
 static int shrink(struct evict *e, struct store_stats *now) {
     uint64_t blobs = 0; // of evicted values: no leftovers
     int rc = sweep_blobs(e->s, e->db, false, &blobs);
@@ -243,12 +262,19 @@ static int shrink(struct evict *e, struct store_stats *now) {
     return rc == SQLITE_OK ? care_bytes(e->s, e->db, now) : rc;
 }
 
+// What a value takes in the database is a guess, and its page is free when the last one
+// on it is: better some rounds than too much.
+static uint64_t first_part(uint64_t need) {
+    uint64_t part = need / 4 * 3 + 4 * VFS_PAGE;
+    return part < need ? part : need;
+}
+
 static int evict_down(struct evict *e, struct store_stats *now) {
     int rc = SQLITE_OK;
     uint64_t before;
     for (int i = 0; i < ROUNDS && rc == SQLITE_OK && now->bytes > e->max; i++) {
         before = e->out->values;
-        rc = evict_bytes(e, now->bytes - e->max);
+        rc = evict_bytes(e, first_part(now->bytes - e->max));
         if (rc == SQLITE_OK) rc = shrink(e, now);
         if (e->out->values == before) break; // what is left is in use
     }
@@ -263,7 +289,7 @@ static int drop_old(struct evict *e) {
     for (size_t i = 0; i < COUNT(OLD) && rc == SQLITE_OK; i++) {
         sqlite3_stmt *st = db_statement(e->db, OLD[i], &rc);
         if (!st) return rc;
-        sqlite3_bind_int64(st, 1, e->s->today - CONTENT_DAYS);
+        sqlite3_bind_int64(st, 1, e->s->today - OLD_DAYS);
         rc = db_finish(st);
     }
     return rc;
@@ -324,10 +350,11 @@ static bool surely_small(struct store *s) {
 void care_close(struct store *s) {
     struct store_gc gc;
     if (!s->file || !s->wrote || !store_writes(s) || surely_small(s)) return;
-    store_gc(s, s->max_bytes, &gc);
+    // Somewhat lower, or every run from here on would have to.
+    store_gc(s, s->max_bytes - s->max_bytes / 20, &gc);
 }
 
-// ---- clear --------------------------------------------------------------------------------------
+// ---- clear ---------------------------------------------------------------------------
 static int clear_rows(struct db *db) {
     static const enum sql ALL[] = {SQL_VALUE_CLEAR, SQL_RECORD_CLEAR, SQL_CONTENT_CLEAR};
     int rc = db_run(db, SQL_BEGIN_WRITE);

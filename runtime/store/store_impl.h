@@ -1,10 +1,10 @@
 // The inside of the store, for the files runtime/store/store*.c.
 //
-// A store holds two connections to its database: one for reading, used under `reading` by
-// whoever asks, and one for writing, made when there is something to write and used under
-// `writing`, by the store's own thread or by the calls that care for the store. What both
-// share is guarded by `state`. Locks are taken in the order writing, reading, state. A store
-// in memory has one connection, guarded by `reading`, and no thread.
+// A store holds two connections to its database: one for reading, used under `reading`
+// by whoever asks, and one for writing, made when there is something to write and used
+// under `writing`, by the store's own thread or by the calls that care for the store.
+// What both share is guarded by `state`. Locks are taken in the order writing, reading,
+// state. A store in memory has one connection, guarded by `reading`, and no thread.
 //
 // Every row of the database carries a digest over its key and its value, so that what a
 // damaged tree of pages leads to is not believed either.
@@ -22,15 +22,16 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-// ---- the database (store_db.c) ----------------------------------------------------------
-// Values: place 0 has the value in data, place 1 the name of a blob; size is the value's own.
-// `used` counts days since 1970.
+// ---- the database (store_db.c) -------------------------------------------------------
+// Values: place 0 has the value in data, place 1 the name of a blob; size is the value's
+// own. `used` counts days since 1970.
 #define STORE_TABLES(X)                                                                  \
     X("CREATE TABLE record(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"            \
       " used INTEGER NOT NULL, sum BLOB NOT NULL, body BLOB NOT NULL)")                  \
-    X("CREATE TABLE value(record INTEGER NOT NULL, row BLOB NOT NULL,"                   \
-      " place INTEGER NOT NULL, size INTEGER NOT NULL, used INTEGER NOT NULL,"           \
-      " sum BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY(record, row)) WITHOUT ROWID") \
+    X("CREATE TABLE value(id INTEGER PRIMARY KEY, record INTEGER NOT NULL,"              \
+      " row BLOB NOT NULL, place INTEGER NOT NULL, size INTEGER NOT NULL,"               \
+      " used INTEGER NOT NULL, sum BLOB NOT NULL, data BLOB NOT NULL,"                   \
+      " UNIQUE(record, row))")                                                           \
     X("CREATE TABLE content(stamp BLOB PRIMARY KEY, content BLOB NOT NULL,"              \
       " used INTEGER NOT NULL, sum BLOB NOT NULL) WITHOUT ROWID")
 
@@ -59,22 +60,21 @@
     X(VALUE_GET, "SELECT place, size, used, sum, data FROM value"                        \
                  " WHERE record = ?1 AND row = ?2")                                      \
     X(VALUE_SIZE, "SELECT size FROM value WHERE record = ?1 AND row = ?2")               \
-    X(VALUE_PUT, "INSERT OR REPLACE INTO value(record, row, place, size, used, sum,"     \
-                 " data) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                            \
+    X(VALUE_PUT, "INSERT INTO value(record, row, place, size, used, sum, data)"          \
+                 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(record, row) DO"       \
+                 " UPDATE SET place = ?3, size = ?4, used = ?5, sum = ?6, data = ?7")    \
     X(VALUE_KEEP, "INSERT OR IGNORE INTO value(record, row, place, size, used, sum,"     \
                   " data) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                           \
     X(VALUE_TOUCH, "UPDATE value SET used = ?3 WHERE record = ?1 AND row = ?2")          \
-    X(VALUE_DROP, "DELETE FROM value WHERE record = ?1 AND row = ?2")                    \
+    X(VALUE_DROP, "DELETE FROM value WHERE id = ?1")                                     \
     X(VALUE_CLEAR, "DELETE FROM value")                                                  \
     X(VALUE_TOTAL, "SELECT count(*), total(size) FROM value WHERE record = ?1")          \
-    X(VALUE_SCAN, "SELECT v.record, v.row, v.place, v.size, v.sum, v.data, r.key"        \
+    X(VALUE_SCAN, "SELECT v.id, v.record, v.row, v.place, v.size, v.sum, v.data, r.key"  \
                   " FROM value v LEFT JOIN record r ON r.id = v.record"                  \
-                  " WHERE (v.record, v.row) > (?1, ?2)"                                  \
-                  " ORDER BY v.record, v.row LIMIT ?3")                                  \
-    X(VALUE_GROUPS, "SELECT record, used, count(*), total(size) FROM value"              \
-                    " GROUP BY record, used")                                            \
-    X(VALUE_OLD, "SELECT row, size FROM value WHERE record = ?1 AND used = ?2"           \
-                 " ORDER BY row LIMIT ?3")                                               \
+                  " WHERE v.id > ?1 ORDER BY v.id LIMIT ?2")                             \
+    X(VALUE_USE, "SELECT record, used, size FROM value")                                 \
+    X(VALUE_NEXT, "SELECT id, record, used, size FROM value WHERE id > ?1"               \
+                  " ORDER BY id LIMIT ?2")                                               \
     X(VALUE_BLOBS, "SELECT data FROM value WHERE place = 1")                             \
     X(CONTENT_GET, "SELECT content, used, sum FROM content WHERE stamp = ?1")            \
     X(CONTENT_PUT, "INSERT OR REPLACE INTO content(stamp, content, used, sum)"           \
@@ -106,7 +106,8 @@ enum db_mode {
     DB_BUILD,     // a new file that nobody else knows of
     DB_MEMORY
 };
-// Returns SQLite's answer; db is closed unless it is SQLITE_OK. vfs NULL: the default one.
+// Returns SQLite's answer; db is closed unless it is SQLITE_OK. vfs NULL: the default
+// one.
 int db_open(struct db *db, const char *path, const char *vfs, enum db_mode mode);
 void db_close(struct db *db);
 int db_exec(struct db *db, const char *sql);
@@ -141,16 +142,19 @@ struct digest value_sum(struct digest record, struct digest row, int64_t place,
 struct digest record_sum(struct digest key, const void *body, size_t n);
 struct digest content_sum(struct digest stamp, struct digest content);
 
-// ---- a file below SQLite (store_raw.c) ----------------------------------------------------
-// Read through SQLite's default VFS: to open and close a database file by other means would
-// end the locks that this process's connections hold on it.
+// ---- files below SQLite (store_raw.c, store_log.c) -----------------------------------
+// Read through SQLite's default VFS: to open and close a database file by other means
+// would end the locks that this process's connections hold on it.
 struct raw;
 struct raw *raw_open(const char *path); // NULL: it cannot be read
 void raw_close(struct raw *r);
 uint64_t raw_size(struct raw *r);
 bool raw_read(struct raw *r, uint64_t at, void *to, size_t n); // all n bytes, or false
 
-// ---- the folder (store_place.c) -----------------------------------------------------------
+// Whether nothing that was committed to the log is damaged; nobody may be writing it.
+bool log_right(const char *path);
+
+// ---- the folder (store_place.c) ------------------------------------------------------
 #define GENERATION_MAX    UINT32_C(999999999)
 #define PLACE_APPLICATION UINT32_C(0x64646700) // "ddg", and the version in the last byte
 struct listing {
@@ -176,7 +180,7 @@ bool place_remove(int folder);
 // DDG_STORE_SIZE, or the default. False: it says something else than a size.
 bool place_size(uint64_t *out);
 
-// ---- making databases (store_make.c) --------------------------------------------------------
+// ---- making databases (store_make.c) -------------------------------------------------
 // What a new database starts with; returns SQLite's answer.
 typedef int make_fill(void *ctx, struct db *db);
 enum made { MADE, MADE_BY_OTHERS, MADE_NOT };
@@ -184,16 +188,16 @@ enum made { MADE, MADE_BY_OTHERS, MADE_NOT };
 enum made make_database(int folder, const char *path, uint32_t n, const char *vfs,
                         make_fill *fill, void *ctx, int *rc);
 
-// ---- salvage (store_salvage.c) --------------------------------------------------------------
+// ---- salvage (store_salvage.c) -------------------------------------------------------
 struct salvage {
     uint64_t expected, kept; // values
     uint64_t records;        // kept
 };
-// Reads every row that can be read, page by page, of a database in whatever state, into a
-// new one. False: out of memory, or rc.
+// Reads every row that can be read, page by page, of a database in whatever state, into
+// a new one. False: out of memory, or rc.
 int salvage_into(const char *file, int64_t today, struct db *to, struct salvage *out);
 
-// ---- the store ----------------------------------------------------------------------------
+// ---- the store -----------------------------------------------------------------------
 struct use { // a record that this process uses
     struct use *next;
     struct store_record record; // with its texts, in the store's arena
@@ -253,9 +257,10 @@ const struct store_record *store_used(struct store *s, struct digest key);
 bool store_decode(struct digest key, const char *body, size_t n, const struct digest *sum,
                   struct arena *a, struct store_record *out);
 
-// ---- writing (store_write.c) ----------------------------------------------------------------
+// ---- writing (store_write.c) ---------------------------------------------------------
 void writer_stop(struct store *s); // writes what is queued
-// The connection for writing, to be held under `writing`; NULL: not to be had, which is said.
+// The connection for writing, to be held under `writing`; NULL: not to be had, which is
+// said.
 struct db *writer_connection(struct store *s);
 void writer_lock(struct store *s);
 void writer_unlock(struct store *s);
@@ -264,12 +269,12 @@ void queue_touch(struct store *s, struct digest record, const struct digest *row
 void queue_touch_record(struct store *s, struct digest record);
 void queue_touch_contents(struct store *s, const struct digest *stamps, size_t n);
 
-// ---- care (store_care.c, store_evict.c) -----------------------------------------------------
+// ---- care (store_care.c, store_evict.c) ----------------------------------------------
 // A record's totals after values were taken out.
 int care_recount(struct db *db, struct digest key);
 int care_recount_all(struct db *db);
-// The connection to care with, locked with all that it needs: the one for writing, or where
-// nothing can be written the one for reading. To be given back.
+// The connection to care with, locked with all that it needs: the one for writing, or
+// where nothing can be written the one for reading. To be given back.
 struct db *care_lock(struct store *s);
 void care_unlock(struct store *s, const struct db *db);
 // The names of all blobs that values refer to, in order; to be freed.

@@ -1,12 +1,14 @@
-// Makes a database whole or not at all: under a temporary name in the same folder, brought
-// to the disk, and renamed into place unless another process was faster. See store_impl.h.
+// Makes a database whole or not at all: under a temporary name in the same folder,
+// brought to the disk, and renamed into place unless another process was faster. See
+// store_impl.h.
 #include "runtime/store/store_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-// Filled in one transaction; becomes a WAL database last, so that no log is left beside it.
+// Filled in one transaction; becomes a WAL database last, so that no log is left beside
+// it.
 static int build(const char *path, const char *vfs, make_fill *fill, void *ctx) {
     struct db db;
     int rc = db_open(&db, path, vfs, DB_BUILD);

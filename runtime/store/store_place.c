@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// ---- where ------------------------------------------------------------------------------
+// ---- where ---------------------------------------------------------------------------
 static const char *set_variable(const char *name) {
     const char *value = getenv(name);
     return value && *value ? value : NULL;
@@ -34,7 +34,8 @@ static uint64_t unit_of(const char *text) {
     size_t n = strlen(text);
     if (n == 0 || (n == 1 && *text == 'B')) return 1;
     const char *at = strchr(UNITS, *text & ~0x20);
-    bool ends = n == 1 || (n == 2 && text[1] == 'B') || strcmp(text + 1, "iB") == 0;
+    bool ends =
+        n == 1 || (n == 2 && (text[1] & ~0x20) == 'B') || strcmp(text + 1, "iB") == 0;
     return at && ends ? UINT64_C(1) << (10 * (at - UNITS + 1)) : 0;
 }
 
@@ -53,7 +54,7 @@ bool place_size(uint64_t *out) {
     return true;
 }
 
-// ---- the folder -------------------------------------------------------------------------
+// ---- the folder ----------------------------------------------------------------------
 // Makes the folder and those above it that are missing.
 static bool make_folders(char *path) {
     for (char *p = path + 1; *p; p++) {
@@ -101,7 +102,7 @@ int place_open(struct arena *a, const char *path, bool make, char **real, char *
     return refuse(why, why_n, path, "its path is longer than SQLite can open");
 }
 
-// ---- what lies in it --------------------------------------------------------------------
+// ---- what lies in it -----------------------------------------------------------------
 bool place_generation(const char *name, uint32_t *n, const char **rest) {
     static const char PREFIX[] = "store-";
     if (strncmp(name, PREFIX, strlen(PREFIX)) != 0) return false;
@@ -176,7 +177,7 @@ bool place_marked(int folder, uint32_t n) {
     return faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-// ---- what nobody needs ------------------------------------------------------------------
+// ---- what nobody needs ---------------------------------------------------------------
 #define CUT_SHORT_AFTER 3600 // seconds; nobody makes a database for so long
 
 static bool cut_short(int folder, const char *name) {

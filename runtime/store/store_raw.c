@@ -1,4 +1,5 @@
-// A database file's bytes, read below SQLite but through its default VFS. See store_impl.h.
+// A database file's bytes, read below SQLite but through its default VFS. See
+// store_impl.h.
 #include "runtime/store/store_impl.h"
 
 struct raw {

@@ -1,13 +1,13 @@
-// What is looked up: records, values, contents of files; and the claims on what is missing.
-// See store.h.
+// What is looked up: records, values, contents of files; and the claims on what is
+// missing. See store.h.
 //
-// Each call is one read transaction. What is found but was last used on an earlier day is
-// handed to the writer, which notes the day: a rerun on the same day writes nothing.
+// Each call is one read transaction. What is found but was last used on an earlier day
+// is handed to the writer, which notes the day: a rerun on the same day writes nothing.
 #include "runtime/store/store_impl.h"
 
 #include <time.h>
 
-// ---- records ------------------------------------------------------------------------------
+// ---- records -------------------------------------------------------------------------
 bool store_decode(struct digest key, const char *body, size_t n, const struct digest *sum,
                   struct arena *a, struct store_record *out) {
     const char *why;
@@ -55,8 +55,8 @@ static void remember_use(struct store *s, const struct store_record *r) {
     pthread_mutex_unlock(&s->state);
 }
 
-// Eviction holds a record for moments; after a second the run goes on without the lock, and
-// what is evicted all the same is computed again.
+// Eviction holds a record for moments; after a second the run goes on without the lock,
+// and what is evicted all the same is computed again.
 #define USE_ATTEMPTS 100
 
 static void lock_record(struct store *s, struct digest key) {
@@ -150,7 +150,7 @@ size_t store_records(struct store *s, const char *op, struct arena *a,
     return list.n;
 }
 
-// ---- values ---------------------------------------------------------------------------------
+// ---- values --------------------------------------------------------------------------
 struct lookup {
     struct store *s;
     struct digest record;
@@ -246,7 +246,7 @@ size_t store_get(struct store *s, struct digest record, const struct digest *row
     return l.hits;
 }
 
-// ---- claims ---------------------------------------------------------------------------------
+// ---- claims --------------------------------------------------------------------------
 bool store_claim(struct store *s, struct digest record, struct digest row) {
     if (!s || !s->locks || !store_writes(s)) return true;
     if (lock_take(s->locks, digest_join(record, row), LOCK_EXCLUSIVE)) return true;
@@ -262,7 +262,7 @@ void store_release(struct store *s, struct digest record, const struct digest *r
     for (size_t i = 0; i < n; i++) lock_drop(s->locks, digest_join(record, rows[i]));
 }
 
-// ---- contents of files ----------------------------------------------------------------------
+// ---- contents of files ---------------------------------------------------------------
 static bool get_content(struct lookup *l, const struct digest *stamp,
                         struct digest *out) {
     int rc;

@@ -1,15 +1,15 @@
 // What can be read of a damaged database, put into a new one. See store_impl.h.
 //
-// Nothing of the damaged file's structure is relied on: neither its header, nor its tree of
-// pages, nor the checksums of its pages. Every page, of the file and of its write-ahead log,
-// is looked at by itself as if it held rows, in the form of https://sqlite.org/fileformat.html;
-// what looks like a row of one of our tables counts when the digest beside it is right, and
-// only then. So a flipped bit costs the row that it lies in, wherever that is. What is found
-// may have been replaced or evicted already: it is right all the same, for a key has only
-// one value.
+// Nothing of the damaged file's structure is relied on: neither its header, nor its tree
+// of pages, nor the checksums of its pages. Every page, of the file and of its
+// write-ahead log, is looked at by itself as if it held rows, in the form of
+// https://sqlite.org/fileformat.html; what looks like a row of one of our tables counts
+// when the digest beside it is right, and only then. So a flipped bit costs the row that
+// it lies in, wherever that is. What is found may have been replaced or evicted already:
+// it is right all the same, for a key has only one value.
 //
-// A record's key stands in two places, its row and the index over the keys; where only the
-// index is left, the record is kept without its words, which the next run knows.
+// A record's key stands in two places, its row and the index over the keys; where only
+// the index is left, the record is kept without its words, which the next run knows.
 #include "runtime/store/store_impl.h"
 
 #include <unistd.h>
@@ -18,13 +18,13 @@
 #define LEAF_TABLE   0x0d
 #define LEAF_INDEX   0x0a
 #define INNER_INDEX  0x02
-#define COLUMNS      7
+#define COLUMNS      8
 #define PAYLOAD_MAX  (RECORD_MAX_BYTES + VFS_PAGE)
 #define LOG_HEADER   32
 #define FRAME_HEADER 24
 #define FRAME        (FRAME_HEADER + VFS_PAGE)
 
-// ---- the pages ------------------------------------------------------------------------------
+// ---- the pages -----------------------------------------------------------------------
 struct pages {
     struct raw *file, *log; // NULL: cannot be read, or not there
     uint64_t nfile, nlog;   // pages
@@ -80,8 +80,8 @@ static void pages_close(struct pages *p) {
     free(p->newest);
 }
 
-// Page i of all there are, the log's after the file's. A last page that was cut off is taken
-// for what is left of it, zeros after that.
+// Page i of all there are, the log's after the file's. A last page that was cut off is
+// taken for what is left of it, zeros after that.
 static bool load(struct pages *p, uint64_t i) {
     memset(p->page, 0, sizeof p->page);
     if (i >= p->nfile) return read_frame(p, i - p->nfile, p->page);
@@ -89,7 +89,7 @@ static bool load(struct pages *p, uint64_t i) {
     return raw_read(p->file, at, p->page, left < VFS_PAGE ? (size_t)left : VFS_PAGE);
 }
 
-// ---- the rows of a page -----------------------------------------------------------------------
+// ---- the rows of a page --------------------------------------------------------------
 struct column {
     bool blob; // a number otherwise
     int64_t number;
@@ -195,7 +195,7 @@ static bool read_cell(struct pages *p, size_t at, unsigned char *buffer,
     return read_columns(buffer, n, out);
 }
 
-// ---- what rows mean -----------------------------------------------------------------------------
+// ---- what rows mean ------------------------------------------------------------------
 struct known {       // a record of the damaged database
     int64_t id, now; // there, and in the new one
     struct digest key;
@@ -298,11 +298,11 @@ static const struct known *owner(const struct salvaging *s, const struct column 
     return NULL;
 }
 
-// record, row, place, size, used, sum, data
+// (id), record, row, place, size, used, sum, data
 static int take_value(struct salvaging *s, const struct row *r) {
     int rc;
     struct digest row, sum;
-    const struct column *c = r->column, *data = &c[6];
+    const struct column *c = r->column + 1, *data = &c[6];
     if (c[0].blob || !digest_at(&c[1], &row) || c[2].blob || c[3].blob) return SQLITE_OK;
     if (!digest_at(&c[5], &sum) || !data->blob) return SQLITE_OK;
     const struct known *k = owner(s, c, row, sum);
@@ -340,7 +340,7 @@ static int take_content(struct salvaging *s, const struct row *r) {
     return db_finish(st);
 }
 
-// ---- the passes over all pages --------------------------------------------------------------
+// ---- the passes over all pages -------------------------------------------------------
 typedef int take_row(struct salvaging *s, const struct row *r);
 
 static int take_records(struct salvaging *s, const struct row *r) {
@@ -348,8 +348,8 @@ static int take_records(struct salvaging *s, const struct row *r) {
 }
 
 static int take_values(struct salvaging *s, const struct row *r) {
-    if (r->kind == LEAF_TABLE) return SQLITE_OK;
-    return r->n == 7 ? take_value(s, r) : take_content(s, r);
+    if (r->kind != LEAF_TABLE) return take_content(s, r);
+    return r->n == 8 ? take_value(s, r) : SQLITE_OK;
 }
 
 static int take_page(struct salvaging *s, uint64_t i, take_row *take) {

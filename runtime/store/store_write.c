@@ -1,11 +1,11 @@
 // What is written: values, contents of files, and the days on which they were used. See
 // store.h and store_impl.h.
 //
-// The caller's part is to copy what it has into a job and queue it. The store's thread takes
-// all jobs there are and writes them in one transaction: large values first, as blobs, then
-// the rows, then the records with their new totals. Only then are the claims given up, so
-// that who waited for one finds the value. A store in memory has no thread; there the job is
-// written at once.
+// The caller's part is to copy what it has into a job and queue it. The store's thread
+// takes all jobs there are and writes them in one transaction: large values first, as
+// blobs, then the rows, then the records with their new totals. Only then are the claims
+// given up, so that who waited for one finds the value. A store in memory has no thread;
+// there the job is written at once.
 #include "runtime/store/store_impl.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ struct job {
     struct digest rows[];
 };
 
-// ---- jobs -----------------------------------------------------------------------------------
+// ---- jobs ----------------------------------------------------------------------------
 static struct job *job_new(enum job_kind kind, const struct digest *rows, size_t n,
                            bool second, size_t bytes) {
     size_t digests, values, held;
@@ -67,7 +67,7 @@ static void jobs_done(struct store *s, struct job *jobs, bool written) {
     pthread_mutex_unlock(&s->state);
 }
 
-// ---- one transaction ------------------------------------------------------------------------
+// ---- one transaction -----------------------------------------------------------------
 struct touched { // a record whose totals change
     int64_t id;
     struct store_record record;
@@ -226,7 +226,7 @@ static int put_contents(struct batch *b, const struct job *j) {
     return rc;
 }
 
-// ---- days of use ----------------------------------------------------------------------------
+// ---- days of use ---------------------------------------------------------------------
 static int touch_one(struct batch *b, enum sql which, const struct digest *key) {
     int rc;
     sqlite3_stmt *st = db_statement(b->db, which, &rc);
@@ -268,7 +268,7 @@ static int touch_contents(struct batch *b, const struct job *j) {
     return rc;
 }
 
-// ---- a batch --------------------------------------------------------------------------------
+// ---- a batch -------------------------------------------------------------------------
 static int run_job(struct batch *b, const struct job *j) {
     switch (j->kind) {
     case JOB_VALUES: return put_values(b, j);
@@ -338,7 +338,7 @@ static bool write_batch(struct store *s, const struct job *jobs) {
     return written;
 }
 
-// ---- the connection -------------------------------------------------------------------------
+// ---- the connection ------------------------------------------------------------------
 void writer_lock(struct store *s) {
     pthread_mutex_lock(&s->writing);
     if (!s->file) pthread_mutex_lock(&s->reading);
@@ -359,7 +359,7 @@ struct db *writer_connection(struct store *s) {
     return NULL;
 }
 
-// ---- the thread -----------------------------------------------------------------------------
+// ---- the thread ----------------------------------------------------------------------
 static struct job *take_jobs(struct store *s) {
     pthread_mutex_lock(&s->state);
     while (!s->first && !s->closing) pthread_cond_wait(&s->more, &s->state);
@@ -426,7 +426,7 @@ static void submit(struct store *s, struct job *j, bool wait) {
     if (!enqueue(s, j, wait)) jobs_done(s, j, write_batch(s, j));
 }
 
-// ---- what the callers see -------------------------------------------------------------------
+// ---- what the callers see ------------------------------------------------------------
 static bool large(const struct store *s, size_t bytes) {
     return s->file && bytes >= STORE_LARGE;
 }
