@@ -24,6 +24,7 @@ struct cache {
     bool failed;
     VEC(struct store_field) fields; // of the column at hand
     VEC(struct plan_key) keys;
+    bool used[OP_COUNT]; // tensor ops in the code of the column at hand
 };
 
 static const struct node *graph_node(const struct cache *c, nid v) {
@@ -214,9 +215,17 @@ static void column_key(struct cache *c, uint32_t column) {
     else key_add(c, KEY_COLUMN, c->m->plan->columns[column].rowset, column);
 }
 
+static void note_ops(struct cache *c, const struct plan_stage *s) {
+    for (size_t i = 0; i < s->nsteps; i++) {
+        const struct func *f = c->m->funcs.at[s->steps[i].func].f;
+        for (nid v = 0; v < f->nodes.n; v++) c->used[node_at(f, v)->op] = true;
+    }
+}
+
 static void stage_keys(struct cache *c, uint32_t column) {
     const struct plan *p = c->m->plan;
     const struct plan_stage *s = &p->stages[p->columns[column].stage];
+    note_ops(c, s);
     for (size_t i = 0; i < s->nslots; i++) {
         const struct plan_slot *slot = &s->slots[i];
         if (!slot->leaf) continue;
@@ -231,6 +240,15 @@ static void stage_keys(struct cache *c, uint32_t column) {
     }
 }
 
+// Tensor ops count once their meaning has changed, so that code made of other ops to the
+// same effect keeps its keys.
+static void op_versions(struct cache *c) {
+    for (enum op op = 0; op < OP_COUNT; op++)
+        if (c->used[op] && op_info(op)->version > 1)
+            field(c, "tensor", op_info(op)->name,
+                  arena_printf(c->m->arena, "%d", op_info(op)->version), NULL);
+}
+
 // ---- the pass -------------------------------------------------------------------------
 static void remember(struct cache *c, uint32_t column) {
     struct arena *a = c->m->arena;
@@ -240,8 +258,10 @@ static void remember(struct cache *c, uint32_t column) {
     struct plan_memo *memo = NEW(a, struct plan_memo);
     memset(&c->fields, 0, sizeof c->fields); // the last column's stay where they are
     memset(&c->keys, 0, sizeof c->keys);
+    memset(c->used, 0, sizeof c->used);
     column_fields(c, k);
     stage_keys(c, column);
+    op_versions(c);
     memo->nkeys = c->keys.n, memo->keys = c->keys.at;
     struct store_record *r = &memo->record;
     *r = (struct store_record){.op = k.facet == FACET_PREDICTED ? "predicted" : out->op,
