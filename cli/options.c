@@ -174,7 +174,7 @@ static int check_args(const struct command *c, const struct args *a) {
 
 int options_parse(const struct command *c, char **argv, struct args *a) {
     int code = EXIT_DONE;
-    for (int i = 0; argv[i] && code == EXIT_DONE; i++) {
+    for (int i = 0; code == EXIT_DONE && argv[i]; i++) {
         bool operand = argv[i][0] != '-' || !argv[i][1];
         code = operand ? take_operand(c, argv[i], a) : take_option(c, argv, &i, a);
     }

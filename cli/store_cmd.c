@@ -4,7 +4,6 @@
 #include "cli/words.h"
 
 #include <dirent.h>
-#include <sys/stat.h>
 
 struct care { // one of these commands at work
     const struct args *args;
@@ -15,13 +14,15 @@ struct care { // one of these commands at work
     struct emit json;
 };
 
-static bool empty_folder(const char *path) {
+// A folder with nothing but what a store leaves behind when it is cleared.
+static bool holds_nothing(const char *path) {
     DIR *dir = opendir(path);
-    size_t n = 0;
-    if (!dir) return false;
-    while (n < 3 && readdir(dir)) n++;
-    closedir(dir);
-    return n == 2; // itself and its parent
+    bool something = !dir;
+    for (struct dirent *e; dir && !something && (e = readdir(dir));)
+        something = *e->d_name != '.' && strcmp(e->d_name, "blobs") != 0 &&
+                    strcmp(e->d_name, "locks") != 0;
+    if (dir) closedir(dir);
+    return !something;
 }
 
 static bool find_place(struct care *c, const struct args *a, struct arena *arena) {
@@ -33,12 +34,12 @@ static bool find_place(struct care *c, const struct args *a, struct arena *arena
 }
 
 // Finds and opens the store. False: said.
-static bool care_begin(struct care *c, const struct args *a, bool look,
+static bool care_begin(struct care *c, const struct args *a, struct store_options o,
                        struct arena *arena) {
     if (!find_place(c, a, arena)) return false;
     char why[512] = "";
-    c->exists = store_exists(c->path) && !empty_folder(c->path);
-    struct store_options o = {.path = c->exists ? c->path : NULL, .look = look};
+    c->exists = store_exists(c->path) && !holds_nothing(c->path);
+    o.path = c->exists ? c->path : NULL;
     if (!(c->store = store_open(&o, why, sizeof why))) {
         fprintf(stderr, "ddg: %s\n", why);
         return false;
@@ -118,7 +119,8 @@ static void emit_stats(const struct store_stats *s, struct emit *e) {
 int command_store_stats(const struct args *a, struct arena *arena) {
     struct care c;
     struct store_stats s = {0};
-    if (!care_begin(&c, a, true, arena)) return EXIT_WRONG;
+    if (!care_begin(&c, a, (struct store_options){.look = true}, arena))
+        return EXIT_WRONG;
     bool ok = store_stats(c.store, arena, &s);
     if (ok && a->json) emit_stats(&s, &c.json);
     else if (ok && c.exists) print_stats(&s);
@@ -165,7 +167,7 @@ static bool found_damage(const struct care *c, const struct store_check *k) {
 int command_store_verify(const struct args *a, struct arena *arena) {
     struct care c;
     struct store_check k = {0};
-    if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
+    if (!care_begin(&c, a, (struct store_options){0}, arena)) return EXIT_WRONG;
     bool ok = store_verify(c.store, arena, &k);
     if (ok && a->json) emit_check(&k, &c.json);
     else if (ok && c.exists) print_check(&k);
@@ -198,7 +200,7 @@ int command_store_gc(const struct args *a, struct arena *arena) {
     struct care c;
     struct store_gc g = {0};
     struct store_stats s = {0};
-    if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
+    if (!care_begin(&c, a, (struct store_options){0}, arena)) return EXIT_WRONG;
     bool ok = a->sized || store_stats(c.store, arena, &s);
     uint64_t max_bytes = a->sized ? a->size : s.max_bytes;
     ok = ok && store_gc(c.store, max_bytes, &g);
@@ -208,11 +210,13 @@ int command_store_gc(const struct args *a, struct arena *arena) {
 }
 
 // ---- clear --------------------------------------------------------------------------------
-static void report_clear(const struct store_stats *s, struct care *c) {
+static void report_clear(const struct store_stats *s, bool counted, struct care *c) {
     if (c->args->json) {
         emit_count(&c->json, "records", s->records);
         emit_count(&c->json, "values", s->values);
         emit_count(&c->json, "bytes", s->bytes);
+    } else if (c->exists && !counted) {
+        printf("removed everything from %s\n", c->path);
     } else if (c->exists) {
         printf("removed %s values of %s results, %s, from %s\n",
                count_words(s->values).at, count_words(s->records).at,
@@ -220,14 +224,25 @@ static void report_clear(const struct store_stats *s, struct care *c) {
     }
 }
 
+// What cannot be counted, another version's store, can be removed all the same.
+static bool count(const struct care *c, struct store_stats *out) {
+    char why[512];
+    struct store_options o = {.path = c->path, .look = true};
+    struct store *s = c->exists ? store_open(&o, why, sizeof why) : NULL;
+    bool ok = s && store_stats(s, c->arena, out);
+    store_close(s);
+    return ok;
+}
+
 int command_store_clear(const struct args *a, struct arena *arena) {
     struct care c;
     struct store_stats s = {0};
     char why[512] = "";
-    if (!care_begin(&c, a, false, arena)) return EXIT_WRONG;
-    store_stats(c.store, arena, &s); // what cannot be counted can be removed all the same
+    if (!care_begin(&c, a, (struct store_options){.clear = true}, arena))
+        return EXIT_WRONG;
+    bool counted = count(&c, &s);
     bool ok = store_clear(c.store, why, sizeof why);
-    if (ok) report_clear(&s, &c);
+    if (ok) report_clear(&s, counted, &c);
     else fprintf(stderr, "ddg: the store was not cleared: %s\n", why);
     return care_end(&c, ok);
 }

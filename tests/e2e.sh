@@ -9,6 +9,7 @@ images=$here/../examples/shapes/train
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+export DDG_STORE="$work/store"
 failed=0
 
 fail() {
@@ -37,10 +38,12 @@ same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
 # ---- results do not depend on the run ----
 for threads in 1 2 3; do
   mkdir -p run$threads && cd run$threads || exit 1
+  DDG_STORE=$work/store$threads # each computes everything itself
   expect 0 "" run "$here/cases/run/small.ddg" -D to=small --threads $threads
   expect 0 "" run "$here/cases/run/values.ddg" -D to=values --threads $threads
   cd ..
 done
+DDG_STORE=$work/store
 same run1 run2
 same run1 run3
 mv run2/small t2
@@ -125,14 +128,14 @@ if "$ddg" ops >/dev/full 2>/dev/null; then fail "output that cannot be written i
 
 # ---- the command line ----
 expect 2 "unknown command" frobnicate
-expect 2 "wants a FILE" run
+expect 2 "wants FILE" run
 expect 2 "--threads" run x.ddg --threads 0
 expect 2 "there is no stage" dump "$here/cases/run/small.ddg" --after nothing
 expect 1 "did you mean \`crop\`" ops corp
 expect 1 "limit" check "$here/cases/run/small.ddg" -D limt=3
 expect 0 "" --version
 expect 0 "" --help
-for stage in graph lower diff fold-norm sqnorm narrow fuse layout memory llvm asm; do
+for stage in graph lower cache diff fold-norm sqnorm narrow fuse layout memory llvm asm; do
   expect 0 "" dump "$here/cases/run/small.ddg" --after $stage
   [ -s out ] || fail "dump --after $stage is empty"
 done
