@@ -188,7 +188,7 @@ static uint32_t column_of(struct lower *l, nid v, enum facet facet) {
                             .rowset = rowset_at(l, v),
                             .row_bytes = type_bytes(&t)};
     VEC_PUSH(l->arena, &l->columns, c);
-    VEC_PUSH(l->arena, &l->kept, (struct kept){v, facet});
+    VEC_PUSH(l->arena, &l->kept, (struct kept){.v = v, .facet = facet});
     return (uint32_t)l->columns.n - 1;
 }
 

@@ -156,6 +156,7 @@ uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v) {
     } else {
         size_t row[2] = {1, c.n}, dim[2] = {c.n, c.m};
         nid solve = b_const(&f->b, type_tensor(ELEM_F32, false, 2, dim), c.solve);
+        l->kept.at[s->target].solve = node_at(f->b.f, solve)->digest;
         nid x = b_reshape(&f->b, fn_input(f, values), row, 2);
         phi = b_reshape(&f->b, b_matmul(&f->b, x, solve, false, false), n->type.dim, 2);
     }

@@ -22,6 +22,8 @@ enum facet {
 struct kept { // what a column of the plan keeps
     nid v;    // of the graph
     enum facet facet;
+    struct digest
+        solve; // shap_patches: of the constant matrix that solves for the values
 };
 
 struct module_func {
@@ -36,7 +38,7 @@ struct module {
     const struct func *graph;      // of pipeline ops
     VEC(struct module_func) funcs; // plan->funcs[i] is made from funcs.at[i]
     struct plan *plan;
-    const struct kept *kept;       // by plan column, from lower on
+    const struct kept *kept; // by plan column, from lower on
 };
 
 struct pass {

@@ -66,8 +66,8 @@ static void print_memo(const struct plan *p, const struct plan_memo *m,
 
 static void print_column(const struct plan *p, size_t i, struct text *out) {
     const struct plan_column *c = &p->columns[i];
-    text_add(out, "column %zu \"%s\": %s%s%s, %zu bytes a row of rowset %u\n", i,
-             c->name, c->op, c->part ? " " : "", c->part ? c->part : "", c->row_bytes, c->rowset);
+    text_add(out, "column %zu \"%s\": %s%s%s, %zu bytes a row of rowset %u\n", i, c->name,
+             c->op, c->part ? " " : "", c->part ? c->part : "", c->row_bytes, c->rowset);
     if (c->memo) print_memo(p, c->memo, out);
 }
 

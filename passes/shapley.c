@@ -3,7 +3,11 @@
 
 #include "runtime/random.h"
 
-#include <math.h>
+#include <cblas.h>
+
+// LAPACK, from OpenBLAS: solves a x = b for symmetric positive definite a by Cholesky.
+void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda,
+            double *b, const int *ldb, int *info);
 
 static const double ANCHOR_WEIGHT = 1e6; // of the full and the empty coalition, as Captum
 
@@ -47,125 +51,41 @@ void coalitions_all(struct arena *a, size_t m, struct coalitions *out) {
         for (size_t j = 0; j < m; j++) out->z[s * m + j] = s >> j & 1;
 }
 
-// ---- least squares --------------------------------------------------------------------
-// With A = [z 1] and W the weights: phi = (A'WA)^-1 A'W v, without the intercept's row. In
-// double, by code of our own: its bits go into what is stored, so they must not depend on a
-// library's choice for the processor at hand. Loops are as long as vectors like them.
-#define WIDE 32 // right-hand sides solved together
-
-static size_t present_in(const struct coalitions *c, size_t i) {
+static double weight_of(const uint8_t *z, size_t m) {
     size_t present = 0;
-    for (size_t j = 0; j < c->m; j++) present += c->z[i * c->m + j];
-    return present;
+    for (size_t j = 0; j < m; j++) present += z[j];
+    return present == 0 || present == m ? ANCHOR_WEIGHT : 1;
 }
 
-// The rows of A'W: ANCHOR_WEIGHT where everybody or nobody is there.
-static double weight_of(const struct coalitions *c, size_t i) {
-    size_t present = present_in(c, i);
-    return present == 0 || present == c->m ? ANCHOR_WEIGHT : 1;
-}
-
-// Column j of A as bits, for the coalitions of weight 1.
-static uint64_t *bit_columns(struct arena *a, const struct coalitions *c, size_t words) {
-    uint64_t *bits = NEW_N(a, uint64_t, (c->m + 1) * words);
-    for (size_t i = 0; i < c->n; i++) {
-        if (weight_of(c, i) > 1) continue;
-        for (size_t j = 0; j <= c->m; j++) {
-            uint64_t present = j == c->m || c->z[i * c->m + j];
-            bits[j * words + i / 64] |= present << i % 64;
-        }
-    }
-    return bits;
-}
-
-// A'WA in rows of `pitch`, the upper triangle: how many coalitions hold both, exactly.
-static double *normal_matrix(struct arena *a, const struct coalitions *c, size_t pitch) {
-    size_t p = c->m + 1, words = (c->n + 63) / 64, full = 0, empty = 0;
-    uint64_t *bits = bit_columns(a, c, words);
-    double *normal = NEW_N(a, double, p *pitch);
-    for (size_t i = 0; i < c->n; i++) {
-        full += present_in(c, i) == c->m;
-        empty += present_in(c, i) == 0;
-    }
-    for (size_t j = 0; j < p; j++)
-        for (size_t k = j; k < p; k++) {
-            size_t both = 0;
-            for (size_t w = 0; w < words; w++)
-                both += (size_t)__builtin_popcountll(bits[j * words + w] &
-                                                     bits[k * words + w]);
-            normal[j * pitch + k] = (double)both + ANCHOR_WEIGHT * (double)full;
-        }
-    normal[c->m * pitch + c->m] += ANCHOR_WEIGHT * (double)empty;
-    return normal;
-}
-
-// to -= f * row, for n numbers, a multiple of 8.
-static void subtract(double *restrict to, const double *restrict row, double f,
-                     size_t n) {
-    for (size_t i = 0; i < n; i += 8)
-        for (size_t k = 0; k < 8; k++) to[i + k] -= f * row[i + k];
-}
-
-// The upper triangle becomes U with U'U the matrix, the lower one U'. False: not definite,
-// or so little that nothing is determined.
-static bool factor(double *u, size_t p, size_t pitch) {
-    double least = INFINITY, most = 0;
-    for (size_t k = 0; k < p; k++) {
-        double *row = u + k * pitch;
-        if (!(row[k] > 0)) return false;
-        double diagonal = sqrt(row[k]);
-        least = diagonal < least ? diagonal : least;
-        most = diagonal > most ? diagonal : most;
-        for (size_t i = k; i < p; i++) row[i] /= diagonal;
-        for (size_t i = k + 1; i < p; i++) { // what is below the diagonal is not used yet
-            size_t from = i & ~(size_t)7;
-            subtract(u + i * pitch + from, row + from, row[i], pitch - from);
-        }
-    }
-    for (size_t k = 0; k < p; k++)
-        for (size_t i = k + 1; i < p; i++) u[i * pitch + k] = u[k * pitch + i];
-    return least >= most * 1e-7;
-}
-
-// x becomes the solutions of U'U x = x, WIDE of them side by side.
-static void solve(const double *u, size_t p, size_t pitch, double *x) {
-    for (size_t j = 0; j < p; j++) {
-        for (size_t k = 0; k < j; k++)
-            subtract(x + j * WIDE, x + k * WIDE, u[j * pitch + k], WIDE);
-        for (size_t i = 0; i < WIDE; i++) x[j * WIDE + i] /= u[j * pitch + j];
-    }
-    for (size_t j = p; j-- > 0;) {
-        for (size_t k = j + 1; k < p; k++)
-            subtract(x + j * WIDE, x + k * WIDE, u[j * pitch + k], WIDE);
-        for (size_t i = 0; i < WIDE; i++) x[j * WIDE + i] /= u[j * pitch + j];
-    }
-}
-
-// The solve's rows of coalitions [from, from + n), n at most WIDE.
-static void solve_some(struct coalitions *c, const double *u, size_t pitch, size_t from,
-                       size_t n, double *x) {
-    memset(x, 0, (c->m + 1) * WIDE * sizeof *x);
-    for (size_t i = 0; i < n; i++) {
-        double w = weight_of(c, from + i);
-        for (size_t j = 0; j < c->m; j++)
-            x[j * WIDE + i] = c->z[(from + i) * c->m + j] ? w : 0;
-        x[c->m * WIDE + i] = w;
-    }
-    solve(u, c->m + 1, pitch, x);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < c->m; j++)
-            c->solve[(from + i) * c->m + j] = (float)x[j * WIDE + i];
-}
-
+// With A = [z 1] and W the weights: phi = (A'WA)^-1 A'W v, without the intercept's row.
 bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **why) {
-    size_t n = c->n, m = c->m, p = m + 1, pitch = size_align(p, 8);
+    size_t n = c->n, m = c->m, p = m + 1;
     if (n < p) {
         *why =
             arena_printf(a, "%zu coalitions cannot determine %zu Shapley values", n, m);
         return false;
     }
-    double *u = normal_matrix(a, c, pitch), *x = NEW_N(a, double, p *WIDE);
-    if (!factor(u, p, pitch)) {
+    double *rows = NEW_N(a, double, n *p), *weighted = NEW_N(a, double, n *p);
+    double *normal = NEW_N(a, double, p *p);
+    for (size_t i = 0; i < n; i++) {
+        double w = weight_of(c->z + i * m, m);
+        for (size_t j = 0; j < p; j++) {
+            rows[i * p + j] = j < m ? c->z[i * m + j] : 1;
+            weighted[i * p + j] = w * rows[i * p + j];
+        }
+    }
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)p, (int)p, (int)n, 1, rows,
+                (int)p, weighted, (int)p, 0, normal, (int)p);
+    // Column-major for LAPACK: weighted's rows are the right-hand sides' columns.
+    int order = (int)p, sides = (int)n, info = 0;
+    dposv_("U", &order, &sides, normal, &order, weighted, &order, &info);
+    double least = normal[0], most = normal[0];
+    for (size_t j = 0; j < p; j++) {
+        double diagonal = normal[j * p + j];
+        least = diagonal < least ? diagonal : least;
+        most = diagonal > most ? diagonal : most;
+    }
+    if (info != 0 || least < most * 1e-7) {
         *why = arena_printf(a,
                             "these %zu coalitions do not determine %zu Shapley values "
                             "(some patches are always present or absent together)",
@@ -173,12 +93,11 @@ bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **w
         return false;
     }
     c->solve = NEW_N(a, float, n *m);
-    for (size_t i = 0; i < n; i += WIDE)
-        solve_some(c, u, pitch, i, size_min(WIDE, n - i), x);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < m; j++) c->solve[i * m + j] = (float)weighted[i * p + j];
     return true;
 }
 
-// ---- exact ----------------------------------------------------------------------------
 // phi_j = sum over coalitions s without j of |s|!(m-1-|s|)!/m! (v(s + j) - v(s)).
 void shapley_exact(struct arena *a, struct coalitions *c) {
     size_t m = c->m;

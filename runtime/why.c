@@ -85,10 +85,14 @@ static const struct store_record *nearest(const struct asking *a) {
 }
 
 // ---- fields -----------------------------------------------------------------------------
-// A digest of everything says nothing where what it is a digest of differs by itself.
+// A digest of what other fields say says nothing where those differ by themselves.
 static bool is_summary(const char *field) {
-    size_t n = strlen(field), m = strlen("model.digest");
-    return n >= m && !strcmp(field + n - m, "model.digest");
+    static const char *const summaries[] = {"model.digest", "solve"};
+    const char *dot = strrchr(field, '.');
+    for (size_t i = 0; i < COUNT(summaries); i++)
+        if (!strcmp(field, summaries[i]) || (dot && !strcmp(dot + 1, summaries[i])))
+            return true;
+    return false;
 }
 
 static void list_changes(struct asking *a, const struct store_record *then) {
