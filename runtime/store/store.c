@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define SCAN_BYTES    (UINT64_C(64) << 20) // the largest database that is read whole first
+#define HEADER_BYTES  100                  // of a database
 #define OPEN_ATTEMPTS 8
 
 // ---- what went wrong -----------------------------------------------------------------
@@ -183,18 +184,6 @@ static void recover(struct opening *o) {
     db_close(&db);
 }
 
-static enum found examine_bytes(struct opening *o) {
-    unsigned char header[100];
-    struct raw *raw = raw_open(o->s->file);
-    if (!raw) return refuse(o, "its database cannot be read");
-    uint64_t size = raw_size(raw);
-    bool read = raw_read(raw, 0, header, sizeof header);
-    raw_close(raw);
-    enum found found = read ? check_header(o, header) : DAMAGED;
-    if (found != FINE) return found;
-    return pages_right(o->s, size, header) ? FINE : DAMAGED;
-}
-
 // A log is looked at by the first who comes after those who wrote it: while the lock of
 // the generation can be had alone, nobody writes.
 static bool left_log_right(struct store *s) {
@@ -207,17 +196,32 @@ static bool left_log_right(struct store *s) {
     return right;
 }
 
+static enum found examine_header(struct opening *o, unsigned char *header,
+                                 uint64_t *size) {
+    struct raw *raw = raw_open(o->s->file);
+    if (!raw) return refuse(o, "its database cannot be read");
+    *size = raw_size(raw);
+    bool read = raw_read(raw, 0, header, HEADER_BYTES);
+    raw_close(raw);
+    return read ? check_header(o, header) : DAMAGED;
+}
+
 static enum found examine(struct opening *o) {
     struct stat st;
+    uint64_t size;
+    unsigned char header[HEADER_BYTES];
     if (lstat(o->s->file, &st) != 0)
         return errno == ENOENT ? GONE : refuse(o, strerror(errno));
     if (!S_ISREG(st.st_mode)) return refuse(o, "its database is no regular file");
+    enum found found = examine_header(o, header, &size);
+    if (found != FINE) return found;
     if (place_marked(o->s->folder, o->s->generation)) return DAMAGED;
     if (!left_log_right(o->s)) return DAMAGED;
-    enum found found = examine_bytes(o);
-    if (found != DAMAGED || !has_log(o->s)) return found;
+    if (pages_right(o->s, size, header)) return FINE;
+    if (!has_log(o->s)) return DAMAGED;
     recover(o);
-    return examine_bytes(o);
+    found = examine_header(o, header, &size);
+    return found == FINE && !pages_right(o->s, size, header) ? DAMAGED : found;
 }
 
 // ---- opening: the connection ---------------------------------------------------------

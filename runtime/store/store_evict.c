@@ -392,7 +392,6 @@ bool store_clear(struct store *s, char *why, size_t why_n) {
         if (store_writes(s)) rc = clear_all(s, db);
         care_unlock(s, db);
     }
-    if (rc != SQLITE_OK)
-        snprintf(why, why_n, "the store cannot be cleared: %s", db_words(rc));
+    if (rc != SQLITE_OK) snprintf(why, why_n, "%s", db_words(rc));
     return rc == SQLITE_OK;
 }

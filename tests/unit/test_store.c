@@ -113,6 +113,44 @@ static void test_records_say_what_they_are(void **state) {
     store_close(s);
 }
 
+struct worker {
+    struct store *s;
+    struct digest key;
+    size_t from, right;
+};
+
+static void *work(void *arg) {
+    struct worker *w = arg;
+    for (size_t i = w->from; i < w->from + 500; i += 10) {
+        w->right += store_claim(w->s, w->key, rig_row(i));
+        rig_put(w->s, w->key, i, 10, WIDTH, 1);
+        rig_get(w->s, w->key, 0, 50, WIDTH);
+        if (i % 100 == 0) store_flush(w->s);
+    }
+    return NULL;
+}
+
+static void test_threads_share_a_store(void **state) {
+    struct fixture *f = *state;
+    struct rig r;
+    struct worker w[4];
+    pthread_t threads[4];
+    struct digest key = rig_record(&r, "shap_patches", "128");
+    struct store *s = rig_open(path_of(f, "s"));
+    store_use(s, &r.record);
+    for (size_t i = 0; i < COUNT(w); i++) {
+        w[i] = (struct worker){s, key, 500 * i, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &w[i]), 0);
+    }
+    for (size_t i = 0; i < COUNT(w); i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(w[i].right, 50);
+    }
+    store_flush(s);
+    assert_int_equal(rig_get(s, key, 0, 2000, WIDTH), 2000);
+    store_close(s);
+}
+
 // ---- days of use ---------------------------------------------------------------------
 static struct timespec written_at(const char *path) {
     struct stat st;
@@ -797,6 +835,7 @@ int main(void) {
         TEST(test_replaced_values_count_once),
         TEST(test_large_values_are_files),
         TEST(test_records_say_what_they_are),
+        TEST(test_threads_share_a_store),
         TEST(test_a_rerun_writes_nothing_on_the_same_day),
         TEST(test_contents_of_files),
         TEST(test_a_claim_ends_when_the_value_is_there),
