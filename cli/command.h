@@ -1,5 +1,5 @@
-// The commands, and what the command line says to them. main.c holds the table of commands,
-// options.c the table of options; a command lives in the file named after it.
+// The commands, and what the command line says to them. main.c holds the table of
+// commands, options.c the table of options; a command lives in the file named after it.
 #ifndef DDG_COMMAND_H
 #define DDG_COMMAND_H
 

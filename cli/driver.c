@@ -53,7 +53,7 @@ bool driver_flops(struct driver *v) {
     return ok;
 }
 
-// ---- code, when it is needed ----------------------------------------------------------
+// ---- code, when it is needed ---------------------------------------------------------
 
 static bool begin_code(struct driver *v, struct diags *d) {
     if (v->codegen) return true;

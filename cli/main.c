@@ -33,7 +33,7 @@ static const struct command commands[] = {
      command_ops, 0, 1, ""},
 };
 
-// ---- help -------------------------------------------------------------------------------
+// ---- help ----------------------------------------------------------------------------
 static void print_command(const struct command *c, FILE *to) {
     int n = fprintf(to, "  ddg %s %s", c->name, c->operands);
     fprintf(to, "%*s%s\n", n < 28 ? 28 - n : 1, "", c->summary);
@@ -79,7 +79,7 @@ static void print_command_help(const struct command *c, FILE *to) {
     print_end_of_help(to);
 }
 
-// ---- finding the command ----------------------------------------------------------------
+// ---- finding the command -------------------------------------------------------------
 // Whether the words at argv are the command's name; *used: how many they are.
 static bool is_command(const struct command *c, char **argv, size_t *used) {
     const char *space = strchr(c->name, ' ');
@@ -113,7 +113,7 @@ static int unknown_command(char **argv) {
     return usage_error("unknown command `%s%s`", first, word);
 }
 
-// ---- running it -------------------------------------------------------------------------
+// ---- running it ----------------------------------------------------------------------
 static void on_bug(int sig) {
     static const char text[] = "ddg: this is a bug of ddg; please report it\n";
     (void)sig;

@@ -19,7 +19,7 @@ int usage_error(const char *fmt, ...) {
     return EXIT_USAGE;
 }
 
-// ---- values ---------------------------------------------------------------------------
+// ---- values --------------------------------------------------------------------------
 bool parse_size(const char *s, uint64_t *out) {
     static const char letters[] = "KMGT";
     char *end;
@@ -89,7 +89,7 @@ static const char *take_size(struct args *a, const char *v) {
     return a->sized ? NULL : "a size such as 5G or 500M";
 }
 
-// ---- the table ------------------------------------------------------------------------
+// ---- the table -----------------------------------------------------------------------
 static const struct option options[] = {
     {'D', "-D", "name=value",
      "set a param; several values, name=a,b, are a sweep: check, plan and run take every "
@@ -114,7 +114,7 @@ static bool takes(const struct command *c, const struct option *o) {
     return strchr(c->options, o->letter) != NULL;
 }
 
-// ---- reading --------------------------------------------------------------------------
+// ---- reading -------------------------------------------------------------------------
 // Whether arg is this option; *value is then what follows it (-Dname=value, --size=5G) or
 // NULL when that would be the next argument.
 static bool is_option(const struct option *o, const char *arg, const char **value) {
@@ -181,7 +181,7 @@ int options_parse(const struct command *c, char **argv, struct args *a) {
     return code == EXIT_DONE ? check_args(c, a) : code;
 }
 
-// ---- help -----------------------------------------------------------------------------
+// ---- help ----------------------------------------------------------------------------
 enum { HELP_COLUMN = 20, HELP_WIDTH = 88 };
 
 static void print_words(const char *text, int *column, FILE *to) {

@@ -32,7 +32,7 @@ static const char *node_op(struct arena *a, const struct survey_node *n) {
     return n->part ? arena_printf(a, "%s (%s)", op, n->part) : op;
 }
 
-// ---- plan, for people -------------------------------------------------------------------
+// ---- plan, for people ----------------------------------------------------------------
 // What is not known is a question, not a nought.
 static struct words seconds_words(double seconds) {
     return seconds < 0 ? (struct words){"?"} : time_words(seconds);
@@ -68,7 +68,7 @@ static void print_survey(const struct survey *s, struct arena *arena) {
         puts("?: nothing of the kind has been computed yet, so the time is not known");
 }
 
-// ---- plan, for scripts --------------------------------------------------------------------
+// ---- plan, for scripts ---------------------------------------------------------------
 static void emit_seconds(struct emit *e, double seconds) {
     if (seconds < 0) emit_null(e, "seconds");
     else emit_real(e, "seconds", seconds);
@@ -99,7 +99,7 @@ static void emit_survey(const struct survey *s, struct emit *e) {
     emit_seconds(e, s->seconds);
 }
 
-// ---- plan ---------------------------------------------------------------------------------
+// ---- plan ----------------------------------------------------------------------------
 static void report(struct looking *l, const struct survey *s, struct arena *arena) {
     bool sweep = l->points->n > 1;
     if (!l->points->args->json) {
@@ -153,7 +153,7 @@ int command_plan(const struct args *a, struct arena *arena) {
     return code;
 }
 
-// ---- why ----------------------------------------------------------------------------------
+// ---- why -----------------------------------------------------------------------------
 static const char *const why_kinds[] = {
     [WHY_NOTHING] = "found", [WHY_NOT_KEPT] = "not kept", [WHY_NO_STORE] = "no store",
     [WHY_NEVER] = "never",   [WHY_CHANGED] = "changed",   [WHY_ROWS] = "rows",

@@ -1,5 +1,5 @@
-// See points.h. Points are mostly wrong in the same way, when they are: the same words are
-// said once, with the points they are about.
+// See points.h. Points are mostly wrong in the same way, when they are: the same words
+// are said once, with the points they are about.
 #include "cli/points.h"
 
 #include "cli/options.h"
@@ -46,7 +46,7 @@ int driver_end(struct driver *v, bool ok) {
     return ok ? EXIT_DONE : EXIT_WRONG;
 }
 
-// ---- checking all of them -------------------------------------------------------------
+// ---- checking all of them ------------------------------------------------------------
 struct checking {
     const struct points *points;
     size_t at;          // the point being checked

@@ -15,8 +15,8 @@ struct points {
 bool points_open(const struct args *a, struct arena *arena, struct points *out);
 // For commands that take no sweep: EXIT_DONE when there is one point.
 int points_single(const struct points *p, const char *command);
-// Loads and lowers every point, each in memory of its own that is dropped again; says what
-// is wrong, and at which points. An exit_code.
+// Loads and lowers every point, each in memory of its own that is dropped again; says
+// what is wrong, and at which points. An exit_code.
 int points_check(const struct points *p);
 // "point 2 of 3: sigma=0.1", when there are several.
 void points_announce(const struct points *p, size_t i, FILE *to);

@@ -3,14 +3,14 @@
 #include "cli/points.h"
 #include "cli/reference.h"
 
-// ---- check ------------------------------------------------------------------------------
+// ---- check ---------------------------------------------------------------------------
 int command_check(const struct args *a, struct arena *arena) {
     struct points points;
     if (!points_open(a, arena, &points)) return EXIT_WRONG;
     return points_check(&points);
 }
 
-// ---- dump -------------------------------------------------------------------------------
+// ---- dump ----------------------------------------------------------------------------
 static bool dump_module(struct driver *v, const char *last) {
     struct text t = {.arena = v->arena};
     v->module = (struct module){.arena = v->arena, .graph = v->program->graph};
@@ -66,7 +66,7 @@ int command_dump(const struct args *a, struct arena *arena) {
     return code == EXIT_DONE ? dump(&points, after, arena) : code;
 }
 
-// ---- ops --------------------------------------------------------------------------------
+// ---- ops -----------------------------------------------------------------------------
 int command_ops(const struct args *a, struct arena *arena) {
     (void)arena;
     const char *near = NULL, *name = a->operands[0];

@@ -14,7 +14,7 @@ struct report_rows report_rows(const struct run_report *r) {
     return sum;
 }
 
-// ---- for people ---------------------------------------------------------------------
+// ---- for people ----------------------------------------------------------------------
 static void print_row(const char *name, const char *op, struct words rows,
                       struct words reused, struct words computed, double seconds,
                       FILE *to) {
@@ -64,7 +64,7 @@ void report_stopped(const struct run_report *r, bool kept, FILE *to) {
         to);
 }
 
-// ---- for scripts ----------------------------------------------------------------------
+// ---- for scripts ---------------------------------------------------------------------
 static void emit_stages(const struct run_report *r, struct emit *e) {
     emit_open(e, "stages", '[');
     for (size_t i = 0; i < r->nstages; i++) {

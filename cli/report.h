@@ -5,8 +5,8 @@
 #include "cli/emit.h"
 #include "runtime/run.h"
 
-// What a run took besides plan_run: reading the program, the passes over it, machine code.
-// Code is made within the run, when a stage is about to need it.
+// What a run took besides plan_run: reading the program, the passes over it; machine
+// code is made within the run, when a stage is about to need it.
 struct report_times {
     double before, code;
 };

@@ -1,8 +1,8 @@
 // `ddg run`: one program, or the points of a sweep one after the other, over one store.
 //
-// All points of a sweep are checked before the first one runs, and dropped again: there may
-// be thousands, each with a model of its own. A point that fails while it runs does not keep
-// the others from running.
+// All points of a sweep are checked before the first one runs, and dropped again: there
+// may be thousands, each with a model of its own. A point that fails while it runs does
+// not keep the others from running.
 #include "cli/interrupt.h"
 #include "cli/points.h"
 #include "cli/progress.h"
@@ -21,7 +21,7 @@ struct session { // one command
     struct report_rows rows; // of the points so far
 };
 
-// ---- the store ----------------------------------------------------------------------------
+// ---- the store -----------------------------------------------------------------------
 // Points share what they have in common even when nothing is remembered after them.
 static void open_store(struct session *s, struct arena *arena) {
     struct store_options memory = {0};
@@ -46,7 +46,7 @@ static bool outlives(const struct session *s) {
     return s->store && s->store_path && store_writes(s->store);
 }
 
-// ---- a point ----------------------------------------------------------------------------
+// ---- a point -------------------------------------------------------------------------
 static bool prepare(struct driver *v) {
     if (!driver_load(v)) return false;
     if (!v->program->graph->outs.n)
@@ -122,7 +122,7 @@ static int run_point(void *ctx, struct arena *arena) {
     return r.stopped ? EXIT_STOPPED : code;
 }
 
-// ---- all of them --------------------------------------------------------------------------
+// ---- all of them ---------------------------------------------------------------------
 static void report_sweep(const struct session *s, size_t failed, double seconds) {
     if (s->points->n == 1 || s->points->args->json) return;
     printf("%zu points, %zu failed: %s rows from the store, %s computed, %s\n",

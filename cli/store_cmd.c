@@ -1,5 +1,5 @@
-// `ddg store ...`: looking at the store and caring for it. A store that is not there yet is
-// empty, not wrong; one that cannot be used is.
+// `ddg store ...`: looking at the store and caring for it. A store that is not there yet
+// is empty, not wrong; one that cannot be used is.
 #include "cli/use_store.h"
 #include "cli/words.h"
 
@@ -64,7 +64,7 @@ static int care_end(struct care *c, bool ok) {
     return ok ? EXIT_DONE : EXIT_WRONG;
 }
 
-// ---- stats ------------------------------------------------------------------------------
+// ---- stats ---------------------------------------------------------------------------
 static void print_op(const struct store_op_stats *s) {
     printf("%-16s %10s %12s %12s %16s\n", s->op, count_words(s->records).at,
            count_words(s->values).at, size_words(s->bytes).at, time_words(s->seconds).at);
@@ -127,7 +127,7 @@ int command_store_stats(const struct args *a, struct arena *arena) {
     return care_end(&c, ok);
 }
 
-// ---- verify -----------------------------------------------------------------------------
+// ---- verify --------------------------------------------------------------------------
 static void print_check(const struct store_check *k) {
     printf("looked at %s results, %s values, %s files, %s pages of the database\n",
            count_words(k->records).at, count_words(k->values).at,
@@ -158,7 +158,8 @@ static void emit_check(const struct store_check *k, struct emit *e) {
     emit_close(e, ']');
 }
 
-// Opening a store finds damage too, and says so as trouble; that it can only be read is none.
+// Opening a store finds damage too, and says so as trouble. That it can only be read is
+// no damage.
 static bool found_damage(const struct care *c, const struct store_check *k) {
     bool trouble = store_trouble(c->store, c->arena) != NULL;
     return k->damaged || (trouble && store_writes(c->store));
@@ -176,7 +177,7 @@ int command_store_verify(const struct args *a, struct arena *arena) {
     return damage ? EXIT_WRONG : code;
 }
 
-// ---- gc -----------------------------------------------------------------------------------
+// ---- gc ------------------------------------------------------------------------------
 static void print_gc(const struct store_gc *g, uint64_t max_bytes) {
     printf("removed %s values, %s", count_words(g->values).at, size_words(g->bytes).at);
     if (g->files)
@@ -209,7 +210,7 @@ int command_store_gc(const struct args *a, struct arena *arena) {
     return care_end(&c, ok);
 }
 
-// ---- clear --------------------------------------------------------------------------------
+// ---- clear ---------------------------------------------------------------------------
 static void report_clear(const struct store_stats *s, bool counted, struct care *c) {
     if (c->args->json) {
         emit_count(&c->json, "records", s->records);
@@ -247,7 +248,7 @@ int command_store_clear(const struct args *a, struct arena *arena) {
     return care_end(&c, ok);
 }
 
-// ---- path ---------------------------------------------------------------------------------
+// ---- path ----------------------------------------------------------------------------
 int command_store_path(const struct args *a, struct arena *arena) {
     struct care c;
     if (!find_place(&c, a, arena)) return EXIT_WRONG;

@@ -1,4 +1,4 @@
-// What the command prints: numbers for people, JSON for scripts; and the options it reads.
+// What the command prints, numbers for people and JSON for scripts; the options it reads.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -97,7 +97,7 @@ static void json(void **state) {
     arena_free(a);
 }
 
-// ---- options ----------------------------------------------------------------------------
+// ---- options -------------------------------------------------------------------------
 static const struct command everything = {
     .name = "try", .operands = "FILE", .least = 1, .most = 1, .options = "DtsnAzaj"};
 
