@@ -151,11 +151,11 @@ static bool stopping(const struct demand *m) {
     return m->options->stop && atomic_load(m->options->stop);
 }
 
-static bool stop_here(struct demand *m, const struct plan_stage *s, size_t done) {
+static bool stop_here(struct demand *m, const struct plan_stage *s) {
     const struct tally *t = tally_of(m, s);
     m->stopped = true;
     m->stopped_in = s->name;
-    m->stopped_done = t->reused + t->computed + done;
+    m->stopped_done = t->reused + t->computed;
     m->stopped_rows = t->rows;
     return false;
 }
@@ -207,7 +207,7 @@ static bool compute_round(struct demand *m, const struct plan_stage *s, struct l
     t->computed += done.computed;
     t->reused += done.found;
     m->stage_before += done.computed + done.found;
-    if (done.stopped) return stop_here(m, s, 0);
+    if (done.stopped) return stop_here(m, s);
     if (!ok) return false;
     size_t n = rows->n;
     rows->n = 0;
@@ -229,7 +229,7 @@ static bool compute_rounds(struct demand *m, const struct plan_stage *s,
     bool ok = true;
     while (ok && rows->n) {
         size_t before = rows->n;
-        if (stopping(m)) ok = stop_here(m, s, 0);
+        if (stopping(m)) ok = stop_here(m, s);
         else
             ok = compute_round(m, s, rows, clock_seconds() - news > TRUST_SECONDS, left,
                                d);
@@ -296,12 +296,13 @@ static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
                            struct diags *d) {
     const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
     if (!inputs_need(m, s, rows, d)) return false;
-    if (stopping(m)) return stop_here(m, s, 0);
+    if (stopping(m)) return stop_here(m, s);
+    if (!stage_load(m, s, d)) return false;
+    if (rows->keys) use_record(m, &m->plan->columns[column]);
     double start = clock_seconds();
     struct same *same = NULL;
     size_t n = rows->n;
-    bool ok = stage_load(m, s, d) && (!rows->keys || drop_copies(rows, &same, d));
-    if (ok && rows->keys) use_record(m, &m->plan->columns[column]);
+    bool ok = !rows->keys || drop_copies(rows, &same, d);
     if (ok) {
         progress_begin(m, s, rows->n);
         ok = compute_rounds(m, s, rows, d);
@@ -387,7 +388,7 @@ static bool audit_hits(struct demand *m, uint32_t column, struct list *hits,
     struct stage_done done = {0};
     progress_begin(m, s, hits->n);
     bool ok = stage_run(&run, &done, d);
-    if (done.stopped) stop_here(m, s, 0);
+    if (done.stopped) stop_here(m, s);
     m->audited += done.computed;
     ok = ok && audit_compare(&a, d);
     audit_end(&a);
@@ -513,16 +514,17 @@ static bool write_save(struct demand *m, uint32_t save, struct list *rows,
     struct tally *t = tally_of(m, s);
     struct stage_run run = stage_of(m, s, rows);
     struct stage_done done = {0};
-    if (stopping(m)) return stop_here(m, s, 0);
+    if (stopping(m)) return stop_here(m, s);
+    if (!stage_load(m, s, d)) return false;
     double start = clock_seconds();
-    bool ok = stage_load(m, s, d) && save_begin(m->saves, save, d);
+    bool ok = save_begin(m->saves, save, d);
     if (ok) {
         progress_begin(m, s, rows->n);
         ok = stage_run(&run, &done, d);
     }
     t->computed += done.computed;
     t->seconds += clock_seconds() - start;
-    if (done.stopped) stop_here(m, s, 0);
+    if (done.stopped) stop_here(m, s);
     return ok;
 }
 
