@@ -131,9 +131,9 @@ bool store_stats(struct store *s, struct arena *a, struct store_stats *out);
 
 struct store_check {
     uint64_t records, values, contents, blobs, pages; // looked at
-    uint64_t damaged;                                 // taken out, to be computed again
-    uint64_t
-        leftovers; // files nothing refers to, from processes that were killed; harmless
+    uint64_t damaged; // taken out, to be computed again
+    // Files nothing refers to, from processes that were killed; harmless.
+    uint64_t leftovers;
     size_t nwords;
     const char **words; // the first few of the damaged, in words
 };

@@ -112,7 +112,7 @@ static int price_records(struct evict *e) {
         if (!c || !db_digest(st, 4, &key) || !db_digest(st, 2, &sum)) continue;
         if (store_decode(key, sqlite3_column_blob(st, 3),
                          (size_t)sqlite3_column_bytes(st, 3), &sum, e->a, &r) &&
-            r.computed)
+            r.computed && isfinite(r.seconds))
             c->seconds = r.seconds / (double)r.computed;
     }
     if (st) sqlite3_reset(st);
@@ -129,7 +129,7 @@ static struct group *group(struct evict *e, int64_t record, int64_t used) {
 
 static void price_group(struct evict *e, struct group *g) {
     const struct candidate *c = candidate(e, g->record);
-    double days = (double)(e->s->today - g->used);
+    double days = fmax(0, (double)(e->s->today - g->used)); // clocks are set back
     if (c)
         g->worth =
             c->seconds * exp2(-days / HALF_LIFE) / (g->bytes / g->n + ROW_OVERHEAD);

@@ -183,6 +183,25 @@ static void test_what_is_no_database(void **state) {
     assert_true(try_database(f, "text", 4, &k).said);
 }
 
+// Hundreds of bytes at once: nothing of it may be believed, or read past its end.
+static void test_much_damage(void **state) {
+    struct fixture *f = *state;
+    struct kept k;
+    struct bytes b = database_of(f, &k);
+    char *copy = arena_alloc(f->a, b.n, 1);
+    for (uint64_t trial = 0; trial < (getenv("DDG_TEST_FULL") ? 400 : 20); trial++) {
+        memcpy(copy, b.at, b.n);
+        for (uint64_t i = 0; i < 20 + 200 * trial; i++) {
+            struct digest random = digest_of(&(uint64_t[]){trial, i}, 16);
+            // Half of them where pages say what they hold.
+            size_t at = random.lo % b.n;
+            if (i % 2) at = at / VFS_PAGE * VFS_PAGE + at % 64;
+            copy[at] = (char)random.hi;
+        }
+        assert_true(try_database(f, copy, b.n, &k).said);
+    }
+}
+
 // Whole pages swapped: each is right by itself, at another place.
 static void test_swapped_pages(void **state) {
     struct fixture *f = *state;
@@ -526,6 +545,7 @@ int main(void) {
         TEST(test_flips_in_the_first_bytes),
         TEST(test_truncated_databases),
         TEST(test_what_is_no_database),
+        TEST(test_much_damage),
         TEST(test_swapped_pages),
         TEST(test_damage_of_the_log),
         TEST(test_rows_that_were_altered),
