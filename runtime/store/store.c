@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SCAN_BYTES    (UINT64_C(64) << 20) // the largest database that is read whole first
+#define SCAN_BYTES    (UINT64_C(64) << 20) // the largest database read whole first
 #define HEADER_BYTES  100                  // of a database
 #define OPEN_ATTEMPTS 8
 

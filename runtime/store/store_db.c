@@ -41,8 +41,8 @@ static int configure(struct db *db, enum db_mode mode) {
         [DB_WRITE] = "PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF",
         [DB_READONLY] = "PRAGMA cache_size = -16000",
         [DB_IMMUTABLE] = "PRAGMA cache_size = -16000",
-        [DB_BUILD] = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-                     " PRAGMA secure_delete = OFF",
+        [DB_BUILD] = ("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+                      " PRAGMA secure_delete = OFF"),
         [DB_MEMORY] = "PRAGMA secure_delete = OFF",
     };
     sqlite3_extended_result_codes(db->h, 1);

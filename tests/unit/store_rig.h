@@ -6,6 +6,9 @@
 #include "runtime/store/store_impl.h"
 #include "scratch.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define WIDTH ((size_t)16) // floats of a value
 
 struct rig {
@@ -99,6 +102,60 @@ static inline struct store_check rig_verify(struct fixture *f, struct store *s) 
     struct store_check c;
     assert_true(store_verify(s, f->a, &c));
     return c;
+}
+
+// ---- other processes -----------------------------------------------------------------
+// Runs fn in a process of its own; it must end with 0. `ready` says when it got
+// somewhere.
+struct rig_process {
+    pid_t pid;
+    int ready, go; // ends of pipes
+};
+
+static inline struct rig_process
+rig_start(const char *path, int (*fn)(const char *path, int ready, int go)) {
+    int up[2], down[2];
+    assert_int_equal(pipe(up), 0);
+    assert_int_equal(pipe(down), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(up[0]);
+        close(down[1]);
+        _exit(fn(path, up[1], down[0]));
+    }
+    close(up[1]);
+    close(down[0]);
+    return (struct rig_process){pid, up[0], down[1]};
+}
+
+static inline void rig_wait(const struct rig_process *o) {
+    char c;
+    assert_int_equal(read(o->ready, &c, 1), 1);
+}
+
+static inline void rig_tell(int to) {
+    if (write(to, "x", 1) != 1) _exit(9);
+}
+
+static inline void rig_hear(int from) {
+    char c;
+    if (read(from, &c, 1) < 0) _exit(9);
+}
+
+static inline int rig_finish(struct rig_process *o) {
+    int status;
+    close(o->go);
+    close(o->ready);
+    assert_int_equal(waitpid(o->pid, &status, 0), o->pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// ---- files ---------------------------------------------------------------------------
+static inline struct timespec rig_written_at(const char *path) {
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mtim;
 }
 
 #endif

@@ -1,6 +1,6 @@
-// A store whose files were damaged: every value that is found is right, what is missing is
-// counted and said, and the store goes on. A trial takes a twentieth of a second, so only
-// some of all bits are flipped; DDG_TEST_FULL=1 flips twenty times as many.
+// A store whose files were damaged: every value that is found is right, what is missing
+// is counted and said, and the store goes on. A trial takes a twentieth of a second, so
+// only some of all bits are flipped; DDG_TEST_FULL=1 flips twenty times as many.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
