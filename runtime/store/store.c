@@ -346,13 +346,18 @@ static enum found repair(struct opening *o) {
     return found;
 }
 
+// Nothing is made in a folder that somebody keeps other things in, not even the locks.
+static bool is_welcome(struct opening *o) {
+    struct listing l;
+    if (!place_list(o->s->folder, &l)) return refuse(o, strerror(errno)), false;
+    if (l.newest || !*l.stranger) return true;
+    snprintf(o->why, o->why_n, "%s is not a store: it holds other things (%.80s)",
+             o->s->path, l.stranger);
+    return false;
+}
+
 static enum found make_first(struct opening *o, const struct listing *l) {
     enum made how;
-    if (*l->stranger) {
-        snprintf(o->why, o->why_n, "%s is not a store: it holds other things (%.80s)",
-                 o->s->path, l->stranger);
-        return REFUSED;
-    }
     if (o->s->look) {
         snprintf(o->why, o->why_n, "there is no store in %s", o->s->path);
         return REFUSED;
@@ -411,6 +416,7 @@ static bool open_folder(struct opening *o, const struct store_options *options) 
         place_open(s->arena, options->path, !options->look, &s->path, o->why, o->why_n);
     if (s->folder < 0) return false;
     o->can_write = faccessat(s->folder, ".", W_OK, AT_EACCESS) == 0;
+    if (!is_welcome(o)) return false;
     s->vfs = store_vfs_new();
     if (!s->look) s->locks = locks_open(s->folder);
     if (!s->vfs || (!s->look && !s->locks)) return refuse(o, "out of memory"), false;
