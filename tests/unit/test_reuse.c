@@ -4,8 +4,11 @@
 #include "runtime/identity.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -361,6 +364,75 @@ static void copies_of_an_image_are_computed_once(void **state) {
     assert_int_equal(stage(&o, "phi")->reused, 2);
 }
 
+// ---- kills ----------------------------------------------------------------------------
+struct deadly { // a run that ends itself in its third chunk of phi
+    size_t calls;
+    size_t *done; // rows, before the chunk that was done last; shared with who looks on
+    size_t last;
+};
+
+static void kill_itself(void *ctx, const char *name, size_t done, size_t rows,
+                        double seconds) {
+    struct deadly *k = ctx;
+    (void)rows, (void)seconds;
+    if (strcmp(name, "phi") != 0) return;
+    usleep(100000); // as long as a chunk takes that is worth the name
+    *k->done = k->last;
+    k->last = done;
+    if (++k->calls == 4) raise(SIGKILL);
+}
+
+static void run_to_death(struct fixture *f, size_t *done) {
+    char why[256];
+    struct store *store =
+        store_open(&(struct store_options){.path = "store"}, why, sizeof why);
+    struct driver v;
+    struct deadly deadly = {.done = done};
+    struct driver_options o = {.path = "program.ddg", .threads = 1};
+    struct run_options ro = {.threads = 1,
+                             .store = store,
+                             .load = driver_load_stage,
+                             .load_ctx = &v,
+                             .stage = kill_itself,
+                             .ctx = &deadly};
+    struct run_report report;
+    driver_init(&v, f->a, &o);
+    if (driver_load(&v) && driver_lower(&v, NULL))
+        plan_run(v.module.plan, &ro, f->a, &report, &v.d);
+    _exit(1); // it should not have come so far
+}
+
+static size_t stored_of(struct fixture *f, const char *op) {
+    char why[256];
+    struct store_record *r;
+    struct store *store =
+        store_open(&(struct store_options){.path = "store"}, why, sizeof why);
+    size_t n = store_records(store, op, f->a, &r), rows = 0;
+    for (size_t i = 0; i < n; i++) rows += r[i].rows;
+    store_close(store);
+    return rows;
+}
+
+static void a_kill_loses_one_chunk_at_most(void **state) {
+    struct fixture *f = *state;
+    size_t *done = mmap(NULL, sizeof *done, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(done, MAP_FAILED);
+    run(f, RUN(.no_store = true)); // leaves the program where the child finds it
+    remove_tree("out");
+    pid_t child = fork();
+    if (child == 0) run_to_death(f, done);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    size_t stored = stored_of(f, "shap_patches");
+    assert_true(*done > 0 && stored < CLASSES * EACH);
+    if (stored < *done) fail_msg("%zu rows stored, but %zu were done", stored, *done);
+    struct outcome o = run_checked(f, INFOUTIL);
+    computes(&o, "phi", CLASSES * EACH - stored);
+    munmap(done, sizeof *done);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_same_again_computes_nothing),
@@ -373,6 +445,7 @@ int main(void) {
         TEST(points_of_a_sweep_share),
         TEST(audits_compare_what_is_stored),
         TEST(copies_of_an_image_are_computed_once),
+        TEST(a_kill_loses_one_chunk_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
