@@ -216,10 +216,19 @@ enum facet facet_of(const struct lower *l, nid v, enum facet facet) {
     return whole ? FACET_PLACE : FACET_BOX;
 }
 
+// The images that pixels were cut from, behind stitching and choosing.
+static nid behind_stitch(const struct lower *l, nid v) {
+    while (graph_node(l, v)->op == OP_STITCH || graph_node(l, v)->op == OP_TOPK)
+        v = graph_node(l, v)->in[0];
+    return v;
+}
+
 bool is_column(const struct lower *l, const struct stage_build *s, nid v,
                enum facet facet) {
     if (facet == FACET_PIXELS) return false;
     if (facet == FACET_PLACE || facet == FACET_PREDICTED) return true;
+    if (facet == FACET_BOX && graph_node(l, behind_stitch(l, v))->op == OP_IMAGES)
+        return false; // the whole of each image: the same for all rows
     return rowset_at(l, v) != s->rowset ||
            (op_info(graph_node(l, v)->op)->flags & OPF_COSTLY);
 }
@@ -303,13 +312,6 @@ uint32_t fn_finish(struct fn *f, nid result) {
 static void sink_add(struct lower *l, struct stage_build *s, enum sink_role role,
                      uint32_t slot) {
     VEC_PUSH(l->arena, &s->sinks, (struct plan_sink){role, slot});
-}
-
-// The images that a saved set's pixels were cut from, behind stitching and choosing.
-static nid behind_stitch(const struct lower *l, nid v) {
-    while (graph_node(l, v)->op == OP_STITCH || graph_node(l, v)->op == OP_TOPK)
-        v = graph_node(l, v)->in[0];
-    return v;
 }
 
 // The attribution that placed the crops of v, when it is one of images as they were read:

@@ -192,6 +192,19 @@ static void random_crops_of_stitched_crops_know_their_place(void **state) {
     assert_int_equal(check_boxes(*state, "a"), 50);
 }
 
+// A box that is the same for all rows, in a rowset of its own.
+static void crops_of_stitched_images_know_their_place(void **state) {
+    run(*state, "y = stitch(x, factor = 1)\n"
+                "at = shap_patches(m, y, grid = 2, sampling = \"exact\")\n"
+                "save(crop(y, at = at, size = 20), to = \"a\")\n"
+                "z = stitch(topk(y, by = loss(m, y), k = 2), factor = 1)\n"
+                "w = random_crop(z, size = 32, scale = [1.0, 1.0], ratio = [1.0, 1.0], "
+                "seed = 1)\n"
+                "save(w, to = \"b\")");
+    assert_int_equal(check_boxes(*state, "a"), 40);
+    assert_int_equal(check_boxes(*state, "b"), 20);
+}
+
 // The smallest window of a resized one still covers a pixel of the source.
 static void boxes_are_never_empty(void **state) {
     struct fixture *f = *state;
@@ -408,6 +421,7 @@ int main(void) {
         CASE(a_row_stitched_to_itself_is_the_row),
         CASE(crops_of_crops_know_their_place),
         CASE(random_crops_of_stitched_crops_know_their_place),
+        CASE(crops_of_stitched_images_know_their_place),
         CASE(boxes_are_never_empty),
         CASE(stitched_rows_lie_in_order),
         CASE(sides_that_do_not_divide),
