@@ -1,6 +1,6 @@
-// See blob.h. Nothing here trusts a name: a file counts when its bytes have the digest that
-// it is called by. It is read with read(2), not mapped: where a disk fails under a mapping
-// the process gets a signal, where it fails under a read, an error.
+// See blob.h. Nothing here trusts a name: a file counts when its bytes have the digest
+// that it is called by. It is read with read(2), not mapped: where a disk fails under a
+// mapping the process gets a signal, where it fails under a read, an error.
 #include "runtime/store/blob.h"
 
 #include "runtime/outfile.h"

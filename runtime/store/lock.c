@@ -1,5 +1,5 @@
-// See lock.h. The kernel keeps everything: which bytes are locked belongs to the open file,
-// and goes when its last descriptor is closed, however the process ends.
+// See lock.h. The kernel keeps everything: which bytes are locked belongs to the open
+// file, and goes when its last descriptor is closed, however the process ends.
 #include "runtime/store/lock.h"
 
 #include <errno.h>

@@ -1,10 +1,12 @@
-// See record.h. Written with msgpack's packer; read by a reader of our own, because msgpack's
-// makes room for as many elements as a header claims before it has seen one. What is read
-// here takes at most some seven times the memory of its text: strings go into one pool that
-// is as large as the text (each came with a header of a byte or more, where its NUL fits),
-// and arrays are not believed to hold more than the bytes that are left could say.
+// See record.h. Written with msgpack's packer; read by a reader of our own, because
+// msgpack's makes room for as many elements as a header claims before it has seen one.
+// What is read here takes at most some seven times the memory of its text: strings go
+// into one pool that is as large as the text (each came with a header of a byte or more,
+// where its NUL fits), and arrays are not believed to hold more than the bytes that are
+// left could say.
 //
-// Both ways go by one table of the keys, which all must be there, once, the version first.
+// Both ways go by one table of the keys, which all must be there, once, the version
+// first.
 #include "runtime/store/record.h"
 
 #include <math.h>
@@ -50,8 +52,8 @@ struct head {
     uint64_t n; // the number, or how many bytes or elements follow
 };
 
-// How msgpack begins an element: the first byte, of which the bits of `mask` are `is`; the
-// rest of them are the number, or `wide` bytes after it are.
+// How msgpack begins an element: the first byte, of which the bits of `mask` are `is`;
+// the rest of them are the number, or `wide` bytes after it are.
 static const struct shape {
     unsigned char is, mask, wide;
     enum kind kind;

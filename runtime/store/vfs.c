@@ -1,10 +1,11 @@
 // See vfs.h. A thin layer between SQLite and the default VFS: files that are not a main
-// database are opened by the default VFS in our stead and never seen again; for a database
-// file, xRead and xWrite look at whole pages and everything else goes straight through.
+// database are opened by the default VFS in our stead and never seen again; for a
+// database file, xRead and xWrite look at whole pages and everything else goes straight
+// through.
 //
-// SQLite reads and writes a database in whole pages, with two exceptions, both for reading
-// some bytes of the header in page 1, before it reads that page whole. These pass unchecked:
-// nothing that was read so is used once page 1 itself was refused.
+// SQLite reads and writes a database in whole pages, with two exceptions, both for
+// reading some bytes of the header in page 1, before it reads that page whole. These pass
+// unchecked: nothing that was read so is used once page 1 itself was refused.
 #include "runtime/store/vfs.h"
 
 #include <time.h>
@@ -61,9 +62,9 @@ static int damaged(sqlite3_file *f) {
     return SQLITE_IOERR_DATA;
 }
 
-// SQLite takes what lies behind the end of the file for zeros. A page of which only a part
-// is there, or one that should lie before a page that is, was cut off; the first page of an
-// empty file is how a database begins.
+// SQLite takes what lies behind the end of the file for zeros. A page of which only a
+// part is there, or one that should lie before a page that is, was cut off; the first
+// page of an empty file is how a database begins.
 static int short_page(sqlite3_file *f, sqlite3_int64 at) {
     sqlite3_int64 size;
     int rc = real_of(f)->pMethods->xFileSize(real_of(f), &size);

@@ -23,8 +23,9 @@ const char *store_vfs_name(const struct store_vfs *v);
 // Pages whose checksum was wrong when they were read (SQLite was told SQLITE_IOERR_DATA).
 uint64_t store_vfs_damaged(const struct store_vfs *v);
 // Reads the database file from end to end, by itself, while others may write it: how many
-// pages there are and how many are wrong, looked at again a moment later before it is said
-// (a page being written by another process is read in halves). False: cannot be read.
+// pages there are and how many are wrong, looked at again a moment later before it is
+// said (a page being written by another process is read in halves). False: cannot be
+// read.
 bool store_vfs_scan(const char *path, uint64_t *pages, uint64_t *damaged);
 
 #endif

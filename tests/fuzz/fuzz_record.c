@@ -4,8 +4,8 @@
 //
 //     fuzz_record -max_len=4096 -malloc_limit_mb=64 CORPUS
 //
-// The format asks for twelve keys, which changed bytes alone would never spell: a quarter of
-// the inputs are a right record, with a few bytes of it changed.
+// The format asks for twelve keys, which changed bytes alone would never spell: a quarter
+// of the inputs are a right record, with a few bytes of it changed.
 #include "runtime/store/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -1,6 +1,6 @@
 // One store, several processes: whatever they do to it and whenever they are killed, no
-// value is ever wrong, nothing is called damaged, and no lock outlives its holder; and who
-// asks before computing computes nothing twice.
+// value is ever wrong, nothing is called damaged, and no lock outlives its holder; and
+// who asks before computing computes nothing twice.
 #include "runtime/store/store.h"
 
 #include "scratch.h"
@@ -297,8 +297,8 @@ static void test_killed_processes_leave_a_whole_store(void **state) {
     assert_store_is_whole(f, path);
 }
 
-// All are killed at once, again and again, so that each time the database is opened by one
-// that finds the log of the dead.
+// All are killed at once, again and again, so that each time the database is opened by
+// one that finds the log of the dead.
 static void test_a_store_whose_users_all_died_is_whole(void **state) {
     struct fixture *f = *state;
     char *path = path_of(f, "store");

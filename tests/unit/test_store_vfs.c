@@ -1,5 +1,6 @@
-// The checksums in a database's pages: every flipped bit and every cut is noticed, nothing
-// sound is called damaged however many write it, and a killed writer's database is whole.
+// The checksums in a database's pages: every flipped bit and every cut is noticed,
+// nothing sound is called damaged however many write it, and a killed writer's database
+// is whole.
 #include "runtime/store/vfs.h"
 
 #include "scratch.h"
@@ -116,7 +117,8 @@ static void test_what_is_whole_is_read(void **state) {
     store_vfs_free(v);
 }
 
-// Every bit of SQLite's header; of the rest each 509th, since each is read through SQLite.
+// Every bit of SQLite's header; of the rest each 509th, since each is read through
+// SQLite.
 static void test_a_flipped_bit_is_never_read(void **state) {
     struct fixture *f = *state;
     struct store_vfs *v = store_vfs_new();
@@ -140,7 +142,8 @@ static void test_a_flipped_bit_is_never_read(void **state) {
     store_vfs_free(v);
 }
 
-// A page of which a bit is wrong looks wrong at once; the scan asks for it again and again.
+// A page of which a bit is wrong looks wrong at once; the scan asks for it again and
+// again.
 static void test_a_flipped_bit_is_found_by_the_scan(void **state) {
     struct fixture *f = *state;
     struct store_vfs *v = store_vfs_new();
@@ -173,8 +176,8 @@ static void test_a_page_in_anothers_place_is_noticed(void **state) {
     store_vfs_free(v);
 }
 
-// Nobody may need the page that was cut; the scan finds it. (SQLite calls a file of one byte
-// empty.)
+// Nobody may need the page that was cut; the scan finds it. (SQLite calls a file of one
+// byte empty.)
 static void test_a_cut_file_is_noticed(void **state) {
     struct fixture *f = *state;
     struct store_vfs *v = store_vfs_new();
