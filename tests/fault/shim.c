@@ -20,16 +20,19 @@
 // own names for it differ (pwrite, pwrite64). Counts are of one process, all its threads.
 #include "tests/fault/disk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum call {
@@ -77,6 +80,7 @@ static struct shim {
     const struct error *error;
     bool once, cut; // only one call fails; the first is cut short
     bool done;
+    atomic_size_t still; // threads that were stopped
     uint64_t seed;
     int count; // files, or -1
     FILE *trace;
@@ -179,8 +183,36 @@ _Noreturn static void killed(void) {
     for (;;) pause();
 }
 
+static void stand_still(int signal) {
+    (void)signal;
+    atomic_fetch_add(&shim.still, 1);
+    for (;;) pause();
+}
+
+// Stops the other threads: none may see the folder while the cut changes it (a mapped file
+// that gets shorter is a SIGBUS), or print what came of it.
+static void stop_others(void) {
+    struct sigaction stop = {.sa_handler = stand_still};
+    struct timespec moment = {.tv_nsec = 1000000};
+    size_t others = 0;
+    sigfillset(&stop.sa_mask);
+    sigaction(SIGRTMAX, &stop, NULL);
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *e; tasks && (e = readdir(tasks));) {
+        long id = strtol(e->d_name, NULL, 10);
+        if (id <= 0 || id == syscall(SYS_gettid)) continue;
+        others += !syscall(SYS_tgkill, getpid(), id, SIGRTMAX);
+    }
+    if (tasks) closedir(tasks);
+    for (int i = 0; i < 2000 && atomic_load(&shim.still) < others; i++)
+        nanosleep(&moment, NULL);
+}
+
 static enum fate hit(enum call call) {
-    if (shim.mode == CRASH) disk_cut(&shim.disk, shim.seed, shim.trace);
+    if (shim.mode == CRASH) {
+        stop_others();
+        disk_cut(&shim.disk, shim.seed, shim.trace);
+    }
     if (shim.mode == CRASH || shim.mode == KILL) killed();
     if (shim.mode == VANISH) {
         if (!shim.done) disk_remove_all(shim.dir);
