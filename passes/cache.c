@@ -45,11 +45,11 @@ static const char *digest_text(struct cache *c, struct digest d) {
     return arena_strdup(c->m->arena, hex);
 }
 
-// The fewest digits that read back as the same number.
+// The fewest digits that read back as the same number; "20" rather than "2e+01".
 static const char *float_text(struct arena *a, double v) {
     for (int digits = 1;; digits++) {
         char *s = arena_printf(a, "%.*g", digits, v);
-        if (digits >= 17 || strtod(s, NULL) == v) return s;
+        if (digits >= 17 || (strtod(s, NULL) == v && !strstr(s, "e+"))) return s;
     }
 }
 
@@ -141,7 +141,7 @@ static void pixel_fields(struct cache *c, const char *prefix, nid v) {
     }
     if (n->op == OP_STITCH) {
         op_fields(c, prefix, n);
-        attr_fields(c, prefix, n);
+        field(c, prefix, "factor", value_text(c->m->arena, node_attr(n, "factor")), NULL);
     } else {
         field(c, prefix, "op", "cut", NULL);
         field(c, prefix, "version",

@@ -278,7 +278,7 @@ static const struct {
     {OP_RANDOM_CROP, "seed", BOXES},
     {OP_STITCH, NULL, RECORD},
     {OP_STITCH, "factor", RECORD},
-    {OP_STITCH, "size", RECORD},
+    {OP_STITCH, "size", 0}, // but for the shape that it gives
     {OP_TOPK, NULL, 0},
     {OP_TOPK, "k", 0},
     {OP_TOPK, "per", 0},
