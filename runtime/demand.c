@@ -401,14 +401,24 @@ static void plan_rows(struct demand *m, uint32_t column, const struct list *rows
         m->rowsets->columns[column].have[rows->at[i]] = HAVE_PLANNED;
 }
 
+static bool plan_column(struct demand *m, uint32_t column, struct list *rows,
+                        struct diags *d) {
+    const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
+    struct tally *t = tally_of(m, s);
+    struct same *same = NULL;
+    size_t n = rows->n;
+    plan_rows(m, column, rows);
+    bool ok = inputs_need(m, s, rows, d) && (!rows->keys || drop_copies(rows, &same, d));
+    free(same);
+    t->computed += rows->n;
+    t->reused += n - rows->n;
+    return ok;
+}
+
 static bool compute_or_plan(struct demand *m, uint32_t column, struct list *rows,
                             struct diags *d) {
-    const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
     if (!rows->n) return true;
-    if (!m->look) return compute_column(m, column, rows, d);
-    plan_rows(m, column, rows);
-    tally_of(m, s)->computed += rows->n;
-    return inputs_need(m, s, rows, d);
+    return m->look ? plan_column(m, column, rows, d) : compute_column(m, column, rows, d);
 }
 
 static bool column_remembered(struct demand *m, uint32_t column, struct list *rows,
@@ -491,23 +501,117 @@ static bool rowset_need(struct demand *m, uint32_t which, struct diags *d) {
     return rowset_make(m->rowsets, which, d);
 }
 
-// ---- saves ------------------------------------------------------------------------------
-// All that can be said of the stages over rows that are not known yet.
-static void plan_vaguely(struct demand *m, const struct plan_stage *s) {
-    struct tally *t = tally_of(m, s);
-    size_t rows = rowset_count(m->rowsets, s->rowset);
-    if (t->rows) return;
-    t->rows = t->computed = rows;
-    t->vague = s->saves ? 0 : rows;
+// ---- looking ahead ------------------------------------------------------------------------
+static bool count_stored(struct demand *m, uint32_t column, struct list *rows,
+                         struct list *vague, size_t *stored, struct diags *d) {
+    const struct plan_column *c = &m->plan->columns[column];
+    for (size_t i = 0; i < c->memo->nkeys; i++)
+        if (c->memo->keys[i].kind == KEY_ROW && !identities_need(m, c->rowset, rows, d))
+            return false;
+    find_keys(m, column, rows, vague);
+    char *values = calloc(rows->n + 1, c->row_bytes);
+    bool *found = calloc(rows->n + 1, sizeof *found);
+    bool ok = values && found;
+    if (!ok) out_of_memory(d);
+    else
+        *stored = store_get(m->options->store, c->memo->record.key, rows->keys, rows->n,
+                            c->row_bytes, values, found);
+    free(values);
+    free(found);
+    return ok;
+}
+
+// How many of the rows that nobody asks for yet the store has.
+static bool find_unasked(struct demand *m, uint32_t column, size_t *stored,
+                         struct diags *d) {
+    const struct kept_column *c = &m->rowsets->columns[column];
+    size_t all = m->rowsets->at[m->plan->columns[column].rowset].rows;
+    struct list rows, vague;
+    *stored = 0;
+    if (!m->options->store || !m->plan->columns[column].memo) return true;
+    bool ok = list_alloc(&rows, all, true) & list_alloc(&vague, all, false);
+    if (!ok) out_of_memory(d);
+    for (size_t i = 0; ok && i < all; i++)
+        if (c->have[i] == HAVE_NOT) rows.at[rows.n++] = (uint32_t)i;
+    ok = ok && count_stored(m, column, &rows, &vague, stored, d);
+    list_free(&rows);
+    list_free(&vague);
+    return ok;
+}
+
+static bool is_ancestor(const struct demand *m, uint32_t ancestor, uint32_t which) {
+    while (which != ancestor && m->plan->rowsets[which].kind != ROWSET_READER)
+        which = m->plan->rowsets[which].parent;
+    return which == ancestor;
+}
+
+// Whether what the rows of a rowset read of a column was foreseen of a rowset that they are
+// chosen from, or made of.
+static bool is_foreseen(const struct demand *m, uint32_t rowset, uint32_t column) {
+    for (size_t i = 0; i < m->foreseen.n; i++)
+        if (m->foreseen.at[i].column == column &&
+            is_ancestor(m, m->foreseen.at[i].rowset, rowset))
+            return true;
+    return false;
+}
+
+static bool foresee(struct demand *m, const struct plan_stage *s, size_t rows,
+                    struct diags *d);
+
+static bool foresee_inputs(struct demand *m, const struct plan_stage *s, size_t rows,
+                           struct diags *d) {
     for (size_t i = 0; i < s->nslots; i++) {
         const struct plan_slot *k = &s->slots[i];
         if (!k->leaf || k->kind != LEAF_COLUMN) continue;
-        if (m->rowsets->at[m->plan->columns[k->column].rowset].made) continue;
-        plan_vaguely(m, &m->plan->stages[m->plan->columns[k->column].stage]);
+        if (is_foreseen(m, s->rowset, k->column)) continue;
+        size_t each = rowset_mult(m->rowsets, s->rowset, k->rowset);
+        const struct plan_column *c = &m->plan->columns[k->column];
+        if (!foresee(m, &m->plan->stages[c->stage], rows * each, d)) return false;
+        if (rows == rowset_count(m->rowsets, s->rowset))
+            VEC_PUSH(m->arena, &m->foreseen, (struct foreseen){s->rowset, k->column});
     }
-    touched(m, s);
+    return true;
 }
 
+// All that can be said of a stage over some of its rows, when it is not known yet which,
+// and of what it reads: at most so many will be computed.
+static bool foresee(struct demand *m, const struct plan_stage *s, size_t rows,
+                    struct diags *d) {
+    struct tally *t = tally_of(m, s);
+    size_t unasked = rowset_count(m->rowsets, s->rowset) - t->rows, stored = 0;
+    rows = size_min(rows, unasked);
+    if (!rows) return true;
+    if (!s->saves && m->rowsets->at[s->rowset].made &&
+        !find_unasked(m, s->target, &stored, d))
+        return false;
+    size_t missing = size_min(rows, unasked > stored ? unasked - stored : 0);
+    t->rows += rows;
+    t->reused += rows - missing;
+    t->computed += missing;
+    t->vague += s->saves ? 0 : missing;
+    if (!foresee_inputs(m, s, missing, d)) return false;
+    touched(m, s);
+    return true;
+}
+
+// The scores that its rows, and those of the rowsets it is made from, are chosen by.
+static bool foresee_rowset(struct demand *m, uint32_t which, struct diags *d) {
+    const struct plan_rowset *s = &m->plan->rowsets[which];
+    if (m->rowsets->at[which].made) return true;
+    if (!foresee_rowset(m, s->parent, d)) return false;
+    if (s->kind != ROWSET_SELECT) return true;
+    const struct plan_column *c = &m->plan->columns[s->column];
+    return foresee(m, &m->plan->stages[c->stage], rowset_count(m->rowsets, s->parent), d);
+}
+
+bool demand_foresee(struct demand *m, uint32_t save, struct diags *d) {
+    const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
+    if (m->rowsets->at[s->rowset].made) return true;
+    return foresee_rowset(m, s->rowset, d) &&
+           foresee(m, s, rowset_count(m->rowsets, s->rowset), d);
+}
+
+// ---- saves ------------------------------------------------------------------------------
 static bool write_save(struct demand *m, uint32_t save, struct list *rows,
                        struct diags *d) {
     const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
@@ -532,10 +636,7 @@ bool demand_save(struct demand *m, uint32_t save, struct diags *d) {
     const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
     struct list rows;
     if (!rowset_need(m, s->rowset, d)) return false;
-    if (!m->rowsets->at[s->rowset].made) {
-        plan_vaguely(m, s);
-        return true;
-    }
+    if (!m->rowsets->at[s->rowset].made) return true; // see demand_foresee
     bool ok = list_all(&rows, m->rowsets->at[s->rowset].rows);
     if (!ok) out_of_memory(d);
     ok = ok && inputs_need(m, s, &rows, d);

@@ -25,6 +25,10 @@ struct tally { // of one stage of the plan
     double seconds; // without what it asked for
 };
 
+struct foreseen { // looking: all rows of `rowset` will read the column
+    uint32_t rowset, column;
+};
+
 struct demand {
     struct arena *arena;
     const struct plan *plan;
@@ -34,6 +38,7 @@ struct demand {
     bool look;
     struct tally *tallies; // by plan stage
     size_t touched;
+    VEC(struct foreseen) foreseen;
     size_t audited;
     // Where a run was told to stop.
     bool stopped;
@@ -50,5 +55,8 @@ void demand_init(struct demand *m, struct arena *arena, const struct plan *plan,
                  struct saves *saves);
 // Computes and writes (or, looking, goes through) one save. The readers are open.
 bool demand_save(struct demand *m, uint32_t save, struct diags *d);
+// Looking, after all saves: goes through what is known of a save's rows though not which
+// they are, because what they are chosen by would have to be computed.
+bool demand_foresee(struct demand *m, uint32_t save, struct diags *d);
 
 #endif

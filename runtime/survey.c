@@ -86,6 +86,8 @@ bool survey_demand(struct demand *m, struct diags *d) {
         return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_save(m, i, d)) return false;
+    for (uint32_t i = 0; i < m->plan->nsaves; i++)
+        if (!demand_foresee(m, i, d)) return false;
     return true;
 }
 

@@ -2,6 +2,8 @@
 // results are those of a run without a store.
 #include "cli/driver.h"
 #include "runtime/identity.h"
+#include "runtime/survey.h"
+#include "runtime/why.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -364,6 +366,105 @@ static void copies_of_an_image_are_computed_once(void **state) {
     assert_int_equal(stage(&o, "phi")->reused, 2);
 }
 
+// ---- plans ----------------------------------------------------------------------------
+// What `ddg plan` says of a program, and with `about` what `ddg why` does of that value.
+static struct survey look(struct fixture *f, struct run r, const char *about,
+                          struct why *w) {
+    FILE *program = fopen("program.ddg", "wb");
+    assert_non_null(program);
+    fputs(r.text, program);
+    assert_int_equal(fclose(program), 0);
+    char why[256];
+    struct store *store =
+        store_open(&(struct store_options){.path = "store", .look = true}, why, 256);
+    assert_non_null(store);
+    struct driver v;
+    struct driver_options o = {"program.ddg", &r.define, r.define != NULL, 1, NULL};
+    struct run_options ro = {.threads = 1, .store = store};
+    struct survey s;
+    driver_init(&v, f->a, &o);
+    bool ok = driver_load(&v) && driver_lower(&v, NULL) && driver_flops(&v) &&
+              plan_survey(v.module.plan, &ro, f->a, &s, &v.d) &&
+              (!about || plan_why(v.module.plan, &ro, about, f->a, w, &v.d));
+    diags_print(&v.d, stderr, false);
+    assert_true(ok);
+    store_close(store);
+    driver_free(&v);
+    return s;
+}
+
+static const struct survey_node *node(const struct survey *s, const char *name) {
+    for (size_t i = 0; i < s->n; i++)
+        if (s->nodes[i].op && !strcmp(s->nodes[i].name, name)) return &s->nodes[i];
+    fail_msg("the plan does not speak of %s", name);
+    return NULL;
+}
+
+static void plans(const struct survey *s, const char *name, size_t reused,
+                  size_t computed, bool vague) {
+    const struct survey_node *n = node(s, name);
+    if (n->reused != reused || n->computed != computed || (n->vague > 0) != vague)
+        fail_msg("%s: %zu found, %zu%s computed, not %zu, %zu%s", name, n->reused,
+                 n->computed, n->vague ? " at most" : "", reused, computed,
+                 vague ? " at most" : "");
+}
+
+static void a_plan_counts_copies_once(void **state) {
+    struct fixture *f = *state;
+    store_close(
+        store_open(&(struct store_options){.path = "store"}, (char[256]){0}, 256));
+    add_image(f, "data", 2, 0, "again");
+    add_image(f, "data", 2, 1, "and-again");
+    struct survey s = look(f, INFOUTIL, NULL, NULL);
+    plans(&s, "phi", 2, CLASSES * EACH, false);
+    struct outcome o = run(f, INFOUTIL);
+    computes(&o, "phi", CLASSES * EACH);
+}
+
+// What is computed of chosen rows alone, before it is known which.
+static const char chosen[] =
+    "param temperature: float = 20\n"
+    "train = images(\"data\", size = 16)\n" TEACHER
+    "phi = shap_patches(teacher, train, grid = 2, samples = 9, seed = 0)\n"
+    "xi = crop(train, at = phi, size = 8)\n"
+    "best = topk(xi, by = loss(teacher, train), k = 2)\n"
+    "util = gradnorm(teacher, best)\n"
+    "set = stitch(topk(best, by = util, k = 1), factor = 1)\n"
+    "soft = relabel(teacher, set, temperature = temperature)\n"
+    "save(soft, to = \"out/soft.npy\")\n";
+
+static void a_plan_forgets_nothing_that_chosen_rows_need(void **state) {
+    struct fixture *f = *state;
+    store_close(
+        store_open(&(struct store_options){.path = "store"}, (char[256]){0}, 256));
+    struct run all = {.text = chosen};
+    struct survey s = look(f, all, NULL, NULL);
+    plans(&s, "loss", 0, CLASSES * EACH, false);
+    plans(&s, "phi", 0, CLASSES * 2, true);
+    plans(&s, "xi", 0, CLASSES * 2, true);
+    plans(&s, "util", 0, CLASSES * 2, true);
+    plans(&s, "soft", 0, CLASSES, true);
+    run(f, all);
+    s = look(f, all, NULL, NULL);
+    plans(&s, "soft", CLASSES, 0, false);
+    // All of what may be chosen is in the store but for three rows.
+    run(f, (struct run){.text = infoutil});
+    for (size_t i = 0; i < 3; i++) add_image(f, "data", i, 10, "new");
+    s = look(f, all, NULL, NULL);
+    plans(&s, "loss", CLASSES * EACH, 3, false);
+    plans(&s, "xi", CLASSES * 2 - 10, 10, true); // 14 of 24 are there
+    plans(&s, "phi", 7, 3, true);                // 21 of 24 are there
+}
+
+static void why_names_what_changed_and_nothing_else(void **state) {
+    struct fixture *f = *state;
+    struct why w;
+    run(f, (struct run){.text = chosen});
+    look(f, (struct run){.text = chosen, .define = "temperature=2.5"}, "soft", &w);
+    assert_int_equal(w.kind, WHY_CHANGED);
+    assert_string_equal(w.reason, "temperature 20 -> 2.5");
+}
+
 // ---- kills ----------------------------------------------------------------------------
 struct deadly { // a run that ends itself in its third chunk of phi
     size_t calls;
@@ -445,6 +546,9 @@ int main(void) {
         TEST(points_of_a_sweep_share),
         TEST(audits_compare_what_is_stored),
         TEST(copies_of_an_image_are_computed_once),
+        TEST(a_plan_counts_copies_once),
+        TEST(a_plan_forgets_nothing_that_chosen_rows_need),
+        TEST(why_names_what_changed_and_nothing_else),
         TEST(a_kill_loses_one_chunk_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
