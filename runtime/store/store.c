@@ -110,6 +110,11 @@ bool store_writes(const struct store *s) {
     return s && atomic_load(&s->writes);
 }
 
+static void pause_ms(long ms) {
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
 // ---- opening: what is there ----------------------------------------------------------
 enum found { FINE, DAMAGED, GONE, REFUSED };
 
@@ -206,6 +211,28 @@ static enum found examine_header(struct opening *o, unsigned char *header,
     return read ? check_header(o, header) : DAMAGED;
 }
 
+static enum found examine_bytes(struct opening *o) {
+    uint64_t size;
+    unsigned char header[HEADER_BYTES];
+    enum found found = examine_header(o, header, &size);
+    return found == FINE && !pages_right(o->s, size, header) ? DAMAGED : found;
+}
+
+// Nothing of this is read under SQLite's locks: where another process brings its log into
+// the file just then, the header and the end of the file are of two moments.
+#define LOOKS         6
+#define LOOK_PAUSE_MS 20
+
+static enum found examine_again(struct opening *o) {
+    enum found found = DAMAGED;
+    for (int i = 0; i < LOOKS && found == DAMAGED; i++) {
+        if (has_log(o->s)) recover(o);
+        else if (i) pause_ms(LOOK_PAUSE_MS);
+        found = examine_bytes(o);
+    }
+    return found;
+}
+
 static enum found examine(struct opening *o) {
     struct stat st;
     uint64_t size;
@@ -217,11 +244,7 @@ static enum found examine(struct opening *o) {
     if (found != FINE) return found;
     if (place_marked(o->s->folder, o->s->generation)) return DAMAGED;
     if (!left_log_right(o->s)) return DAMAGED;
-    if (pages_right(o->s, size, header)) return FINE;
-    if (!has_log(o->s)) return DAMAGED;
-    recover(o);
-    found = examine_header(o, header, &size);
-    return found == FINE && !pages_right(o->s, size, header) ? DAMAGED : found;
+    return pages_right(o->s, size, header) ? FINE : examine_again(o);
 }
 
 // ---- opening: the connection ---------------------------------------------------------
@@ -266,11 +289,6 @@ static void settle_writing(struct opening *o) {
 // ---- opening: a new generation -------------------------------------------------------
 #define SALVAGE_WAIT_MS  50
 #define SALVAGE_ATTEMPTS 600
-
-static void pause_ms(long ms) {
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&t, NULL);
-}
 
 static enum found made(struct opening *o, enum made how, int rc) {
     if (how != MADE_NOT) return FINE;

@@ -385,6 +385,8 @@ static void verify_values(struct verify *v) {
     struct bad_value *list = NEW_N(v->a, struct bad_value, SCAN_ROWS);
     size_t n, nbad;
     bool dropped = false;
+    // No blob goes meanwhile, of a row that was evicted after it was seen.
+    bool kept = care_keep_blobs(v->s, LOCK_SHARED);
     do {
         nbad = 0;
         n = scan_values(v, &at, list, &nbad);
@@ -395,6 +397,7 @@ static void verify_values(struct verify *v) {
             dropped = true;
         }
     } while (n == SCAN_ROWS && v->rc == SQLITE_OK);
+    if (kept) care_let_blobs(v->s);
     if (dropped && store_writes(v->s)) fail(v, care_recount_all(v->db));
 }
 
