@@ -250,6 +250,17 @@ static void warn_of_softmax(const struct onnx_file *f, const struct onnx_log *lo
     diag_help(log->d, "export the network without its last Softmax");
 }
 
+static struct digest digest_at(const struct model *m, struct arena *arena, size_t h,
+                               size_t w) {
+    struct diags d;
+    struct onnx_digests out = {0};
+    diags_init(&d, arena);
+    const struct onnx_log log = {.d = &d, .at = NO_SPAN, .where = m->path};
+    const struct func *func = at_size(m, arena, h, w, &d, NO_SPAN);
+    if (func) onnx_digest(func, arena, &log, &out);
+    return out.all;
+}
+
 static void digest_model(struct model *m, struct arena *arena,
                          const struct onnx_log *log) {
     struct onnx_digests d;
@@ -279,6 +290,7 @@ const struct model *model_load(struct arena *arena, const struct model_options *
     m->std = arena_dup(arena, o->std, m->channels, sizeof *o->std);
     digest_model(m, arena, &log);
     m->at_size = at_size;
+    m->digest_at = digest_at;
     m->source = f;
     return m;
 }

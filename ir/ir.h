@@ -171,7 +171,11 @@ struct model {
     // that flattens its features takes one size only). The result lives in arena.
     const struct func *(*at_size)(const struct model *m, struct arena *arena, size_t h,
                                   size_t w, struct diags *d, struct span at);
-    const void *source; // what at_size reads; its owner's business
+    // What it computes of images of that size, which at_size takes: the graph may hold what
+    // does nothing at its own.
+    struct digest (*digest_at)(const struct model *m, struct arena *arena, size_t h,
+                               size_t w);
+    const void *source; // what these read; its owner's business
 };
 
 static inline const struct node *node_at(const struct func *f, nid n) {

@@ -103,12 +103,16 @@ static void attr_fields(struct cache *c, const char *prefix, const struct node *
     }
 }
 
-static void model_fields(struct cache *c, const struct model *m) {
+// x: the images that it runs on.
+static void model_fields(struct cache *c, const struct model *m, const struct type *x) {
     struct arena *a = c->m->arena;
+    size_t h = x->dim[1], w = x->dim[2];
     field(c, "model", "digest", digest_text(c, m->digest), m->path);
     field(c, "model", "mean", floats_text(a, m->mean, m->channels), NULL);
     field(c, "model", "std", floats_text(a, m->std, m->channels), NULL);
     field(c, "model", "graph", digest_text(c, m->graph), NULL);
+    if (h != m->height || w != m->width)
+        field(c, "model", "resized", digest_text(c, m->digest_at(m, a, h, w)), NULL);
     for (size_t i = 0; i < m->nweights; i++)
         field(c, "model", arena_printf(a, "weights.%zu", i),
               digest_text(c, m->weights[i].digest), m->weights[i].name);
@@ -163,7 +167,8 @@ static void value_fields(struct cache *c, const char *prefix, nid v) {
         if (n->in[i] == NID_NONE) continue;
         const struct node *in = graph_node(c, n->in[i]);
         const char *name = below(c, prefix, info->operands[i].name);
-        if (in->type.kind == KIND_MODEL) model_fields(c, in->model);
+        if (in->type.kind == KIND_MODEL)
+            model_fields(c, in->model, &graph_node(c, n->in[1])->type);
         else if (in->type.kind == KIND_IMAGES) pixel_fields(c, name, n->in[i]);
         else value_fields(c, name, n->in[i]);
     }
@@ -184,7 +189,7 @@ static void predicted_fields(struct cache *c, nid v) {
     field(c, "", "op", "predicted", NULL);
     field(c, "", "version", arena_printf(c->m->arena, "%d", op_info(n->op)->version),
           NULL);
-    model_fields(c, graph_node(c, n->in[0])->model);
+    model_fields(c, graph_node(c, n->in[0])->model, &graph_node(c, n->in[1])->type);
     pixel_fields(c, "x", n->in[1]);
 }
 

@@ -87,7 +87,7 @@ static const struct store_record *nearest(const struct asking *a) {
 // ---- fields -----------------------------------------------------------------------------
 // A digest of what other fields say says nothing where those differ by themselves.
 static bool is_summary(const char *field) {
-    static const char *const summaries[] = {"model.digest", "solve"};
+    static const char *const summaries[] = {"model.digest", "model.resized", "solve"};
     const char *dot = strrchr(field, '.');
     for (size_t i = 0; i < COUNT(summaries); i++)
         if (!strcmp(field, summaries[i]) || (dot && !strcmp(dot + 1, summaries[i])))

@@ -673,6 +673,72 @@ static void same_program(struct fixture *f, const char *a, const char *b) {
         fail_msg("other keys than before:\n%s", b);
 }
 
+// ---- other sizes ------------------------------------------------------------------------
+static Onnx__TensorProto *two_numbers(const char *name, int64_t a, int64_t b) {
+    Onnx__TensorProto *t = malloc(sizeof *t);
+    onnx__tensor_proto__init(t);
+    t->name = strdup(name);
+    t->has_data_type = 1;
+    t->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    t->n_dims = 1;
+    t->dims = calloc(1, sizeof *t->dims);
+    t->dims[0] = 2;
+    t->n_int64_data = 2;
+    t->int64_data = calloc(2, sizeof *t->int64_data);
+    t->int64_data[0] = a, t->int64_data[1] = b;
+    return t;
+}
+
+// a.onnx with its images, 16 x 12, cut to 16 x 12 first: nothing at that size.
+static void make_cut(struct fixture *f, const char *path) {
+    Onnx__ModelProto *m = read_network(f);
+    Onnx__GraphProto *g = m->graph;
+    Onnx__NodeProto *cut = malloc(sizeof *cut);
+    onnx__node_proto__init(cut);
+    cut->op_type = strdup("Slice");
+    cut->n_input = 4, cut->input = calloc(4, sizeof *cut->input);
+    cut->n_output = 1, cut->output = calloc(1, sizeof *cut->output);
+    char *names[] = {g->input[0]->name, "cut.starts", "cut.ends", "cut.axes"};
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_input; k++)
+            if (!strcmp(g->node[i]->input[k], names[0])) {
+                free(g->node[i]->input[k]);
+                g->node[i]->input[k] = strdup("cut.out");
+            }
+    for (size_t i = 0; i < 4; i++) cut->input[i] = strdup(names[i]);
+    cut->output[0] = strdup("cut.out");
+    g->node = realloc(g->node, (g->n_node + 1) * sizeof *g->node);
+    g->node[g->n_node++] = cut;
+    g->initializer =
+        realloc(g->initializer, (g->n_initializer + 3) * sizeof *g->initializer);
+    g->initializer[g->n_initializer++] = two_numbers(names[1], 0, 0);
+    g->initializer[g->n_initializer++] = two_numbers(names[2], 16, 12);
+    g->initializer[g->n_initializer++] = two_numbers(names[3], 2, 3);
+    write_network(f, m, path);
+}
+
+// Two networks that are one at the size they were exported with, and two at another.
+static void a_network_is_known_by_the_size_it_runs_at(void **state) {
+    struct fixture *f = *state;
+    static const char text[] = "x = images(\"data\", size = 24)\n"
+                               "m = onnx(\"%s\", mean = [0, 0, 0], std = [1, 1, 1])\n"
+                               "save(loss(m, x), to = \"a.npy\")\n";
+    make_cut(f, "cut.onnx");
+    struct compiled a = compile(f, arena_printf(f->a, text, "a.onnx"));
+    struct compiled b = compile(f, arena_printf(f->a, text, "a_copy.onnx"));
+    struct compiled c = compile(f, arena_printf(f->a, text, "cut.onnx"));
+    const struct model *one = NULL, *other = NULL;
+    for (nid v = 0; v < a.graph->nodes.n; v++)
+        if (node_at(a.graph, v)->op == OP_ONNX) {
+            one = node_at(a.graph, v)->model;
+            other = node_at(c.graph, v)->model;
+        }
+    assert_true(digest_eq(one->digest, other->digest));
+    struct digest key = a.plan->columns[0].memo->record.key;
+    assert_true(digest_eq(key, b.plan->columns[0].memo->record.key));
+    assert_false(digest_eq(key, c.plan->columns[0].memo->record.key));
+}
+
 static void how_it_is_written_changes_nothing(void **state) {
     struct fixture *f = *state;
     // Comments, order, names, paths, what is chosen of the results, where they go, numbers
@@ -707,6 +773,7 @@ int main(void) {
         TEST(versions_change_what_depends_on_them),
         TEST(numerics_change_everything),
         TEST(classes_count_where_they_matter),
+        TEST(a_network_is_known_by_the_size_it_runs_at),
         TEST(how_it_is_written_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
