@@ -345,6 +345,19 @@ static void find_keys(struct demand *m, uint32_t column, struct list *rows,
     }
 }
 
+// Whether this run computed some of the same under another name: what is queued is waited
+// for then.
+static bool has_namesake(const struct demand *m, uint32_t column) {
+    const struct plan *p = m->plan;
+    for (uint32_t i = 0; i < p->ncolumns; i++)
+        if (i != column && p->columns[i].memo &&
+            m->tallies[p->columns[i].stage].computed &&
+            digest_eq(p->columns[i].memo->record.key,
+                      p->columns[column].memo->record.key))
+            return true;
+    return false;
+}
+
 // Takes what the store has; the rest stays in the list.
 static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
                         struct list *hits, struct diags *d) {
@@ -354,6 +367,7 @@ static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
     char *values = calloc(n + 1, bytes);
     bool *found = calloc(n + 1, sizeof *found);
     bool ok = values && found;
+    if (!m->look && has_namesake(m, column)) store_flush(m->options->store);
     if (!ok) out_of_memory(d);
     else
         store_get(m->options->store, c->memo->record.key, rows->keys, n, bytes, values,

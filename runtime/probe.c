@@ -1,12 +1,13 @@
 // See probe.h. What is remembered of a file is its stamp joined with the size asked for; the
-// content in its place is the verdict.
+// content in its place is the verdict. Only that all went well is remembered: what went wrong
+// may have done so for want of memory.
 #include "runtime/probe.h"
 
 #include "runtime/pool.h"
 
 #include <stdatomic.h>
 
-#define SCHEME 0x70726f6265000001 // of this use of stamps: "probe", 1
+#define SCHEME 0x70726f6265000002 // of this use of stamps: "probe", 2
 
 static const struct digest fine = {1, 0}, broken = {2, 0};
 
@@ -50,7 +51,7 @@ static void recall(struct probe *p, size_t rows, struct store *store, size_t thr
 static void remember(struct probe *p, size_t rows, struct store *store) {
     size_t n = 0;
     for (size_t i = 0; i < rows; i++) {
-        if (p->found[i] || !p->stamped[i]) continue;
+        if (p->found[i] || !p->stamped[i] || !digest_eq(p->verdicts[i], fine)) continue;
         p->stamps[n] = p->stamps[i];
         p->verdicts[n++] = p->verdicts[i];
     }

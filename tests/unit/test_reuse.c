@@ -295,6 +295,19 @@ static void programs_share_what_is_the_same(void **state) {
     computes(&o, "util", CLASSES * EACH); // of whole images, not of crops
 }
 
+// One value by two names, of rows that are partly the same.
+static void a_program_computes_nothing_twice(void **state) {
+    struct fixture *f = *state;
+    static const char text[] =
+        "train = images(\"data\", size = 16)\n" TEACHER
+        "util = gradnorm(teacher, train)\n"
+        "again = gradnorm(teacher, topk(train, by = util, k = 2))\n"
+        "save(again, to = \"out/util.npy\")\n";
+    struct outcome o = run(f, (struct run){.text = text});
+    computes(&o, "util", CLASSES * EACH);
+    computes(&o, "again", 0);
+}
+
 // A point of a sweep lies in a folder of its own, and is the same as a run of that value.
 static void points_of_a_sweep_share(void **state) {
     struct fixture *f = *state;
@@ -543,6 +556,7 @@ int main(void) {
         TEST(another_sigma_computes_no_shapley_value),
         TEST(another_network_computes_everything),
         TEST(programs_share_what_is_the_same),
+        TEST(a_program_computes_nothing_twice),
         TEST(points_of_a_sweep_share),
         TEST(audits_compare_what_is_stored),
         TEST(copies_of_an_image_are_computed_once),
