@@ -38,7 +38,7 @@ void coalitions_draw(struct arena *a, size_t n, size_t m, uint64_t seed, bool pa
     for (size_t i = 2; i < n; i++) {
         uint8_t *z = out->z + i * m;
         if (paired && i % 2)
-            for (size_t j = 0; j < m; j++) z[j] = !z[j - m];
+            for (size_t j = 0; j < m; j++) z[j] = !(z - m)[j];
         else draw_players(&r, draw_size(&r, m), m, z);
     }
 }
