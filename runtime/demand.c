@@ -4,6 +4,7 @@
 
 #include "runtime/audit.h"
 #include "runtime/identity.h"
+#include "runtime/list.h"
 #include "runtime/stage.h"
 
 #include <time.h>
@@ -25,49 +26,6 @@ void demand_init(struct demand *m, struct arena *arena, const struct plan *plan,
 
 static bool out_of_memory(struct diags *d) {
     return diag_error(d, NO_SPAN, "out of memory");
-}
-
-// ---- lists of rows --------------------------------------------------------------------
-struct list { // of rows of one rowset, ascending
-    uint32_t *at;
-    size_t n;
-    struct digest *keys; // parallel, or NULL
-};
-
-static bool list_alloc(struct list *l, size_t n, bool keys) {
-    *l = (struct list){.at = malloc(n * sizeof *l->at + 1)};
-    if (keys) l->keys = malloc(n * sizeof *l->keys + 1);
-    return l->at && (l->keys || !keys);
-}
-
-static void list_free(struct list *l) {
-    free(l->at);
-    free(l->keys);
-}
-
-static bool list_all(struct list *l, size_t rows) {
-    if (!list_alloc(l, rows, false)) return false;
-    for (size_t i = 0; i < rows; i++) l->at[l->n++] = (uint32_t)i;
-    return true;
-}
-
-// The rows of an ancestor that belong to rows of a rowset.
-static bool list_ancestors(const struct rowsets *r, uint32_t which,
-                           const struct list *rows, uint32_t ancestor, struct list *out) {
-    size_t mult = rowset_mult(r, which, ancestor), all = r->at[ancestor].rows, n = 0;
-    bool *wanted = calloc(all + 1, 1);
-    if (wanted)
-        for (size_t i = 0; i < rows->n * mult; i++) {
-            size_t q = rows->at[i / mult] * mult + i % mult;
-            bool *w = &wanted[rowset_ancestor(r, which, q, ancestor)];
-            n += !*w;
-            *w = true;
-        }
-    bool ok = list_alloc(out, n, false) && wanted;
-    for (size_t i = 0; ok && i < all; i++)
-        if (wanted[i]) out->at[out->n++] = (uint32_t)i;
-    free(wanted);
-    return ok;
 }
 
 // ---- what a stage reads ---------------------------------------------------------------
@@ -241,42 +199,6 @@ static bool compute_rounds(struct demand *m, const struct plan_stage *s,
 }
 
 // ---- rows of one content --------------------------------------------------------------
-struct same {
-    struct digest key;
-    uint32_t row;
-};
-
-static int by_key(const void *a, const void *b) {
-    const struct same *x = a, *y = b;
-    if (x->key.hi != y->key.hi) return x->key.hi < y->key.hi ? -1 : 1;
-    if (x->key.lo != y->key.lo) return x->key.lo < y->key.lo ? -1 : 1;
-    return x->row < y->row ? -1 : x->row > y->row;
-}
-
-static int by_row(const void *a, const void *b) {
-    const struct same *x = a, *y = b;
-    return x->row < y->row ? -1 : x->row > y->row;
-}
-
-// Leaves the first row of each key in the list; all of them, sorted by key, in `same`.
-static bool drop_copies(struct list *rows, struct same **same, struct diags *d) {
-    size_t n = rows->n, kept = 0;
-    struct same *s = *same = malloc(n * sizeof *s + 1), *first;
-    if (!s || !(first = malloc(n * sizeof *first + 1))) return out_of_memory(d);
-    for (size_t i = 0; i < n; i++) s[i] = (struct same){rows->keys[i], rows->at[i]};
-    qsort(s, n, sizeof *s, by_key);
-    for (size_t i = 0; i < n; i++)
-        if (!i || !digest_eq(s[i].key, s[i - 1].key)) first[kept++] = s[i];
-    qsort(first, kept, sizeof *first, by_row);
-    for (size_t i = 0; i < kept; i++) {
-        rows->at[i] = first[i].row;
-        rows->keys[i] = first[i].key;
-    }
-    rows->n = kept;
-    free(first);
-    return true;
-}
-
 static void share_copies(struct demand *m, uint32_t column, const struct same *same,
                          size_t n) {
     struct kept_column *c = &m->rowsets->columns[column];
@@ -302,7 +224,7 @@ static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
     double start = clock_seconds();
     struct same *same = NULL;
     size_t n = rows->n;
-    bool ok = !rows->keys || drop_copies(rows, &same, d);
+    bool ok = !rows->keys || list_drop_copies(rows, &same) || out_of_memory(d);
     if (ok) {
         progress_begin(m, s, rows->n);
         ok = compute_rounds(m, s, rows, d);
@@ -422,7 +344,8 @@ static bool plan_column(struct demand *m, uint32_t column, struct list *rows,
     struct same *same = NULL;
     size_t n = rows->n;
     plan_rows(m, column, rows);
-    bool ok = inputs_need(m, s, rows, d) && (!rows->keys || drop_copies(rows, &same, d));
+    bool ok = inputs_need(m, s, rows, d) &&
+              (!rows->keys || list_drop_copies(rows, &same) || out_of_memory(d));
     free(same);
     t->computed += rows->n;
     t->reused += n - rows->n;
@@ -439,8 +362,8 @@ static bool column_remembered(struct demand *m, uint32_t column, struct list *ro
                               struct diags *d) {
     const struct plan_column *c = &m->plan->columns[column];
     struct tally *t = tally_of(m, &m->plan->stages[c->stage]);
-    struct list hits, vague;
-    bool ok = list_alloc(&hits, rows->n, true) & list_alloc(&vague, rows->n, false);
+    struct list hits, vague = {0};
+    bool ok = list_alloc(&hits, rows->n, true) && list_alloc(&vague, rows->n, false);
     if (!ok) out_of_memory(d);
     ok = ok && keys_need(m, c, rows, d);
     if (ok) {
@@ -540,10 +463,10 @@ static bool find_unasked(struct demand *m, uint32_t column, size_t *stored,
                          struct diags *d) {
     const struct kept_column *c = &m->rowsets->columns[column];
     size_t all = m->rowsets->at[m->plan->columns[column].rowset].rows;
-    struct list rows, vague;
+    struct list rows, vague = {0};
     *stored = 0;
     if (!m->options->store || !m->plan->columns[column].memo) return true;
-    bool ok = list_alloc(&rows, all, true) & list_alloc(&vague, all, false);
+    bool ok = list_alloc(&rows, all, true) && list_alloc(&vague, all, false);
     if (!ok) out_of_memory(d);
     for (size_t i = 0; ok && i < all; i++)
         if (c->have[i] == HAVE_NOT) rows.at[rows.n++] = (uint32_t)i;

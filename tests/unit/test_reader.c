@@ -423,7 +423,7 @@ static void test_stamps_change_with_files(void **state) {
     file(f, "set/c/b.jpg", "bytes", 5);
     batch_file(f, "x.bin", "123");
     nanosleep(&(struct timespec){2, 100000000}, NULL);
-    struct digest a, b, first, second, again;
+    struct digest a, b = {0}, first, second = {0}, again;
     assert_true(stamp_of(f, "set", 0, 8, &a) && stamp_of(f, "set", 1, 8, &b));
     assert_false(digest_eq(a, b)); // equal content, two files
     struct reader *r = must_open(f, "x.bin", 8, SIZE_MAX);

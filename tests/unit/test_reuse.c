@@ -394,7 +394,7 @@ static struct survey look(struct fixture *f, struct run r, const char *about,
     struct driver v;
     struct driver_options o = {"program.ddg", &r.define, r.define != NULL, 1, NULL};
     struct run_options ro = {.threads = 1, .store = store};
-    struct survey s;
+    struct survey s = {0};
     driver_init(&v, f->a, &o);
     bool ok = driver_load(&v) && driver_lower(&v, NULL) && driver_flops(&v) &&
               plan_survey(v.module.plan, &ro, f->a, &s, &v.d) &&

@@ -132,7 +132,7 @@ static size_t roll(struct dice *d, size_t n) { // splitmix64
 
 _Noreturn static void end(enum verdict v, const char *words) {
     fprintf(stderr, "process %ld: %s\n", (long)getpid(), words ? words : "?");
-    _exit(v);
+    _exit((int)v);
 }
 
 static void work_on_values(struct store *s, struct dice *d, struct batch *b) {
