@@ -3,7 +3,7 @@
 # kill, a power cut, an error, a vanished folder at call N of a run, for N all over it. Twice:
 # under store_driver, which needs milliseconds and knows what must be there, and under ddg.
 # What is killed by chance, flipped or shared by processes is in survive.sh.
-# usage: tests/store.sh DDG SHIM STORE_DRIVER [fast|full]   (full: an hour)
+# usage: tests/store.sh DDG SHIM STORE_DRIVER [fast|full]   (full: ten minutes)
 set -u
 ddg=$(realpath "$1") shim=$(realpath "$2") driver=$(realpath "$3") mode=${4:-fast}
 here=$(cd "$(dirname "$0")" && pwd)

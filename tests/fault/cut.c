@@ -1,7 +1,8 @@
 // The power cut of disk.h. First everything not durable is taken back, newest first, which
-// gives the state that every sync so far has promised. Then of what was taken back a random
-// part is done again: writes by sectors of 512 bytes, some of them torn; sizes and names
-// each by themselves. Any order in which a disk writes what it was given ends in such a state.
+// gives the state that every sync so far has promised. Then of what was taken back a
+// random part is done again: writes by sectors of 512 bytes, some of them torn; sizes and
+// names each by themselves. Any order in which a disk writes what it was given ends in
+// such a state.
 #include "tests/fault/disk.h"
 
 #include <dirent.h>
@@ -37,7 +38,7 @@ static unsigned luck(struct dice *r) {
     return some[roll(r) % (sizeof some / sizeof *some)];
 }
 
-// ---- what a folder holds ----------------------------------------------------------------
+// ---- what a folder holds -------------------------------------------------------------
 struct place { // one file below the folder or put aside
     ino_t file;
     char path[PATH_MAX];
@@ -94,7 +95,7 @@ void disk_remove_all(const char *dir) {
     syscall(SYS_unlinkat, AT_FDCWD, dir, AT_REMOVEDIR);
 }
 
-// ---- bytes -------------------------------------------------------------------------------
+// ---- bytes ---------------------------------------------------------------------------
 struct image { // a file in memory; zeros after its size
     char *at;
     size_t size, cap;
@@ -199,7 +200,7 @@ static void cut_files(struct disk *d, const struct places *all, struct dice *r,
     }
 }
 
-// ---- names -------------------------------------------------------------------------------
+// ---- names ---------------------------------------------------------------------------
 static struct place *wanted(struct places *names, const char *path, ino_t now) {
     for (size_t i = 0; i < names->n; i++)
         if (!strcmp(names->at[i].path, path)) return &names->at[i];

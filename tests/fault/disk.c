@@ -1,5 +1,5 @@
-// The calls of disk.h, and what they remember. All go to the kernel by number: the names of
-// libc are what the shim replaces.
+// The calls of disk.h, and what they remember. All go to the kernel by number: the names
+// of libc are what the shim replaces.
 #include "tests/fault/disk.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ static bool is_folder(const char *path) {
     return !fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
 }
 
-// ---- the list of what is not durable ---------------------------------------------------
+// ---- the list of what is not durable -------------------------------------------------
 static struct disk_op *op_new(struct disk *d) {
     if (d->nops == d->cap) {
         d->cap = d->cap ? d->cap * 2 : 64;
@@ -104,7 +104,7 @@ static void resized(struct disk *d, int fd, const struct stat *st, off_t size) {
         op->nold = bytes_of(fd, size, (size_t)(st->st_size - size), &op->old);
 }
 
-// ---- files -----------------------------------------------------------------------------
+// ---- files ---------------------------------------------------------------------------
 ssize_t disk_pwrite(struct disk *d, int fd, const void *data, size_t n, off_t at) {
     struct stat st;
     if (!d->on || !n || fstat(fd, &st)) return syscall(SYS_pwrite64, fd, data, n, at);
@@ -168,7 +168,7 @@ int disk_sync(struct disk *d, int fd) {
     return 0;
 }
 
-// ---- names -----------------------------------------------------------------------------
+// ---- names ---------------------------------------------------------------------------
 // Puts a file that is about to lose its name where the cut can find it.
 static int put_aside(struct disk *d, const char *path) {
     char to[PATH_MAX];

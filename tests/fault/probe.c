@@ -27,7 +27,7 @@ static void say(size_t n) { // at once, whatever becomes of this process
     if (write(STDOUT_FILENO, text, (size_t)len) != len) exit(1);
 }
 
-// ---- files ------------------------------------------------------------------------------
+// ---- files ---------------------------------------------------------------------------
 #define LINE 24
 
 static size_t size_of(size_t i) {
@@ -116,7 +116,7 @@ static void check_files(const char *dir, size_t k) {
             stop("a file", i < k ? "is missing" : "is half");
 }
 
-// ---- SQLite -----------------------------------------------------------------------------
+// ---- SQLite --------------------------------------------------------------------------
 static void sql(sqlite3 *db, const char *text) {
     char *why = NULL;
     if (sqlite3_exec(db, text, NULL, NULL, &why)) stop(text, why ? why : "failed");

@@ -94,7 +94,7 @@ _Noreturn static void misused(const char *what) {
     abort();
 }
 
-// ---- what the environment asks for ------------------------------------------------------
+// ---- what the environment asks for ---------------------------------------------------
 static bool mode_of(const char *variable, enum mode mode) {
     const char *v = getenv(variable);
     if (!v) return false;
@@ -155,7 +155,7 @@ __attribute__((destructor)) static void end(void) {
     if (shim.ready && shim.disk.on) disk_remove_all(shim.lost);
 }
 
-// ---- the moment of a call ----------------------------------------------------------------
+// ---- the moment of a call ------------------------------------------------------------
 static bool ours(const char *path) {
     size_t n = strlen(shim.dir);
     return !strncmp(path, shim.dir, n) && (!path[n] || path[n] == '/');
@@ -258,7 +258,7 @@ static int refuse(void) {
     return -1;
 }
 
-// ---- opening -----------------------------------------------------------------------------
+// ---- opening -------------------------------------------------------------------------
 static enum call open_call(const char *path, int flags) {
     bool writes = (flags & O_ACCMODE) != O_RDONLY;
     bool there = !syscall(SYS_faccessat, AT_FDCWD, path, F_OK);
@@ -318,7 +318,7 @@ int close(int fd) {
     return rc;
 }
 
-// ---- reading and writing -----------------------------------------------------------------
+// ---- reading and writing -------------------------------------------------------------
 static ssize_t any_read(int fd, void *out, size_t n,
                         off_t at) { // at < 0: where it stands
     char path[PATH_MAX];
@@ -377,7 +377,7 @@ ssize_t writev(int fd, const struct iovec *v, int n) {
     return done;
 }
 
-// ---- sizes and syncs ---------------------------------------------------------------------
+// ---- sizes and syncs -----------------------------------------------------------------
 static int any_truncate(int fd, off_t size) {
     char path[PATH_MAX];
     if (!fd_ours(fd, path)) return (int)syscall(SYS_ftruncate, fd, size);
@@ -430,7 +430,7 @@ int fdatasync(int fd) {
     return any_sync(fd, "fdatasync");
 }
 
-// ---- names -------------------------------------------------------------------------------
+// ---- names ---------------------------------------------------------------------------
 static int any_rename(int fd_a, const char *a, int fd_b, const char *b, unsigned flags) {
     char from[PATH_MAX], to[PATH_MAX];
     if (!shim.ready || !disk_path(fd_a, a, from, sizeof from) ||

@@ -52,7 +52,7 @@ static void value_of(const struct column *c, size_t i, char *out) {
         out[k] = (char)(i * 37 + k * 11 + (k >> 8) * 5 + c->width);
 }
 
-// ---- the work of a run -----------------------------------------------------------------
+// ---- the work of a run ---------------------------------------------------------------
 struct run {
     struct store *s;
     size_t computed, reused;
@@ -150,7 +150,7 @@ static void fill(const char *dir, size_t rows) {
     store_close(r.s);
 }
 
-// ---- looking at what is there ------------------------------------------------------------
+// ---- looking at what is there --------------------------------------------------------
 static void holds(const char *dir, size_t rows) {
     struct store *s = open_store(dir, true);
     if (!s) exit(rows > 0);
