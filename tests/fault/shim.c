@@ -170,7 +170,7 @@ static bool fd_path(int fd, char out[PATH_MAX]) {
     return true;
 }
 
-// The fd is of a file below the folder, or of one that was removed from it and is still open.
+// Whether fd is of a file below the folder, or of one that was removed from it since.
 static bool fd_ours(int fd, char out[PATH_MAX]) {
     if (!shim.ready || fd == shim.count || !fd_path(fd, out)) return false;
     size_t n = strlen(shim.lost);
