@@ -1,8 +1,8 @@
-// The power cut of disk.h. First everything not durable is taken back, newest first, which
-// gives the state that every sync so far has promised. Then of what was taken back a
-// random part is done again: writes by sectors of 512 bytes, some of them torn; sizes and
-// names each by themselves. Any order in which a disk writes what it was given ends in
-// such a state.
+// The power cut of disk.h. First everything not durable is taken back, newest first,
+// which gives the state that every sync so far has promised. Then of what was taken
+// back a random part is done again: writes by sectors of 512 bytes, some of them torn;
+// sizes and names each by themselves. Any order in which a disk writes what it was
+// given ends in such a state.
 #include "tests/fault/disk.h"
 
 #include <dirent.h>

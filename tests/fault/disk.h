@@ -1,15 +1,16 @@
 // What a power cut leaves of a folder: a model of the disk below the page cache.
 //
-// The calls below do what the system calls of their names do (a sync waits for no real disk:
-// the machine stays up). While a model is on they remember what is not durable yet: written
-// sectors, with what was there before, and sizes until an fsync of the file; names until an
-// fsync of their folder. disk_cut then puts the folder into one of the states in which the
-// power could have left it: of what was not durable, parts are there and parts are not.
+// The calls below do what the system calls of their names do (a sync waits for no real
+// disk: the machine stays up). While a model is on they remember what is not durable
+// yet: written sectors, with what was there before, and sizes until an fsync of the
+// file; names until an fsync of their folder. disk_cut then puts the folder into one of
+// the states in which the power could have left it: of what was not durable, parts are
+// there and parts are not.
 //
-// What is not modelled: writes through mmap (nothing of ours depends on them: SQLite's -shm
-// file is made anew after a crash), renamed folders (durable at once), calls that libc makes
-// by itself (stdio, opendir), and other processes: each knows its own writes only, and only
-// its own fsync makes them durable. A cut wants the folder to itself.
+// What is not modelled: writes through mmap (nothing of ours depends on them: SQLite's
+// -shm file is made anew after a crash), renamed folders (durable at once), calls that
+// libc makes by itself (stdio, opendir), and other processes: each knows its own writes
+// only, and only its own fsync makes them durable. A cut wants the folder to itself.
 #ifndef DDG_FAULT_DISK_H
 #define DDG_FAULT_DISK_H
 
@@ -40,7 +41,8 @@ struct disk {
     struct disk_op *ops;
 };
 
-// path: absolute, as disk_path says it. Each returns what the system call does, errno set.
+// path: absolute, as disk_path says it. Each returns what the system call does, errno
+// set.
 int disk_open(struct disk *d, const char *path, int flags, mode_t mode);
 int disk_rename(struct disk *d, const char *from, const char *to, unsigned flags);
 int disk_link(struct disk *d, const char *from, const char *to);
@@ -52,7 +54,8 @@ int disk_truncate(struct disk *d, int fd, off_t size);
 int disk_allocate(struct disk *d, int fd, int mode, off_t at, off_t n);
 int disk_sync(struct disk *d, int fd);
 
-// The absolute path that a call would touch, its last part not followed. False: no folder.
+// The absolute path that a call would touch, its last part not followed. False: no
+// folder.
 bool disk_path(int folder, const char *path, char *out, size_t n);
 // The power goes: the folder as it comes back. trace: says what was kept; may be NULL.
 void disk_cut(struct disk *d, uint64_t seed, FILE *trace);

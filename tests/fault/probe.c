@@ -1,9 +1,9 @@
-// What test_shim.sh runs under the shim: a program that says how far it has come, so that
-// after a power cut one can tell whether what it said was true.
+// What test_shim.sh runs under the shim: a program that says how far it has come, so
+// that after a power cut one can tell whether what it said was true.
 //
 //     probe files DIR N CARE    N files, each written aside, synced, renamed, its folder
-//                               synced; a log grows by a line a file. CARE: full, or what is
-//                               left out: nofile, nofolder, none
+//                               synced; a log grows by a line a file. CARE: full, or what
+//                               is left out: nofile, nofolder, none
 //     probe files-check DIR K   the first K files and lines are there; no file is half
 //     probe sqlite DIR N CARE   N transactions in WAL mode, synchronous=CARE (FULL, OFF)
 //     probe sqlite-check DIR K  the database is sound, its first K transactions are there

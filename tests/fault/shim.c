@@ -1,23 +1,24 @@
-// A library for LD_PRELOAD under which the disk goes wrong on purpose. It replaces the calls
-// by which a program changes or reads files below one folder; all others pass. It is told
-// what to do by the environment:
+// A library for LD_PRELOAD under which the disk goes wrong on purpose. It replaces the
+// calls by which a program changes or reads files below one folder; all others pass. It
+// is told what to do by the environment:
 //
-//     FAULT_DIR=DIR          the folder (its parent must exist); without it nothing happens
+//     FAULT_DIR=DIR          the folder (its parent must exist); without it all is passed
 //     FAULT_FAIL=N:ERR       the N-th call that can fail so does, and all later ones:
 //                            ERR is ENOSPC, EDQUOT, EIO, EROFS or EACCES
 //     FAULT_FAIL=N:ERR:one   only that one
 //     FAULT_FAIL=N:ERR:short the N-th is, where it writes, cut short; later ones fail
 //     FAULT_FAIL=N:ERR:half  only that one is cut short, none fails
 //     FAULT_KILL=N           SIGKILL before the N-th call that changes something
-//     FAULT_CRASH=N          the power goes before the N-th such call (disk.h); FAULT_SEED
-//                            chooses what is left
+//     FAULT_CRASH=N          the power goes before the N-th such call (disk.h);
+//                            FAULT_SEED chooses what is left
 //     FAULT_VANISH=N         the folder is deleted before the N-th such call
-//     FAULT_COUNT=FILE       how many calls of the chosen mode there were so far; N = 0 never
-//                            comes, so that it only counts
+//     FAULT_COUNT=FILE       how many calls of the chosen mode there were so far; N = 0
+//                            never comes, so that it only counts
 //     FAULT_TRACE=FILE       one line a call
 //
-// Failing reads and opens are counted for EIO only. A call counts once, also where libc's
-// own names for it differ (pwrite, pwrite64). Counts are of one process, all its threads.
+// Failing reads and opens are counted for EIO only. A call counts once, also where
+// libc's own names for it differ (pwrite, pwrite64). Counts are of one process, all its
+// threads.
 #include "tests/fault/disk.h"
 
 #include <dirent.h>
@@ -189,8 +190,8 @@ static void stand_still(int signal) {
     for (;;) pause();
 }
 
-// Stops the other threads: none may see the folder while the cut changes it (a mapped file
-// that gets shorter is a SIGBUS), or print what came of it.
+// Stops the other threads: none may see the folder while the cut changes it (a mapped
+// file that gets shorter is a SIGBUS), or print what came of it.
 static void stop_others(void) {
     struct sigaction stop = {.sa_handler = stand_still};
     struct timespec moment = {.tv_nsec = 1000000};

@@ -1,11 +1,11 @@
-// What tests/store.sh runs under the fault shim: a program that uses the store as a run of
-// ddg does, in milliseconds, and knows what every value must be.
+// What tests/store.sh runs under the fault shim: a program that uses the store as a run
+// of ddg does, in milliseconds, and knows what every value must be.
 //
-//     store_driver fill DIR ROWS    looks up ROWS small and ROWS large values and the digests
-//                                   of as many files; computes what is missing. Prints
-//                                   `kept N` when N of them will be found whatever happens.
-//                                   Whatever the store does: exit code 0, all values right,
-//                                   and at most one warning
+//     store_driver fill DIR ROWS    looks up ROWS small and ROWS large values and the
+//                                   digests of as many files; computes what is missing.
+//                                   Prints `kept N` when N of them will be found whatever
+//                                   happens. Whatever the store does: exit code 0, all
+//                                   values right, and at most one warning
 //     store_driver holds DIR N      the store has the first N of them
 //     store_driver verify DIR       the whole store is sound
 //     store_driver sql DIR TEXT     runs TEXT on the database, below the store's back
