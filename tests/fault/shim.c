@@ -16,9 +16,8 @@
 //                            never comes, so that it only counts
 //     FAULT_TRACE=FILE       one line a call
 //
-// Failing reads and opens are counted for EIO only. A call counts once, also where
-// libc's own names for it differ (pwrite, pwrite64). Counts are of one process, all its
-// threads.
+// FAULT_FAIL counts the calls that ERR can happen to (the table `errors`): reads for EIO
+// only, a removal never for ENOSPC. Counts are of one process, all its threads.
 #include "tests/fault/disk.h"
 
 #include <dirent.h>
