@@ -85,8 +85,8 @@ static bool sync_folder(int at, const char *path) {
 }
 
 static bool make_folder(int at, const char *path, const char *parent) {
-    if (mkdirat(at, path, 0700) != 0) return errno == EEXIST;
-    return sync_folder(at, parent);
+    if (mkdirat(at, path, 0700) != 0 && errno != EEXIST) return false;
+    return sync_folder(at, parent); // whoever made it may have died before this
 }
 
 // A new file beside the blob's own, its name in temp.
