@@ -38,13 +38,8 @@ bool audit_begin(struct audit *a, const struct rowsets *r, uint32_t column,
 static bool differs(const struct audit *a, size_t i, size_t count, struct diags *d) {
     const struct rowsets *r = a->rowsets;
     const struct plan_column *c = &r->plan->columns[a->column];
-    uint32_t root = rowset_root(r, c->rowset);
-    size_t mult = rowset_mult(r, c->rowset, root);
-    size_t row = rowset_ancestor(r, c->rowset, a->rows[i] * mult, root);
-    const struct rowset *reader = &r->at[root];
     char name[512];
-    reader_row_name(reader->reader, reader->pick ? reader->pick[row] : row, name,
-                    sizeof name);
+    rowset_row_name(r, c->rowset, a->rows[i], name, sizeof name);
     diag_error(d, c->span,
                "audit: the store holds another `%s` of %s than is computed now, and so "
                "it is with %zu of %zu values looked at",

@@ -14,10 +14,6 @@ struct learning {
     bool *stamped, *found, *failed;
 };
 
-static size_t reader_row(const struct rowset *s, size_t row) {
-    return s->pick ? s->pick[row] : row;
-}
-
 static void stamp_rows(void *ctx, size_t first, size_t last) {
     const struct learning *l = ctx;
     const struct rowset *s = &l->rowsets->at[l->which];

@@ -62,8 +62,11 @@ size_t rowset_ancestor(const struct rowsets *r, uint32_t which, size_t q,
     return row;
 }
 
-static size_t reader_row(const struct rowset *s, size_t row) {
-    return s->pick ? s->pick[row] : row;
+void rowset_row_name(const struct rowsets *r, uint32_t which, size_t row, char *out,
+                     size_t n) {
+    uint32_t root = rowset_root(r, which);
+    size_t at = rowset_ancestor(r, which, row * rowset_mult(r, which, root), root);
+    reader_row_name(r->at[root].reader, reader_row(&r->at[root], at), out, n);
 }
 
 uint32_t rowset_class(const struct rowsets *r, uint32_t which, size_t row) {

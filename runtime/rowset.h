@@ -18,6 +18,11 @@ struct rowset {
     uint32_t *pick;
 };
 
+// The reader's own number of a row of its rowset.
+static inline size_t reader_row(const struct rowset *s, size_t row) {
+    return s->pick ? s->pick[row] : row;
+}
+
 struct rowsets {
     struct arena *arena;
     const struct plan *plan;
@@ -49,6 +54,9 @@ size_t rowset_mult(const struct rowsets *r, uint32_t which, uint32_t ancestor);
 // The ancestor's row of flat position q: row q / m of `which`, its (q % m)-th of m.
 size_t rowset_ancestor(const struct rowsets *r, uint32_t which, size_t q,
                        uint32_t ancestor);
+// The name of the image, or the first of those, that a row was made of.
+void rowset_row_name(const struct rowsets *r, uint32_t which, size_t row, char *out,
+                     size_t n);
 uint32_t rowset_class(const struct rowsets *r, uint32_t which, size_t row);
 
 // The row's identity; those of the rows it was read from must be known.

@@ -139,8 +139,8 @@ static void find_origins(const struct saves *s, struct save *save,
     for (size_t j = 0; j < save->mult; j++) {
         size_t q = (c->first + i) * save->mult + j;
         size_t row = rowset_ancestor(s->rowsets, save->plan->rowset, q, save->root);
-        reader_row_name(reader->reader, reader->pick ? reader->pick[row] : row,
-                        save->names[j], sizeof save->names[j]);
+        reader_row_name(reader->reader, reader_row(reader, row), save->names[j],
+                        sizeof save->names[j]);
         struct result_origin *o = &save->origins[j];
         *o = (struct result_origin){
             .file = save->names[j],
@@ -160,8 +160,8 @@ static bool show_source(const struct saves *s, struct save *save,
     size_t q = (c->first + i) * save->mult, size = s->plan->rowsets[save->root].size;
     size_t row = rowset_ancestor(s->rowsets, save->plan->rowset, q, save->root);
     char why[512];
-    if (!reader_load(reader->reader, decoder, reader->pick ? reader->pick[row] : row,
-                     save->source, NULL, why, sizeof why))
+    if (!reader_load(reader->reader, decoder, reader_row(reader, row), save->source, NULL,
+                     why, sizeof why))
         return diag_error(d, NO_SPAN, "%s", why);
     struct result_source source = {
         .cls = cls, .pixels = save->source, .h = size, .w = size};

@@ -69,7 +69,7 @@ static bool load_row(struct worker *w, uint32_t rowset, size_t row, uint8_t *pix
     const struct rowset *r = &w->shared->run->rowsets->at[rowset];
     char why[512];
     struct digest content;
-    size_t at = r->pick ? r->pick[row] : row;
+    size_t at = reader_row(r, row);
     if (!reader_load(r->reader, w->decoder, at, pixels, &content, why, sizeof why)) {
         diag_error(w->d, w->shared->run->plan->rowsets[rowset].span, "%s", why);
         return diag_help(w->d, "on_error = \"skip\" leaves such files out");

@@ -175,13 +175,8 @@ static void say_changes(struct asking *a) {
 
 // ---- rows -------------------------------------------------------------------------------
 static const char *row_name(const struct asking *a, size_t row) {
-    const struct rowsets *r = a->m->rowsets;
-    uint32_t root = rowset_root(r, a->column->rowset);
-    size_t mult = rowset_mult(r, a->column->rowset, root);
-    size_t at = rowset_ancestor(r, a->column->rowset, row * mult, root);
     char name[512];
-    reader_row_name(r->at[root].reader, r->at[root].pick ? r->at[root].pick[at] : at,
-                    name, sizeof name);
+    rowset_row_name(a->m->rowsets, a->column->rowset, row, name, sizeof name);
     return arena_strdup(a->arena, name);
 }
 
