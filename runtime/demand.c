@@ -90,6 +90,10 @@ static void touched(struct demand *m, const struct plan_stage *s) {
     t->touched = true;
 }
 
+static const struct plan_stage *stage_for(const struct demand *m, uint32_t column) {
+    return &m->plan->stages[m->plan->columns[column].stage];
+}
+
 static void progress(void *ctx, size_t done) {
     const struct demand *m = ctx;
     if (m->options->stage)
@@ -169,11 +173,8 @@ static bool compute_round(struct demand *m, const struct plan_stage *s, struct l
     if (!ok) return false;
     size_t n = rows->n;
     rows->n = 0;
-    for (size_t i = 0; run.store && i < n; i++) {
-        if (!left[i]) continue;
-        rows->keys[rows->n] = rows->keys[i];
-        rows->at[rows->n++] = rows->at[i];
-    }
+    for (size_t i = 0; run.store && i < n; i++)
+        if (left[i]) list_put(rows, rows->at[i], rows->keys[i]);
     return true;
 }
 
@@ -203,7 +204,7 @@ static void share_copies(struct demand *m, uint32_t column, const struct same *s
                          size_t n) {
     struct kept_column *c = &m->rowsets->columns[column];
     size_t bytes = m->plan->columns[column].row_bytes;
-    struct tally *t = tally_of(m, &m->plan->stages[m->plan->columns[column].stage]);
+    struct tally *t = tally_of(m, stage_for(m, column));
     for (size_t i = 0, first = 0; i < n; i++) {
         if (!digest_eq(same[i].key, same[first].key)) first = i;
         if (i == first) continue;
@@ -216,7 +217,7 @@ static void share_copies(struct demand *m, uint32_t column, const struct same *s
 
 static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
                            struct diags *d) {
-    const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
+    const struct plan_stage *s = stage_for(m, column);
     if (!inputs_need(m, s, rows, d)) return false;
     if (stopping(m)) return stop_here(m, s);
     if (!stage_load(m, s, d)) return false;
@@ -262,8 +263,7 @@ static void find_keys(struct demand *m, uint32_t column, struct list *rows,
             vague->at[vague->n++] = rows->at[i];
             continue;
         }
-        rows->keys[rows->n] = identity_key(m->rowsets, column, rows->at[i]);
-        rows->at[rows->n++] = rows->at[i];
+        list_put(rows, rows->at[i], identity_key(m->rowsets, column, rows->at[i]));
     }
 }
 
@@ -296,15 +296,11 @@ static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
                   found);
     rows->n = 0;
     for (size_t i = 0; ok && i < n; i++) {
-        if (found[i]) {
-            memcpy(out->values + rows->at[i] * bytes, values + i * bytes, bytes);
-            out->have[rows->at[i]] = HAVE_VALUE;
-            hits->keys[hits->n] = rows->keys[i];
-            hits->at[hits->n++] = rows->at[i];
-            continue;
-        }
-        rows->keys[rows->n] = rows->keys[i];
-        rows->at[rows->n++] = rows->at[i];
+        list_put(found[i] ? hits : rows, rows->at[i], rows->keys[i]);
+        if (!found[i]) continue;
+        size_t row = hits->at[hits->n - 1];
+        memcpy(out->values + row * bytes, values + i * bytes, bytes);
+        out->have[row] = HAVE_VALUE;
     }
     free(values);
     free(found);
@@ -314,7 +310,7 @@ static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
 // ---- audits -----------------------------------------------------------------------------
 static bool audit_hits(struct demand *m, uint32_t column, struct list *hits,
                        struct diags *d) {
-    const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
+    const struct plan_stage *s = stage_for(m, column);
     hits->n = audit_choose(m->options->audit, hits->at, hits->keys, hits->n);
     if (!hits->n) return true;
     if (!inputs_need(m, s, hits, d) || !stage_load(m, s, d)) return false;
@@ -339,7 +335,7 @@ static void plan_rows(struct demand *m, uint32_t column, const struct list *rows
 
 static bool plan_column(struct demand *m, uint32_t column, struct list *rows,
                         struct diags *d) {
-    const struct plan_stage *s = &m->plan->stages[m->plan->columns[column].stage];
+    const struct plan_stage *s = stage_for(m, column);
     struct tally *t = tally_of(m, s);
     struct same *same = NULL;
     size_t n = rows->n;

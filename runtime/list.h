@@ -13,6 +13,11 @@ struct list {
 // All that return bool: false when out of memory; list_free is right all the same.
 bool list_alloc(struct list *l, size_t n, bool keys); // room for n; there are none yet
 void list_free(struct list *l);
+// There is room. Rows of the list itself may be put back in order, to keep some of them.
+static inline void list_put(struct list *l, uint32_t row, struct digest key) {
+    l->keys[l->n] = key;
+    l->at[l->n++] = row;
+}
 bool list_all(struct list *l, size_t rows);
 // The rows of an ancestor that belong to rows of a rowset.
 bool list_ancestors(const struct rowsets *r, uint32_t which, const struct list *rows,
