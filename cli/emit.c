@@ -1,17 +1,7 @@
 // See emit.h. A member a line, indented, so that people can read it too.
 #include "cli/emit.h"
 
-#include "runtime/result.h"
-
-#include <math.h>
-
-const char *json_number(struct arena *a, double v) {
-    if (!isfinite(v)) return "null";
-    for (int digits = 1;; digits++) {
-        char *s = arena_printf(a, "%.*g", digits, v);
-        if (digits >= 17 || strtod(s, NULL) == v) return s;
-    }
-}
+#include "runtime/json.h"
 
 static void new_line(struct emit *e) {
     text_add(&e->text, "\n%*s", (int)(2 * e->depth), "");

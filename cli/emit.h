@@ -23,7 +23,4 @@ void emit_bool(struct emit *e, const char *key, bool v);
 void emit_null(struct emit *e, const char *key);
 void emit_print(const struct emit *e, FILE *to); // with a newline
 
-// The shortest text that reads back the same.
-const char *json_number(struct arena *a, double v);
-
 #endif

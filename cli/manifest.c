@@ -1,32 +1,8 @@
 // See manifest.h.
 #include "cli/manifest.h"
 
-#include "cli/emit.h"
+#include "runtime/json.h"
 #include "runtime/result.h"
-
-static const char *json_list(struct arena *a, const struct value *v) {
-    struct text t = {.arena = a};
-    text_add(&t, "[");
-    for (size_t i = 0; i < v->n; i++)
-        text_add(&t, "%s%s", i ? ", " : "",
-                 v->kind == VAL_FLOATS ? json_number(a, v->fs[i])
-                                       : json_number(a, (double)v->is[i]));
-    text_add(&t, "]");
-    return t.at;
-}
-
-static const char *json_value(struct arena *a, const struct value *v) {
-    switch (v->kind) {
-    case VAL_INT: return arena_printf(a, "%lld", (long long)v->i);
-    case VAL_FLOAT: return json_number(a, v->f);
-    case VAL_BOOL: return v->i ? "true" : "false";
-    case VAL_STRING: return json_string(a, v->s);
-    case VAL_INTS:
-    case VAL_FLOATS: return json_list(a, v);
-    case VAL_NONE: break;
-    }
-    return "null";
-}
 
 // A path says where things lay on one machine; the result should be the same on another.
 static const char *file_name(const char *path) {
@@ -53,7 +29,7 @@ void manifest_fields(struct arena *arena, const struct program *program,
         const struct param *p = &program->params.at[i];
         if (is_target(plan, &p->value)) continue;
         VEC_PUSH(arena, &fields,
-                 (struct result_field){"params", p->name, json_value(arena, &p->value)});
+                 (struct result_field){"params", p->name, value_json(arena, &p->value)});
     }
     for (nid v = 0; v < program->graph->nodes.n; v++) {
         const struct node *n = node_at(program->graph, v);
@@ -62,7 +38,7 @@ void manifest_fields(struct arena *arena, const struct program *program,
         if (seed >= 0 && n->attrs[seed].kind == VAL_INT)
             VEC_PUSH(
                 arena, &fields,
-                (struct result_field){"seeds", name, json_value(arena, &n->attrs[seed])});
+                (struct result_field){"seeds", name, value_json(arena, &n->attrs[seed])});
         if (n->op == OP_IMAGES) // boxes count in pixels of the images as they were read
             VEC_PUSH(arena, &fields,
                      (struct result_field){"readers", name,
@@ -77,8 +53,6 @@ void manifest_fields(struct arena *arena, const struct program *program,
                      arena_printf(arena, "{\"file\": %s, \"digest\": \"%s\"}",
                                   json_string(arena, file_name(n->model->path)), hex)});
     }
-    for (size_t i = 0; i < plan->nsaves; i++) {
-        plan->saves[i].fields = fields.at;
-        plan->saves[i].nfields = fields.n;
-    }
+    plan->fields = fields.at;
+    plan->nfields = fields.n;
 }

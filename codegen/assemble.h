@@ -15,5 +15,9 @@ bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct d
 // Makes what was added since the last call ready to run: writes its constants, compiles on
 // `threads` threads, looks the code up.
 bool assembly_finish(struct assembly *a, size_t threads, struct diags *d);
+// Ahead of time, instead of assembly_finish: writes the constants, compiles everything into
+// an image and fills in the calls' entries. Nothing can be run here.
+bool assembly_image(struct assembly *a, size_t threads, struct codegen_image *out,
+                    struct diags *d);
 
 #endif

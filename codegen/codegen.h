@@ -48,6 +48,27 @@ const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
 bool codegen_finish(struct codegen *cg, size_t threads, struct diags *d);
 kernel_fn codegen_address(struct codegen *cg, const char *symbol, struct diags *d);
 
+// ---- ahead of time ----------------------------------------------------------------------
+// The features of the target's processor that its code may use, as runtime/cpu.h knows them:
+// "avx2,bmi,fma". In arena.
+const char *codegen_needs(struct arena *arena, const struct target *t);
+
+// Everything added so far as machine code that runs wherever it is mapped (page aligned): the
+// same code that codegen_finish makes. Bytes and names in arena.
+struct codegen_image {
+    char *bytes;
+    size_t n, nkernels;
+    struct codegen_kernel {
+        const char *symbol;
+        size_t entry, bytes;
+    } *kernels; // in order of entry
+};
+bool codegen_image(struct codegen *cg, size_t threads, struct arena *arena,
+                   struct codegen_image *out, struct diags *d);
+// The same as one relocatable ELF object.
+bool codegen_object(struct codegen *cg, struct arena *arena, char **bytes, size_t *n,
+                    struct diags *d);
+
 // The text of everything added so far, for `ddg dump`: LLVM IR or assembly. In arena.
 enum codegen_text { CODEGEN_LLVM, CODEGEN_ASM };
 const char *codegen_text(struct codegen *cg, enum codegen_text what, struct arena *arena,

@@ -15,7 +15,6 @@
 #define PROGRAM_MAX_TOTAL ((size_t)4 << 20) // of a program and all it imports
 #define PROGRAM_MAX_FILES 32
 #define NAME_MAX_BYTES    256
-#define STRING_MAX_BYTES  ((size_t)64 << 10) // of a string put together from others
 #define DEF_MAX_ARGS      64
 #define LIST_MAX_ITEMS    ((size_t)64 << 10)
 #define EXPR_MAX_DEPTH    200    // brackets in brackets, and operators in a row

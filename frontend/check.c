@@ -7,7 +7,7 @@
 #include "frontend/check.h"
 
 #include "frontend/check_core.h"
-#include "frontend/constant.h"
+#include "runtime/constant.h"
 
 // ---- errors -------------------------------------------------------------------------
 void check_note_calls(struct checker *c, const struct frame *f) {

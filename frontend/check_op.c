@@ -4,7 +4,7 @@
 // known; ranges, choices and shapes are the type rules' (ir/rules*.c), which say which
 // argument is at fault.
 #include "frontend/check_core.h"
-#include "frontend/constant.h"
+#include "runtime/constant.h"
 #include "frontend/model.h"
 #include "frontend/names.h"
 #include "frontend/parse.h"

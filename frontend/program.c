@@ -3,7 +3,7 @@
 #include "frontend/frontend.h"
 
 #include "frontend/check.h"
-#include "frontend/constant.h"
+#include "runtime/constant.h"
 #include "frontend/lex.h"
 #include "frontend/names.h"
 #include "frontend/order.h"

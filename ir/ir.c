@@ -1,22 +1,5 @@
-// Nodes and functions: reading attributes, comparing values, who uses whom.
+// Nodes and functions: reading attributes, who uses whom.
 #include "ir/ir.h"
-
-bool value_eq(const struct value *a, const struct value *b) {
-    if (a->kind != b->kind) return false;
-    switch (a->kind) {
-    case VAL_NONE: return true;
-    case VAL_INT:
-    case VAL_BOOL: return a->i == b->i;
-    // Bits, not numbers: 0 and -0 are different values, and a NaN is itself.
-    case VAL_FLOAT: return memcmp(&a->f, &b->f, sizeof a->f) == 0;
-    case VAL_STRING: return strcmp(a->s, b->s) == 0;
-    case VAL_INTS:
-        return a->n == b->n && (!a->n || memcmp(a->is, b->is, a->n * sizeof *a->is) == 0);
-    case VAL_FLOATS:
-        return a->n == b->n && (!a->n || memcmp(a->fs, b->fs, a->n * sizeof *a->fs) == 0);
-    }
-    BUG("value of unknown kind %d", (int)a->kind);
-}
 
 const struct value *node_attr(const struct node *n, const char *name) {
     int i = op_attr(n->op, name, strlen(name));

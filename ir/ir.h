@@ -11,6 +11,7 @@
 
 #include "runtime/base/diag.h"
 #include "ir/type.h"
+#include "runtime/value.h"
 
 typedef uint32_t nid;
 #define NID_NONE UINT32_MAX
@@ -21,39 +22,6 @@ enum op {
 #undef OP
     OP_COUNT
 };
-
-// ---- attribute values -----------------------------------------------------------------
-enum value_kind { VAL_NONE, VAL_INT, VAL_FLOAT, VAL_BOOL, VAL_STRING, VAL_INTS, VAL_FLOATS };
-
-struct value {
-    enum value_kind kind;
-    int64_t i; // VAL_INT, VAL_BOOL
-    double f;  // VAL_FLOAT
-    const char *s;
-    const int64_t *is;
-    const double *fs;
-    size_t n; // elements of is or fs
-};
-
-static inline struct value val_int(int64_t i) {
-    return (struct value){.kind = VAL_INT, .i = i};
-}
-static inline struct value val_float(double f) {
-    return (struct value){.kind = VAL_FLOAT, .f = f};
-}
-static inline struct value val_bool(bool b) {
-    return (struct value){.kind = VAL_BOOL, .i = b};
-}
-static inline struct value val_string(const char *s) {
-    return (struct value){.kind = VAL_STRING, .s = s};
-}
-static inline struct value val_ints(const int64_t *v, size_t n) {
-    return (struct value){.kind = VAL_INTS, .is = v, .n = n};
-}
-static inline struct value val_floats(const double *v, size_t n) {
-    return (struct value){.kind = VAL_FLOATS, .fs = v, .n = n};
-}
-bool value_eq(const struct value *a, const struct value *b);
 
 // ---- the op table ---------------------------------------------------------------------
 enum family { FAMILY_PIPELINE, FAMILY_TENSOR };
@@ -87,6 +55,7 @@ struct attr_spec {
     double min, max;      // of each number; both 0: any
     const char *doc;      // unit and meaning
     bool path;            // VAL_STRING: a path, relative to the program's file
+    bool late;            // can change after compiling: it shapes no value and no code
     // With fallback "none" the value may be absent: its kind is then VAL_NONE.
 };
 

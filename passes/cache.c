@@ -45,36 +45,9 @@ static const char *digest_text(struct cache *c, struct digest d) {
     return arena_strdup(c->m->arena, hex);
 }
 
-// The fewest digits that read back as the same number; "20" rather than "2e+01".
-static const char *float_text(struct arena *a, double v) {
-    for (int digits = 1;; digits++) {
-        char *s = arena_printf(a, "%.*g", digits, v);
-        if (digits >= 17 || (strtod(s, NULL) == v && !strstr(s, "e+"))) return s;
-    }
-}
-
 static const char *floats_text(struct arena *a, const double *v, size_t n) {
-    struct text t = {.arena = a};
-    for (size_t i = 0; i < n; i++)
-        text_add(&t, "%s%s", i ? ", " : "", float_text(a, v[i]));
-    return n ? t.at : "";
-}
-
-static const char *value_text(struct arena *a, const struct value *v) {
-    struct text t = {.arena = a};
-    switch (v->kind) {
-    case VAL_NONE: return "none";
-    case VAL_INT: return arena_printf(a, "%lld", (long long)v->i);
-    case VAL_BOOL: return v->i ? "true" : "false";
-    case VAL_FLOAT: return float_text(a, v->f);
-    case VAL_STRING: return v->s;
-    case VAL_FLOATS: return floats_text(a, v->fs, v->n);
-    case VAL_INTS:
-        for (size_t i = 0; i < v->n; i++)
-            text_add(&t, "%s%lld", i ? ", " : "", (long long)v->is[i]);
-        return v->n ? t.at : "";
-    }
-    BUG("no such kind of value");
+    struct value list = val_floats(v, n);
+    return value_text(a, &list);
 }
 
 static const char *content_text(struct cache *c, const struct node *n, const char *path) {

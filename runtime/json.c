@@ -1,8 +1,9 @@
-// JSON, written and read back. See json.h and, for json_string, result.h.
+// JSON, written and read back. See json.h.
 #include "runtime/json.h"
 
 #include "runtime/base/utf8.h"
-#include "runtime/result.h"
+
+#include <math.h>
 
 // ---- writing ------------------------------------------------------------------------
 static void add_character(struct text *t, const char *s, size_t n, uint32_t c) {
@@ -30,6 +31,14 @@ const char *json_string(struct arena *a, const char *s) {
     }
     text_add_n(&t, "\"", 1);
     return t.at;
+}
+
+const char *json_number(struct arena *a, double v) {
+    if (!isfinite(v)) return "null";
+    for (int digits = 1;; digits++) {
+        char *s = arena_printf(a, "%.*g", digits, v);
+        if (digits >= 17 || (strtod(s, NULL) == v && !strstr(s, "e+"))) return s;
+    }
 }
 
 // ---- reading ------------------------------------------------------------------------

@@ -4,12 +4,15 @@
 //     for (json_open(&j, '{'); json_key(&j, key, sizeof key);)
 //         if (strcmp(key, "format") != 0) json_skip(&j);
 //         else json_text(&j, value, sizeof value);
-//
-// json_string, which writes, is in result.h.
 #ifndef DDG_JSON_H
 #define DDG_JSON_H
 
 #include "runtime/base/base.h"
+
+// A string literal of s (invalid UTF-8 replaced), in arena.
+const char *json_string(struct arena *a, const char *s);
+// The shortest decimal number that reads back as v, without "2e+01"; null unless finite.
+const char *json_number(struct arena *a, double v);
 
 struct json {
     const char *at, *end;

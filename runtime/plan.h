@@ -14,6 +14,10 @@
 //
 //     row r of the stage's rowset --multiplicity m--> rows r*m .. r*m+m-1 of a slot
 //
+// What follows from the program's params and shapes no code can be changed in a plan: it is
+// listed (struct plan_late) with where it is used (struct plan_use); runtime/settings.h sets
+// params. A plan can be written to a file with its code and read back (runtime/bundle.h).
+//
 // A slot holds one value for the rows of a chunk. Multiplicity says how many of its rows
 // belong to one row of the stage's rowset: 128 coalition values of one image, four crops of
 // one stitched image. A step calls a function for every row of its multiplicity; an input of
@@ -22,6 +26,7 @@
 #define DDG_PLAN_H
 
 #include "runtime/base/diag.h"
+#include "runtime/formula.h"
 #include "runtime/store/store.h"
 
 // The code of a kernel:
@@ -47,6 +52,7 @@ enum builtin { BUILTIN_NONE, BUILTIN_NORMAL, BUILTIN_RANDOM_BOX, BUILTIN_RESIZE 
 struct plan_call {
     const char *symbol;    // of the kernel; NULL for a builtin
     kernel_fn fn;          // filled in when the code is loaded
+    size_t entry;          // bytes into the plan's code image, when it has one
     enum builtin builtin;
     double params[PLAN_MAX_PARAMS]; // of a builtin, see runtime/builtin.h
     bool once;             // computes a value shared by all rows of the call
@@ -56,9 +62,11 @@ struct plan_call {
 
 // A constant, packed as the kernels that read it want it; shared between functions.
 struct plan_const {
-    char *data; // aligned to 64
+    char *data; // aligned to 64; vector loads may read PLAN_SLACK bytes past the end
     size_t bytes;
 };
+
+#define PLAN_SLACK 64
 
 struct plan_func {
     const char *name;
@@ -107,7 +115,7 @@ struct plan_key { // of a row of `rowset`: the column's own rowset or an ancesto
 };
 
 struct plan_memo {
-    struct store_record record;
+    struct store_record record; // its fields can be changed by a plan_use
     size_t nkeys;
     const struct plan_key *keys;
 };
@@ -177,20 +185,65 @@ struct plan_save {
     size_t dim[6], rank; // of one row of SINK_VALUES; of the images, C,H,W
     size_t labels;       // K; 0: none
     size_t map_h, map_w; // of SINK_MAPS; 0: none
-    size_t nfields;      // of the manifest
-    const struct result_field *fields;
+};
+
+// ---- params -----------------------------------------------------------------------------
+struct plan_param {
+    const char *name;
+    const char *doc;   // the comment behind it, or NULL
+    struct span span;
+    struct formula_param at; // its value now, and where a path in it starts
+    // What of the code follows from it, in words ("`size` of `stitch`"): it cannot be set
+    // any more. NULL: it can.
+    const char *fixed;
+};
+
+struct plan_late { // a value that follows from params
+    // The attribute it is, with what it may be; op NULL: part of something checked already.
+    const char *op, *attr;
+    struct span span;
+    enum value_kind kind;
+    double min, max;     // of a number; both 0: any
+    bool path;           // begins where its text was written
+    struct value value;  // for the params as they are; value.of says how
+};
+
+// Entries of every result's manifest: see runtime/result.h.
+struct result_field;
+
+enum use_place {
+    USE_PATH,    // rowsets[a].path
+    USE_LIMIT,   // rowsets[a].limit
+    USE_K,       // rowsets[a].k
+    USE_TO,      // saves[a].to
+    USE_CONST,   // consts[a]: one f32
+    USE_BUILTIN, // funcs[a].calls[b].params[c]
+    USE_RECORD,  // columns[a].memo->record.fields[b].value, as value_text
+    USE_FIELD,   // fields[a].json, as value_json
+};
+
+struct plan_use { // where a late value goes
+    enum use_place place;
+    uint32_t a, b, c;
+    uint32_t late;
 };
 
 struct plan {
     size_t nconsts;
     struct plan_const *consts; // of the functions loaded so far
-    size_t nfuncs, nrowsets, ncolumns, nstages, nsaves;
+    size_t nfuncs, nrowsets, ncolumns, nstages, nsaves, nfields;
     struct plan_func *funcs;
     struct plan_rowset *rowsets;
     struct plan_column *columns;
     struct plan_stage *stages;
     struct plan_save *saves;
-    const char *version;
+    struct result_field *fields; // of every result's manifest
+    VEC(struct plan_param) params;
+    VEC(struct plan_late) lates;
+    VEC(struct plan_use) uses;
+    VEC(const struct source *) sources; // that spans point into
+    const char *name;                   // of the program: its file's, without folder and ending
+    const char *version;                // of ddg
 };
 
 #endif

@@ -1,6 +1,7 @@
 // The folder of a result, written as rows arrive: each image a file, each row's labels
 // and its line of the manifest appended. Nothing is in place before result_commit.
 #include "runtime/image.h"
+#include "runtime/json.h"
 #include "runtime/npy.h"
 #include "runtime/result_impl.h"
 

@@ -59,7 +59,4 @@ void result_add_source(struct result *r, const struct result_source *s);
 bool result_commit(struct result *r, struct diags *d); // frees r
 void result_abandon(struct result *r);                 // frees r, leaves nothing behind
 
-// A JSON string literal of s (invalid UTF-8 replaced), in arena.
-const char *json_string(struct arena *a, const char *s);
-
 #endif

@@ -43,8 +43,8 @@ static bool begin_images(struct saves *s, struct save *save, struct diags *d) {
                                .height = p->dim[1],
                                .width = p->dim[2],
                                .labels = p->labels,
-                               .fields = p->fields,
-                               .nfields = p->nfields,
+                               .fields = s->plan->fields,
+                               .nfields = s->plan->nfields,
                                .version = s->plan->version};
     info.class_names = class_names(s, save->root, &info.classes);
     size_t size = s->plan->rowsets[save->root].size;

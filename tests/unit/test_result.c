@@ -1,6 +1,7 @@
 // Results on disk: what is written, what happens to what was there before, and that
 // nothing half-written is left whatever goes wrong.
 #include "runtime/image.h"
+#include "runtime/json.h"
 #include "runtime/npy.h"
 #include "runtime/result.h"
 

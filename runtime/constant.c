@@ -1,7 +1,5 @@
 // Arithmetic on compile-time values. See constant.h.
-#include "frontend/constant.h"
-
-#include "frontend/ast.h"
+#include "runtime/constant.h"
 
 #include <math.h>
 

@@ -2,7 +2,9 @@
 #ifndef DDG_CONSTANT_H
 #define DDG_CONSTANT_H
 
-#include "ir/ir.h"
+#include "runtime/value.h"
+
+#define STRING_MAX_BYTES ((size_t)64 << 10) // of a string put together from others
 
 struct fault { // why an operation has no result
     const char *why, *help;

@@ -1,0 +1,34 @@
+// Setting a plan's params: every value that follows from them is worked out again and put
+// where it is used.
+#ifndef DDG_SETTINGS_H
+#define DDG_SETTINGS_H
+
+#include "runtime/plan.h"
+
+// Index of the late value of that formula, listed when it is not yet. at: the attribute it is,
+// or NULL. v.of is not NULL.
+uint32_t plan_late_of(struct arena *a, struct plan *p, const struct value *v,
+                      const struct plan_late *at);
+void plan_use_late(struct arena *a, struct plan *p, enum use_place place, uint32_t ia,
+                   uint32_t ib, uint32_t ic, uint32_t late);
+
+// Params by name, as text: "0.2", "[1, 2]", "true", out/folder. Everything is checked before
+// anything changes. Paths start at the current directory. False: said in d, with spans into
+// the setting and into the program ("--sigma=0.2"; `form` is what comes before the name: "--"
+// or "-D ").
+struct setting {
+    const char *name, *value;
+};
+bool plan_set(struct arena *a, struct plan *p, const char *form,
+              const struct setting *settings, size_t n, struct diags *d);
+// Puts late values where they are used; again after code was loaded, which brings more uses.
+void plan_settle(struct arena *a, struct plan *p);
+
+// The text of a literal ("0.2", "1e-3", "[8, 16]", "true", "\"a\"" or a bare string) as a value
+// of that kind. False: said in why what was expected.
+bool value_parse(struct arena *a, const char *text, enum value_kind kind,
+                 struct value *out, const char **why);
+// The text that value_parse reads back: what help shows as a default.
+const char *value_literal(struct arena *a, const struct value *v);
+
+#endif
