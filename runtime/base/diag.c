@@ -164,12 +164,16 @@ void source_locate(const struct source *s, size_t at, size_t *line, size_t *colu
 
 // ---- printing -----------------------------------------------------------------------
 struct printer {
-    FILE *to;
+    struct text *to;
     bool color;
 };
 
+static void put(struct text *to, const char *s) {
+    text_add_n(to, s, strlen(s));
+}
+
 static void paint(const struct printer *p, const char *code) {
-    if (p->color) fprintf(p->to, "\033[%sm", code);
+    if (p->color) text_add(p->to, "\033[%sm", code);
 }
 
 #define BOLD  "1"
@@ -184,14 +188,14 @@ static const char *severity_color(enum severity s) {
     return s == DIAG_ERROR ? "1;31" : s == DIAG_WARNING ? "1;35" : "1;36";
 }
 
-static void print_glyph(FILE *to, const char *s, struct glyph g) {
-    if (g.code == '\t') fprintf(to, "%*s", (int)g.cells, "");
-    else if (g.code == REPLACEMENT) fputs("\xEF\xBF\xBD", to);
-    else fwrite(s, 1, g.bytes, to);
+static void print_glyph(struct text *to, const char *s, struct glyph g) {
+    if (g.code == '\t') text_add(to, "%*s", (int)g.cells, "");
+    else if (g.code == REPLACEMENT) put(to, "\xEF\xBF\xBD");
+    else text_add_n(to, s, g.bytes);
 }
 
 // What stands in the cells [lo, hi) of a line.
-static void print_cells(FILE *to, const struct line *l, size_t lo, size_t hi) {
+static void print_cells(struct text *to, const struct line *l, size_t lo, size_t hi) {
     size_t column = 0;
     for (size_t i = 0; i < l->n;) {
         struct glyph g = glyph_at(l->text + i, l->n - i, column);
@@ -203,10 +207,10 @@ static void print_cells(FILE *to, const struct line *l, size_t lo, size_t hi) {
 }
 
 // A message or a path: as it is, but for what would steer a terminal.
-static void print_text(FILE *to, const char *s) {
+static void print_text(struct text *to, const char *s) {
     for (size_t n = strlen(s); n;) {
         struct glyph g = glyph_at(s, n, 0);
-        if (*s == '\n') fputc('\n', to);
+        if (*s == '\n') put(to, "\n");
         else print_glyph(to, s, g);
         s += g.bytes;
         n -= g.bytes;
@@ -215,8 +219,8 @@ static void print_text(FILE *to, const char *s) {
 
 static void print_gutter(const struct printer *p, size_t number, int digits) {
     paint(p, BLUE);
-    if (number) fprintf(p->to, "  %*zu |", digits, number);
-    else fprintf(p->to, "  %*s |", digits, "");
+    if (number) text_add(p->to, "  %*zu |", digits, number);
+    else text_add(p->to, "  %*s |", digits, "");
     paint(p, PLAIN);
 }
 
@@ -231,12 +235,12 @@ static void choose_view(size_t width, size_t start, size_t *lo, size_t *hi) {
 
 static void print_underline(const struct printer *p, enum severity severity,
                             size_t indent, size_t n) {
-    fprintf(p->to, " %*s", (int)indent, "");
+    text_add(p->to, " %*s", (int)indent, "");
     paint(p, severity_color(severity));
-    fputc('^', p->to);
-    for (size_t i = 1; i < n; i++) fputc('~', p->to);
+    put(p->to, "^");
+    for (size_t i = 1; i < n; i++) put(p->to, "~");
     paint(p, PLAIN);
-    fputc('\n', p->to);
+    put(p->to, "\n");
 }
 
 // The line a span starts in and the marks under it. A span that runs on is marked to the
@@ -249,10 +253,10 @@ static void print_excerpt(const struct printer *p, const struct diag *d,
     size_t width = cells_of(l->text, l->n), lo, hi;
     choose_view(width, start, &lo, &hi);
     print_gutter(p, l->number, digits);
-    if (l->n) fputc(' ', p->to);
-    if (lo) fputs("...", p->to);
+    if (l->n) put(p->to, " ");
+    if (lo) put(p->to, "...");
     print_cells(p->to, l, lo, hi);
-    fputs(hi < width ? "...\n" : "\n", p->to);
+    put(p->to, hi < width ? "...\n" : "\n");
     print_gutter(p, 0, digits);
     size_t indent = start - lo + (lo ? 3 : 0), stop = size_min(end, hi);
     print_underline(p, d->severity, indent, stop > start ? stop - start : 1);
@@ -270,17 +274,17 @@ static void print_head(const struct printer *p, const struct diag *d,
     if (l) {
         print_text(p->to, d->span.file->path);
         size_t column = cells_before(d->span.file, l, d->span.start) + 1;
-        fprintf(p->to, ":%zu:%zu: ", l->number, column);
+        text_add(p->to, ":%zu:%zu: ", l->number, column);
     } else {
-        fputs("ddg: ", p->to);
+        put(p->to, "ddg: ");
     }
     paint(p, severity_color(d->severity));
-    fprintf(p->to, "%s: ", severity_name(d->severity));
+    text_add(p->to, "%s: ", severity_name(d->severity));
     paint(p, PLAIN);
     paint(p, BOLD);
     print_text(p->to, d->message);
     paint(p, PLAIN);
-    fputc('\n', p->to);
+    put(p->to, "\n");
 }
 
 static void print_one(const struct printer *p, const struct diag *d) {
@@ -293,20 +297,26 @@ static void print_one(const struct printer *p, const struct diag *d) {
     print_head(p, d, d->span.file ? &l : NULL);
     if (d->span.file) print_excerpt(p, d, &l, digits);
     if (!d->help) return;
-    fprintf(p->to, "%*s", digits + 3, "");
+    text_add(p->to, "%*s", digits + 3, "");
     paint(p, BLUE);
-    fputs("= help: ", p->to);
+    put(p->to, "= help: ");
     paint(p, PLAIN);
     print_text(p->to, d->help);
-    fputc('\n', p->to);
+    put(p->to, "\n");
 }
 
-void diags_print(const struct diags *d, FILE *to, bool color) {
-    struct printer p = {to, color};
+void diags_render(const struct diags *d, bool color, struct text *out) {
+    struct printer p = {out, color};
     for (size_t i = 0; i < d->list.n; i++) print_one(&p, &d->list.at[i]);
     if (!full(d)) return;
     size_t more = d->errors - DIAGS_MAX_ERRORS;
-    fprintf(to, "ddg: %zu more error%s not shown\n", more, more == 1 ? "" : "s");
+    text_add(out, "ddg: %zu more error%s not shown\n", more, more == 1 ? "" : "s");
+}
+
+void diags_print(const struct diags *d, FILE *to, bool color) {
+    struct text t = {.arena = d->arena};
+    diags_render(d, color, &t);
+    if (t.n) fwrite(t.at, 1, t.n, to);
 }
 
 bool diag_color(FILE *to) {

@@ -48,11 +48,12 @@ bool diag_help(struct diags *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Line and column (both from 1; columns count display cells, tabs to the next multiple of
 // 8) of a byte offset.
 void source_locate(const struct source *s, size_t at, size_t *line, size_t *column);
-// Prints all, in order, as
+// Adds all, in order, as
 //     file.ddg:3:7: error: unknown op `shap_patch`
 //       3 | phi = shap_patch(teacher, train)
 //         |       ^~~~~~~~~~
 //         = help: did you mean `shap_patches`?
+void diags_render(const struct diags *d, bool color, struct text *out);
 void diags_print(const struct diags *d, FILE *to, bool color);
 // True when `to` is a terminal and NO_COLOR is unset or empty.
 bool diag_color(FILE *to);
