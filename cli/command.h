@@ -3,28 +3,8 @@
 #ifndef DDG_COMMAND_H
 #define DDG_COMMAND_H
 
-#include "runtime/base/diag.h"
-
-enum exit_code {
-    EXIT_DONE,
-    EXIT_WRONG,   // the program, its data or the store is wrong
-    EXIT_USAGE,   // the command line is
-    EXIT_BUG,     // we are
-    EXIT_STOPPED, // by a signal; main ends the process by that signal
-};
-
-struct args {
-    const char *operands[2]; // NULL where there is none
-    size_t noperands;
-    const char **defines; // "name=value", as given
-    size_t ndefines, threads;
-    const char *after;
-    const char *store; // --store, or NULL
-    bool no_store, json;
-    double audit; // share of what is found that is computed again, 0 to 1
-    bool sized;   // --size was given:
-    uint64_t size;
-};
+#include "cli/base/args.h"
+#include "cli/base/process.h"
 
 enum command_group { GROUP_PROGRAM, GROUP_STORE, GROUP_LANGUAGE, GROUP_COUNT };
 
@@ -49,9 +29,6 @@ int command_store_verify(const struct args *a, struct arena *arena);
 int command_store_gc(const struct args *a, struct arena *arena);
 int command_store_clear(const struct args *a, struct arena *arena);
 int command_store_path(const struct args *a, struct arena *arena);
-
-// Calls fn with an arena of its own, dropped afterwards; says so when memory runs out.
-int with_arena(int (*fn)(void *ctx, struct arena *arena), void *ctx);
 
 // The stages that `ddg dump` can print.
 void list_dump_stages(FILE *to);

@@ -1,12 +1,9 @@
 // The ddg command: which commands there are, the help, and how the process ends.
-#include "cli/interrupt.h"
 #include "cli/options.h"
 
 #include "runtime/pool.h"
 
 #include <cblas.h>
-#include <signal.h>
-#include <unistd.h>
 
 static const struct command commands[] = {
     {GROUP_PROGRAM, "check", "FILE.ddg", "say what is wrong with a program",
@@ -114,13 +111,6 @@ static int unknown_command(char **argv) {
 }
 
 // ---- running it ----------------------------------------------------------------------
-static void on_bug(int sig) {
-    static const char text[] = "ddg: this is a bug of ddg; please report it\n";
-    (void)sig;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(EXIT_BUG);
-    _exit(EXIT_BUG);
-}
-
 struct call {
     const struct command *command;
     char **argv; // behind the command's name
@@ -155,13 +145,8 @@ static int run_args(size_t argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    signal(SIGABRT, on_bug);
-    signal(SIGSEGV, on_bug);
+    process_begin();
     openblas_set_num_threads(1); // its threads would compete with ours
     if (argc < 2) return print_help(stderr), EXIT_USAGE;
-    int code = run_args((size_t)argc - 1, argv + 1);
-    bool written = fflush(stdout) == 0 && !ferror(stdout);
-    if (!written) fputs("ddg: the output could not be written\n", stderr);
-    if (code == EXIT_STOPPED) interrupt_end();
-    return written ? code : EXIT_WRONG;
+    return process_end(run_args((size_t)argc - 1, argv + 1));
 }

@@ -1,9 +1,9 @@
 // `ddg plan` and `ddg why`: what a run would find in the store and what it would compute,
 // before it does.
+#include "cli/base/use_store.h"
+#include "cli/base/words.h"
 #include "cli/options.h"
 #include "cli/points.h"
-#include "cli/use_store.h"
-#include "cli/words.h"
 #include "runtime/why.h"
 
 struct looking { // one command

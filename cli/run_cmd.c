@@ -3,12 +3,12 @@
 // All points of a sweep are checked before the first one runs, and dropped again: there
 // may be thousands, each with a model of its own. A point that fails while it runs does
 // not keep the others from running.
-#include "cli/interrupt.h"
+#include "cli/base/interrupt.h"
+#include "cli/base/progress.h"
+#include "cli/base/report.h"
+#include "cli/base/use_store.h"
+#include "cli/base/words.h"
 #include "cli/points.h"
-#include "cli/progress.h"
-#include "cli/report.h"
-#include "cli/use_store.h"
-#include "cli/words.h"
 
 struct session { // one command
     const struct points *points;

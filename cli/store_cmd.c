@@ -1,7 +1,8 @@
 // `ddg store ...`: looking at the store and caring for it. A store that is not there yet
 // is empty, not wrong; one that cannot be used is.
-#include "cli/use_store.h"
-#include "cli/words.h"
+#include "cli/base/use_store.h"
+#include "cli/base/words.h"
+#include "cli/command.h"
 
 #include <dirent.h>
 

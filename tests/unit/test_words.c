@@ -5,9 +5,9 @@
 
 #include <cmocka.h>
 
-#include "cli/emit.h"
+#include "cli/base/emit.h"
+#include "cli/base/words.h"
 #include "cli/options.h"
-#include "cli/words.h"
 
 #include <math.h>
 

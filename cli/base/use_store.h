@@ -2,8 +2,8 @@
 #ifndef DDG_USE_STORE_H
 #define DDG_USE_STORE_H
 
-#include "cli/command.h"
-#include "cli/emit.h"
+#include "cli/base/args.h"
+#include "cli/base/emit.h"
 #include "runtime/store/store.h"
 
 // Where it is: --store, or the default. NULL: nowhere, said in why.

@@ -1,5 +1,5 @@
 // See words.h. Each fits its buffer whatever the number, so results are never cut.
-#include "cli/words.h"
+#include "cli/base/words.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 // See interrupt.h. A signal handler can reach nothing but globals: these two are the only
 // ones that ddg has.
-#include "cli/interrupt.h"
+#include "cli/base/interrupt.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 // See emit.h. A member a line, indented, so that people can read it too.
-#include "cli/emit.h"
+#include "cli/base/emit.h"
 
 #include "runtime/json.h"
 

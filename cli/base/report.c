@@ -1,7 +1,7 @@
 // See report.h.
-#include "cli/report.h"
+#include "cli/base/report.h"
 
-#include "cli/words.h"
+#include "cli/base/words.h"
 
 struct report_rows report_rows(const struct run_report *r) {
     struct report_rows sum = {0};

@@ -1,8 +1,8 @@
 // See progress.h. On a terminal one line a stage is written over and over; elsewhere a
 // line when a stage is done, and one a minute before that.
-#include "cli/progress.h"
+#include "cli/base/progress.h"
 
-#include "cli/words.h"
+#include "cli/base/words.h"
 
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
 // See use_store.h.
-#include "cli/use_store.h"
+#include "cli/base/use_store.h"
 
 #include <sys/stat.h>
 

@@ -2,7 +2,7 @@
 #ifndef DDG_REPORT_H
 #define DDG_REPORT_H
 
-#include "cli/emit.h"
+#include "cli/base/emit.h"
 #include "runtime/run.h"
 
 // What a run took besides plan_run: reading the program, the passes over it; machine

@@ -1,0 +1,20 @@
+// What a command line says, to `ddg` and to a compiled program.
+#ifndef DDG_ARGS_H
+#define DDG_ARGS_H
+
+#include "runtime/base/diag.h"
+
+struct args {
+    const char *operands[2]; // NULL where there is none
+    size_t noperands;
+    const char **defines; // "name=value", as given
+    size_t ndefines, threads;
+    const char *after;
+    const char *store; // --store, or NULL
+    bool no_store, json;
+    double audit; // share of what is found that is computed again, 0 to 1
+    bool sized;   // --size was given:
+    uint64_t size;
+};
+
+#endif
