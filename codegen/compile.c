@@ -1,0 +1,209 @@
+// From kernels to objects: a module a kernel, compiled in parallel.
+//
+// Modules live in contexts of their own, so that workers share nothing. Instruction
+// selection is all the optimisation there is: the code is emitted the way it should run,
+// and LLVM's IR passes take longer than they help. The same machine settings serve code that
+// runs here at once (jit.c) and code that is written to a file (image.c), so both are the
+// same instructions.
+#include "codegen/compile.h"
+#include "codegen/emit.h"
+
+#include <llvm-c/Target.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+// ---- making and dropping --------------------------------------------------------------
+
+static LLVMTargetMachineRef machine_new(const struct target *t, char **why) {
+    LLVMTargetRef target;
+    if (LLVMGetTargetFromTriple(t->triple, &target, why)) return NULL;
+    return LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
+                                   LLVMCodeGenLevelDefault, LLVMRelocPIC,
+                                   LLVMCodeModelSmall);
+}
+
+LLVMTargetMachineRef machine_first(const struct target *t, struct diags *d) {
+    char *why = NULL;
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMTargetMachineRef machine = machine_new(t, &why);
+    if (machine) return machine;
+    diag_error(d, NO_SPAN, "no code can be made for `%s`: %s", t->triple,
+               why ? why : "unknown target");
+    LLVMDisposeMessage(why);
+    return NULL;
+}
+
+struct codegen *codegen_new(const struct target *t, struct diags *d) {
+    struct arena *arena = arena_new();
+    if (!arena) {
+        diag_error(d, NO_SPAN, "out of memory");
+        return NULL;
+    }
+    struct codegen *cg = NEW(arena, struct codegen);
+    *cg = (struct codegen){.arena = arena, .t = *t};
+    cg->t.triple = arena_strdup(arena, t->triple);
+    cg->t.cpu = arena_strdup(arena, t->cpu);
+    cg->t.features = arena_strdup(arena, t->features);
+    return cg;
+}
+
+void codegen_free(struct codegen *cg) {
+    if (!cg) return;
+    for (size_t i = 0; i < cg->entries.n; i++) {
+        struct entry *e = &cg->entries.at[i];
+        drop_object(e);
+        LLVMDisposeModule(e->module);
+        LLVMContextDispose(e->ctx);
+    }
+    if (cg->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(cg->jit));
+    arena_free(cg->arena);
+}
+
+// ---- kernels --------------------------------------------------------------------------
+
+static const char *find(const struct codegen *cg, const char *symbol) {
+    for (size_t i = 0; i < cg->entries.n; i++)
+        if (strcmp(cg->entries.at[i].symbol, symbol) == 0)
+            return cg->entries.at[i].symbol;
+    return NULL;
+}
+
+static const char *add(struct codegen *cg, struct arena *work, const struct kfunc *kf,
+                       const struct kernel *k, struct diags *d) {
+    if (!kernel_check(work, kf, k, d)) return NULL;
+    const char *symbol = kernel_symbol(work, &cg->t, kf, k), *known = find(cg, symbol);
+    if (known) return known;
+    struct entry e = {.symbol = arena_strdup(cg->arena, symbol),
+                      .ctx = LLVMContextCreate()};
+    e.module = kernel_emit(work, e.ctx, &cg->t, kf, k, e.symbol);
+    VEC_PUSH(cg->arena, &cg->entries, e);
+    return e.symbol;
+}
+
+const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
+                        const struct kernel *k, struct diags *d) {
+    CHECK(!k->runtime);
+    struct arena *work = arena_new();
+    if (!work) {
+        diag_error(d, NO_SPAN, "out of memory");
+        return NULL;
+    }
+    const char *symbol = add(cg, work, kf, k, d);
+    arena_free(work);
+    return symbol;
+}
+
+// ---- compiling ------------------------------------------------------------------------
+
+static bool not_compiled(const char *name, const char *why, struct diags *d) {
+    return diag_error(d, NO_SPAN, "`%s` could not be compiled: %s", name,
+                      why ? why : "unknown reason");
+}
+
+struct crew {
+    struct codegen *cg;
+    atomic_size_t next; // entry
+};
+
+static void set_layout(LLVMModuleRef m, LLVMTargetMachineRef machine,
+                       const char *triple) {
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(m, layout);
+    LLVMDisposeTargetData(layout);
+    LLVMSetTarget(m, triple);
+}
+
+// Code generation changes the module it works on; the original is kept for dumps.
+static LLVMMemoryBufferRef generate(struct codegen *cg, LLVMTargetMachineRef machine,
+                                    const struct entry *e, LLVMCodeGenFileType what,
+                                    char **error) {
+    LLVMMemoryBufferRef out = NULL;
+    LLVMModuleRef m = LLVMCloneModule(e->module);
+    set_layout(m, machine, cg->t.triple);
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, m, what, error, &out)) out = NULL;
+    LLVMDisposeModule(m);
+    return out;
+}
+
+static void *compile_some(void *arg) {
+    struct crew *crew = arg;
+    struct codegen *cg = crew->cg;
+    char *why = NULL;
+    LLVMTargetMachineRef machine = machine_new(&cg->t, &why);
+    CHECK(machine); // machine_first made one
+    for (size_t i; (i = atomic_fetch_add(&crew->next, 1)) < cg->entries.n;) {
+        struct entry *e = &cg->entries.at[i];
+        drop_object(e);
+        e->object = generate(cg, machine, e, LLVMObjectFile, &e->error);
+    }
+    LLVMDisposeTargetMachine(machine);
+    return NULL;
+}
+
+static void compile_all(struct codegen *cg, size_t from, size_t threads) {
+    struct crew crew = {.cg = cg, .next = from};
+    pthread_t helper[64];
+    size_t n = 0, pending = cg->entries.n - from;
+    while (n + 1 < size_min(size_min(threads, pending), COUNT(helper)) &&
+           pthread_create(&helper[n], NULL, compile_some, &crew) == 0)
+        n++;
+    compile_some(&crew);
+    for (size_t i = 0; i < n; i++) pthread_join(helper[i], NULL);
+}
+
+bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags *d) {
+    bool ok = true;
+    compile_all(cg, from, threads);
+    for (size_t i = from; i < cg->entries.n; i++) {
+        const struct entry *e = &cg->entries.at[i];
+        if (!e->object) ok = not_compiled(e->symbol, e->error, d);
+    }
+    return ok;
+}
+
+void drop_object(struct entry *e) {
+    if (e->object) LLVMDisposeMemoryBuffer(e->object);
+    LLVMDisposeMessage(e->error);
+    e->object = NULL;
+    e->error = NULL;
+}
+
+// ---- text -----------------------------------------------------------------------------
+
+static bool add_asm(struct codegen *cg, LLVMTargetMachineRef machine,
+                    const struct entry *e, struct text *out, struct diags *d) {
+    char *error = NULL;
+    LLVMMemoryBufferRef text = generate(cg, machine, e, LLVMAssemblyFile, &error);
+    if (!text) {
+        not_compiled(e->symbol, error, d);
+        LLVMDisposeMessage(error);
+        return false;
+    }
+    text_add_n(out, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
+    LLVMDisposeMemoryBuffer(text);
+    return true;
+}
+
+const char *codegen_text(struct codegen *cg, enum codegen_text what, struct arena *arena,
+                         struct diags *d) {
+    struct text out = {.arena = arena};
+    LLVMTargetMachineRef machine = machine_first(&cg->t, d);
+    bool ok = true;
+    if (!machine) return NULL;
+    text_add(&out, "%s", "");
+    for (size_t i = 0; ok && i < cg->entries.n; i++) {
+        const struct entry *e = &cg->entries.at[i];
+        if (what == CODEGEN_ASM) {
+            ok = add_asm(cg, machine, e, &out, d);
+        } else {
+            char *ir = LLVMPrintModuleToString(e->module);
+            text_add(&out, "%s\n", ir);
+            LLVMDisposeMessage(ir);
+        }
+    }
+    LLVMDisposeTargetMachine(machine);
+    return ok ? out.at : NULL;
+}
