@@ -45,23 +45,35 @@ static bool unpack(const uint8_t *data, size_t n, const struct onnx_log *log,
     return *out || onnx_fail(log, "is not an ONNX file: a message in it does not parse");
 }
 
-// Reads and unpacks; the file's bytes are gone before the model is built.
+struct reading { // of a file into a message
+    const char *path;
+    const struct onnx_log *log;
+    struct arena *scratch;
+    size_t bytes;
+    Onnx__ModelProto *out;
+    bool ok;
+};
+
+static void read_and_unpack(void *ctx) {
+    struct reading *r = ctx;
+    r->scratch = arena_must();
+    char *data = file_read(r->scratch, r->path, ONNX_MAX_BYTES, &r->bytes);
+    if (data) r->ok = unpack((const uint8_t *)data, r->bytes, r->log, &r->out);
+    else if (errno == EFBIG) r->ok = onnx_fail(r->log, "is larger than 2 GiB");
+    else r->ok = onnx_fail(r->log, "cannot be read: %s", strerror(errno));
+}
+
+// The file's bytes are gone before the model is built.
 static bool read_message(const char *path, const struct onnx_log *log, size_t *bytes,
                          Onnx__ModelProto **out) {
-    struct arena *scratch = arena_new();
-    jmp_buf oom;
-    if (!scratch || setjmp(oom)) {
-        arena_free(scratch);
-        return onnx_fail(log, "does not fit into memory");
-    }
-    arena_guard(scratch, &oom);
-    char *data = file_read(scratch, path, ONNX_MAX_BYTES, bytes);
-    bool ok;
-    if (data) ok = unpack((const uint8_t *)data, *bytes, log, out);
-    else if (errno == EFBIG) ok = onnx_fail(log, "is larger than 2 GiB");
-    else ok = onnx_fail(log, "cannot be read: %s", strerror(errno));
-    arena_free(scratch);
-    return ok;
+    struct reading r = {.path = path, .log = log};
+    struct scope scope = scope_same();
+    enum scope_end end = scope_run(&scope, read_and_unpack, &r);
+    arena_free(r.scratch);
+    *bytes = r.bytes;
+    *out = r.out;
+    if (end == SCOPE_BUG) scope_raise(&scope);
+    return end == SCOPE_DONE ? r.ok : onnx_fail(log, "does not fit into memory");
 }
 
 static void free_message(void *file) {

@@ -5,29 +5,49 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-struct start {
+struct start { // of one worker; the caller's scope, for it
     void (*fn)(void *, size_t);
     void *ctx;
     size_t worker;
+    struct scope scope;
     pthread_t thread;
 };
 
-static void *enter(void *arg) {
+static void call(void *arg) {
     struct start *s = arg;
     s->fn(s->ctx, s->worker);
+}
+
+static void *enter(void *arg) {
+    struct start *s = arg;
+    scope_run(&s->scope, call, s);
     return NULL;
 }
 
-void pool_run(size_t threads, void (*fn)(void *, size_t), void *ctx) {
-    struct start *s = calloc(threads, sizeof *s);
-    size_t started = 1;
-    for (; s && started < threads; started++) {
-        s[started] = (struct start){.fn = fn, .ctx = ctx, .worker = started};
-        if (pthread_create(&s[started].thread, NULL, enter, &s[started]) != 0) break;
+// What any of them ended with goes on where all are done.
+static void join(struct start *self, struct start *others, size_t n) {
+    const struct start *ended = self->scope.end != SCOPE_DONE ? self : NULL;
+    for (size_t i = 0; i < n; i++) {
+        pthread_join(others[i].thread, NULL);
+        if (!ended && others[i].scope.end != SCOPE_DONE) ended = &others[i];
     }
-    fn(ctx, 0);
-    for (size_t i = 1; i < started; i++) pthread_join(s[i].thread, NULL);
-    free(s);
+    struct scope why = ended ? ended->scope : scope_same();
+    mem_free(others);
+    if (ended) scope_raise(&why);
+}
+
+void pool_run(size_t threads, void (*fn)(void *, size_t), void *ctx) {
+    struct start self = {.fn = fn, .ctx = ctx, .scope = scope_same()};
+    size_t most = threads > 1 ? threads - 1 : 0, started = 0;
+    struct start *others = most ? mem_zalloc(most, sizeof *others) : NULL;
+    for (; others && started < most; started++) {
+        struct start *s = &others[started];
+        *s = self;
+        s->worker = started + 1;
+        if (pthread_create(&s->thread, NULL, enter, s) != 0) break;
+    }
+    enter(&self);
+    join(&self, others, started);
 }
 
 struct ranges {

@@ -442,14 +442,8 @@ static const struct diag no_memory = {.message = "out of memory"};
 
 static void run_chunks(struct worker *w, struct arena *arena) {
     struct diags d;
-    jmp_buf oom; // of words about an error
     diags_init(&d, arena);
     w->d = &d;
-    if (setjmp(oom)) {
-        chunk_failed(w->shared, w->first, &no_memory);
-        return;
-    }
-    arena_guard(arena, &oom);
     while (take_chunk(w)) {
         if (run_chunk(w)) continue;
         CHECK(d.list.n > 0);
@@ -458,17 +452,29 @@ static void run_chunks(struct worker *w, struct arena *arena) {
     }
 }
 
+struct life { // of a worker
+    struct worker w;
+    size_t which;
+    struct arena *arena; // of words about an error
+};
+
 // A worker without memory leaves the work to the others; the first must have it.
+static void live(void *ctx) {
+    struct life *l = ctx;
+    l->arena = arena_new();
+    if (l->arena && worker_init(&l->w)) run_chunks(&l->w, l->arena);
+    else if (l->which == 0) chunk_failed(l->w.shared, 0, &no_memory);
+}
+
+// However a worker ends, the others hear of it.
 static void work(void *ctx, size_t which) {
-    struct shared *s = ctx;
-    struct arena *arena = arena_new();
-    struct worker *w = calloc(1, sizeof *w);
-    if (w) w->shared = s;
-    if (arena && w && worker_init(w)) run_chunks(w, arena);
-    else if (which == 0) chunk_failed(s, 0, &no_memory);
-    if (w) worker_free(w);
-    free(w);
-    arena_free(arena);
+    struct life l = {.w = {.shared = ctx}, .which = which};
+    struct scope scope = scope_same();
+    enum scope_end end = scope_run(&scope, live, &l);
+    if (end != SCOPE_DONE) chunk_failed(ctx, l.w.first, &no_memory);
+    worker_free(&l.w);
+    arena_free(l.arena);
+    if (end == SCOPE_BUG) scope_raise(&scope);
 }
 
 // Small enough to stay in cache.

@@ -25,16 +25,24 @@ int process_end(int code) {
     return written ? code : EXIT_WRONG;
 }
 
+struct call { // of with_arena
+    int (*fn)(void *ctx, struct arena *arena);
+    void *ctx;
+    struct arena *arena;
+    int code;
+};
+
+static void call_fn(void *ctx) {
+    struct call *c = ctx;
+    c->arena = arena_must();
+    c->code = c->fn(c->ctx, c->arena);
+}
+
 int with_arena(int (*fn)(void *ctx, struct arena *arena), void *ctx) {
-    struct arena *arena = arena_new();
-    int code = EXIT_WRONG;
-    jmp_buf oom;
-    if (!arena || setjmp(oom)) {
-        fputs("ddg: out of memory\n", stderr);
-    } else {
-        arena_guard(arena, &oom);
-        code = fn(ctx, arena);
-    }
-    arena_free(arena);
-    return code;
+    struct call c = {.fn = fn, .ctx = ctx, .code = EXIT_WRONG};
+    struct scope scope = scope_same();
+    if (scope_run(&scope, call_fn, &c) != SCOPE_DONE)
+        fputs("ddg: error: out of memory\n", stderr);
+    arena_free(c.arena);
+    return c.code;
 }

@@ -8,16 +8,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-_Noreturn void bug_at(const char *file, int line, const char *fmt, ...) {
-    va_list ap;
-    fprintf(stderr, "ddg: bug at %s:%d: ", file, line);
-    va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
-    va_end(ap);
-    fputc('\n', stderr);
-    abort();
-}
-
 bool size_mul(size_t a, size_t b, size_t *out) {
     size_t r;
     if (__builtin_mul_overflow(a, b, &r)) return false;
@@ -47,7 +37,10 @@ size_t size_align(size_t v, size_t align) {
 
 // ---- arenas ---------------------------------------------------------------------------
 #define ARENA_ALIGN ((size_t)64)
-#define ARENA_BLOCK ((size_t)256 << 10)
+#define ARENA_BLOCK ((size_t)256 << 10) // most, but for larger values
+#ifndef ARENA_FIRST
+#define ARENA_FIRST ((size_t)4 << 10)
+#endif
 
 struct block {
     struct block *next;
@@ -61,13 +54,22 @@ struct deferred {
 };
 
 struct arena {
+    const struct memory *from;
     struct block *blocks;
     struct deferred *deferred;
-    jmp_buf *oom;
+    size_t grown; // of the next block
 };
 
 struct arena *arena_new(void) {
-    return calloc(1, sizeof(struct arena));
+    struct arena *a = mem_zalloc(1, sizeof(struct arena));
+    if (a) a->from = scope_same().memory;
+    return a;
+}
+
+struct arena *arena_must(void) {
+    struct arena *a = arena_new();
+    if (!a) scope_no_memory();
+    return a;
 }
 
 void arena_free(struct arena *a) {
@@ -75,35 +77,32 @@ void arena_free(struct arena *a) {
     for (struct deferred *d = a->deferred; d; d = d->next) d->fn(d->arg);
     for (struct block *b = a->blocks, *next; b; b = next) {
         next = b->next;
-        free(b);
+        mem_free(b);
     }
-    free(a);
+    mem_free(a);
 }
 
-void arena_guard(struct arena *a, jmp_buf *oom) {
-    a->oom = oom;
-}
-
-static _Noreturn void out_of_memory(struct arena *a) {
-    if (a->oom) longjmp(*a->oom, 1);
-    fputs("ddg: error: out of memory\n", stderr);
-    exit(1);
+void arena_drop(void *a) {
+    arena_free(a);
 }
 
 static char *block_data(struct block *b) {
     return (char *)b + size_align(sizeof *b, ARENA_ALIGN);
 }
 
+// Blocks grow, so that what needs little takes little.
 static struct block *block_add(struct arena *a, size_t bytes) {
     size_t head = size_align(sizeof(struct block), ARENA_ALIGN), total;
-    size_t size = size_max(bytes, ARENA_BLOCK - head);
-    if (!size_add(size, head, &total) || total > SIZE_MAX - ARENA_ALIGN) out_of_memory(a);
-    struct block *b = aligned_alloc(ARENA_ALIGN, size_align(total, ARENA_ALIGN));
-    if (!b) out_of_memory(a);
+    bool large = bytes > ARENA_BLOCK - head;
+    if (!large) a->grown = size_min(size_max(a->grown * 2, ARENA_FIRST), ARENA_BLOCK);
+    size_t size = large ? bytes : size_max(bytes, a->grown - head);
+    if (!size_add(size, head, &total)) scope_no_memory();
+    struct block *b = mem_aligned_from(a->from, total);
+    if (!b) scope_no_memory();
     b->used = 0;
     b->size = size;
     // A block made for one large value goes behind the one still being filled.
-    if (a->blocks && size > ARENA_BLOCK - head) {
+    if (a->blocks && large) {
         b->next = a->blocks->next;
         a->blocks->next = b;
     } else {
@@ -115,7 +114,7 @@ static struct block *block_add(struct arena *a, size_t bytes) {
 
 void *arena_alloc(struct arena *a, size_t n, size_t size) {
     size_t bytes;
-    if (!size_mul(n, size, &bytes) || bytes > SIZE_MAX / 2) out_of_memory(a);
+    if (!size_mul(n, size, &bytes) || bytes > SIZE_MAX / 2) scope_no_memory();
     // Small values need no cache line of their own.
     size_t align = bytes >= ARENA_ALIGN ? ARENA_ALIGN : 16;
     struct block *b = a->blocks;

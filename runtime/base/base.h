@@ -2,13 +2,15 @@
 //
 // Memory has one of two owners. What lives as long as a compile or a run comes from an
 // arena and is dropped with it; what a running worker needs is allocated once, before the
-// work starts, by the module that frees it. An arena that runs out of memory jumps to the
-// recovery point its owner set (arena_guard), so the code that builds graphs never checks
-// for NULL; resources that are not memory are tied to the arena with arena_defer.
+// work starts, by the module that frees it (mem.h). An arena that runs out of memory gives
+// up to the scope in force (scope.h), so the code that builds graphs never checks for NULL;
+// resources that are not memory are tied to the arena with arena_defer, or let go of by a
+// cleanup.
 #ifndef DDG_BASE_H
 #define DDG_BASE_H
 
-#include <setjmp.h>
+#include "runtime/base/scope.h"
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +27,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-// A bug of ours: say where and abort (the command turns SIGABRT into exit code 3).
+// A bug of ours: to the scope that catches it; else say where and abort (the command turns
+// SIGABRT into exit code 3).
 _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(cond)                                                                      \
@@ -39,18 +42,22 @@ bool size_add(size_t a, size_t b, size_t *out);
 bool size_product(const size_t *v, size_t n, size_t *out);
 // Rounds up to a multiple of align (a power of two); CHECKs that it fits.
 size_t size_align(size_t v, size_t align);
-static inline size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
-static inline size_t size_max(size_t a, size_t b) { return a > b ? a : b; }
+static inline size_t size_min(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+static inline size_t size_max(size_t a, size_t b) {
+    return a > b ? a : b;
+}
 
 // ---- arenas --------------------------------------------------------------------------
 struct arena;
 
-struct arena *arena_new(void); // NULL when out of memory
+// Its memory is that of the scope in force, then and later.
+struct arena *arena_new(void);    // NULL when out of memory
+struct arena *arena_must(void);   // gives up instead
 void arena_free(struct arena *a); // runs the deferred calls, last one first
+void arena_drop(void *a);         // the same, for cleanup_push
 
-// Where the arena jumps when memory runs out. Without one the process ends (exit code 1).
-//     jmp_buf oom; if (setjmp(oom)) { ... return false; } arena_guard(a, &oom);
-void arena_guard(struct arena *a, jmp_buf *oom);
 void arena_defer(struct arena *a, void (*fn)(void *), void *arg);
 
 // n zeroed elements of size bytes, aligned to 64.
@@ -60,7 +67,7 @@ char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *s, size_t n);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap);
-#define NEW(arena, type) ((type *)arena_alloc(arena, 1, sizeof(type)))
+#define NEW(arena, type)      ((type *)arena_alloc(arena, 1, sizeof(type)))
 #define NEW_N(arena, type, n) ((type *)arena_alloc(arena, n, sizeof(type)))
 
 // ---- growing arrays in an arena ------------------------------------------------------
