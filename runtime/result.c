@@ -153,13 +153,12 @@ static bool write_image(struct result *r, const struct result_row *row, const ch
     return ok;
 }
 
-// Labels that are no numbers would spoil every training that uses them, unseen.
-static bool check_labels(const struct result *r, const struct result_row *row,
-                         const char *file, struct diags *d) {
-    for (size_t i = 0; i < r->labels; i++) {
-        if (isfinite(row->labels[i])) continue;
-        diag_error(d, NO_SPAN, "the soft label of class %zu of `%s` is %s", i, file,
-                   isnan(row->labels[i]) ? "not a number" : "infinite");
+bool result_check_labels(const float *labels, size_t n, const char *what,
+                         struct diags *d) {
+    for (size_t i = 0; i < n; i++) {
+        if (isfinite(labels[i])) continue;
+        diag_error(d, NO_SPAN, "the soft label of class %zu of `%s` is %s", i, what,
+                   isnan(labels[i]) ? "not a number" : "infinite");
         return diag_help(d, "the model's values overflow on this image");
     }
     return true;
@@ -186,8 +185,9 @@ bool result_add(struct result *r, const struct result_row *row, struct diags *d)
     char file[RESULT_NAME_MAX];
     result_image_name(file, row->cls, r->images[row->cls]);
     CHECK((row->labels != NULL) == (r->labels > 0));
-    if (!check_labels(r, row, file, d) || !write_image(r, row, file, d) ||
-        !write_labels(r, row->labels, d) || !write_line(r, row, file, d))
+    if (!result_check_labels(row->labels, r->labels, file, d) ||
+        !write_image(r, row, file, d) || !write_labels(r, row->labels, d) ||
+        !write_line(r, row, file, d))
         return false;
     overview_add(r->overview, row->cls, row->pixels);
     r->images[row->cls]++;

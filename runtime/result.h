@@ -51,6 +51,10 @@ struct result_source { // for the overview: an image the result was made from
 
 struct result;
 struct result *result_begin(const struct result_info *info, struct diags *d); // NULL: said
+// Labels that are no numbers would spoil every training that uses them, unseen. False: said
+// of `what`.
+bool result_check_labels(const float *labels, size_t n, const char *what,
+                         struct diags *d);
 bool result_add(struct result *r, const struct result_row *row, struct diags *d);
 // True while the overview still has room for a source image of this class, and has not
 // been given many.

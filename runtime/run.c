@@ -58,7 +58,7 @@ bool plan_run(const struct plan *p, const struct run_options *o, struct arena *a
     struct demand m;
     *report = (struct run_report){0};
     rowsets_init(&rowsets, arena, p);
-    saves_init(&saves, arena, p, &rowsets);
+    saves_init(&saves, arena, p, &rowsets, !o->no_files, o->keep);
     demand_init(&m, arena, p, o, &rowsets, &saves);
     bool ok = run_all(&m, d);
     saves_abandon(&saves);

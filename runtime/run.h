@@ -2,6 +2,7 @@
 #ifndef DDG_RUN_H
 #define DDG_RUN_H
 
+#include "runtime/keep.h"
 #include "runtime/plan.h"
 
 #include <stdatomic.h>
@@ -38,6 +39,8 @@ struct run_options {
     struct store *store;     // NULL: nothing is remembered
     double audit;            // share of what the store has to be computed again: 0 to 1
     const atomic_bool *stop; // may be NULL; set at any time: stop soon
+    bool no_files;           // nothing is written, or looked at, where the saves say
+    struct keep *keep;       // may be NULL: what the saves hold is kept there too
     // Makes the functions of a stage ready to be called; NULL: they are.
     bool (*load)(void *ctx, const struct plan_stage *s, struct diags *d);
     void *load_ctx;
@@ -47,7 +50,7 @@ struct run_options {
 };
 
 // Everything in the report lies in arena. False: said in d, or stopped; nothing was written
-// then but to the store.
+// then but to the store, and what is in keep is incomplete.
 bool plan_run(const struct plan *p, const struct run_options *o, struct arena *arena,
               struct run_report *report, struct diags *d);
 

@@ -23,9 +23,13 @@ struct save {
 };
 
 void saves_init(struct saves *s, struct arena *arena, const struct plan *plan,
-                const struct rowsets *rowsets) {
-    *s = (struct saves){.arena = arena, .plan = plan, .rowsets = rowsets};
+                const struct rowsets *rowsets, bool files, struct keep *keep) {
+    *s = (struct saves){
+        .arena = arena, .plan = plan, .rowsets = rowsets, .files = files, .keep = keep};
     s->at = NEW_N(arena, struct save *, plan->nsaves);
+    if (!keep) return;
+    keep->at = NEW_N(keep->arena, struct keep_save, plan->nsaves);
+    keep->n = plan->nsaves;
 }
 
 // ---- before the run -------------------------------------------------------------------
@@ -104,31 +108,51 @@ static bool said_of(const struct plan_save *p, size_t before, struct diags *d) {
     return false;
 }
 
+static bool check_save(struct saves *s, struct save *save, struct diags *d) {
+    if (!s->files) return true;
+    return save->plan->images ? begin_images(s, save, d) : check_file(s, save->plan, d);
+}
+
+static void describe(struct saves *s, size_t which) {
+    const struct save *save = s->at[which];
+    size_t n = 0;
+    const char *const *names = NULL;
+    if (save->plan->images) names = class_names(s, save->root, &n);
+    keep_describe(s->keep, which, save->plan, names, n);
+}
+
 bool saves_check(struct saves *s, struct diags *d) {
-    if (!check_places(s, d)) return false;
+    if (s->files && !check_places(s, d)) return false;
     for (size_t i = 0; i < s->plan->nsaves; i++) {
         const struct plan_save *p = &s->plan->saves[i];
         struct save *save = s->at[i] = NEW(s->arena, struct save);
         save->plan = p;
         save->root = rowset_root(s->rowsets, p->rowset);
         save->mult = rowset_mult(s->rowsets, p->rowset, save->root);
+        if (s->keep) describe(s, i);
         size_t before = d->list.n;
-        if (!(p->images ? begin_images(s, save, d) : check_file(s, p, d)))
-            return said_of(p, before, d);
+        if (!check_save(s, save, d)) return said_of(p, before, d);
     }
     return true;
 }
 
 // ---- during the run -------------------------------------------------------------------
+static bool begin_file(struct save *save, size_t rows, struct diags *d) {
+    const struct plan_save *p = save->plan;
+    size_t dim[NPY_MAX_RANK] = {rows};
+    CHECK(p->rank < NPY_MAX_RANK);
+    memcpy(dim + 1, p->dim, p->rank * sizeof dim[0]);
+    return (save->npy = npy_create(p->to, NPY_F32, p->rank + 1, dim, d)) != NULL;
+}
+
 bool save_begin(struct saves *s, size_t which, struct diags *d) {
     struct save *save = s->at[which];
     const struct plan_save *p = save->plan;
-    if (p->images) return true;
-    size_t dim[NPY_MAX_RANK] = {s->rowsets->at[p->rowset].rows};
-    CHECK(p->rank < NPY_MAX_RANK && size_product(p->dim, p->rank, &save->row_bytes));
-    memcpy(dim + 1, p->dim, p->rank * sizeof dim[0]);
-    save->row_bytes *= sizeof(float);
-    return (save->npy = npy_create(p->to, NPY_F32, p->rank + 1, dim, d)) != NULL;
+    size_t rows = s->rowsets->at[p->rowset].rows;
+    CHECK(size_product(p->dim, p->rank, &save->row_bytes));
+    save->row_bytes *= p->images ? sizeof(uint8_t) : sizeof(float);
+    if (s->keep && !keep_begin(s->keep, which, p, rows, d)) return false;
+    return p->images || !s->files || begin_file(save, rows, d);
 }
 
 // The source rows of a row, with their boxes.
@@ -173,19 +197,37 @@ static bool show_source(const struct saves *s, struct save *save,
     return true;
 }
 
-static bool save_images(struct saves *s, struct save *save, const struct save_chunk *c,
+static bool write_image(struct saves *s, struct save *save, const struct save_chunk *c,
+                        size_t i, struct result_row *row, struct decoder *decoder,
+                        struct diags *d) {
+    find_origins(s, save, c, i);
+    row->origins = save->origins;
+    row->norigins = save->mult;
+    return result_add(save->result, row, d) &&
+           show_source(s, save, c, i, row->cls, decoder, d);
+}
+
+static bool keep_row(struct saves *s, size_t which, size_t at,
+                     const struct result_row *row, struct diags *d) {
+    char name[64];
+    snprintf(name, sizeof name, "image %zu", at);
+    if (row->labels &&
+        !result_check_labels(row->labels, s->plan->saves[which].labels, name, d))
+        return false;
+    keep_image(s->keep, which, at, row->cls, row->pixels, row->labels);
+    return true;
+}
+
+static bool save_images(struct saves *s, size_t which, const struct save_chunk *c,
                         struct decoder *decoder, struct diags *d) {
+    struct save *save = s->at[which];
     const struct plan_save *p = save->plan;
-    size_t pixels = p->dim[0] * p->dim[1] * p->dim[2];
     for (size_t i = 0; i < c->rows; i++) {
-        find_origins(s, save, c, i);
         struct result_row row = {.cls = rowset_class(s->rowsets, p->rowset, c->first + i),
-                                 .pixels = c->pixels + i * pixels,
-                                 .labels = c->labels ? c->labels + i * p->labels : NULL,
-                                 .origins = save->origins,
-                                 .norigins = save->mult};
-        if (!result_add(save->result, &row, d)) return false;
-        if (!show_source(s, save, c, i, row.cls, decoder, d)) return false;
+                                 .pixels = c->pixels + i * save->row_bytes,
+                                 .labels = c->labels ? c->labels + i * p->labels : NULL};
+        if (s->files && !write_image(s, save, c, i, &row, decoder, d)) return false;
+        if (s->keep && !keep_row(s, which, c->first + i, &row, d)) return false;
     }
     return true;
 }
@@ -193,8 +235,10 @@ static bool save_images(struct saves *s, struct save *save, const struct save_ch
 bool save_chunk(struct saves *s, size_t which, const struct save_chunk *c,
                 struct decoder *decoder, struct diags *d) {
     struct save *save = s->at[which];
-    if (save->plan->images) return save_images(s, save, c, decoder, d);
-    return npy_write(save->npy, c->values, c->rows * save->row_bytes, d);
+    if (save->plan->images) return save_images(s, which, c, decoder, d);
+    if (s->keep)
+        keep_values(s->keep, which, c->first, c->values, c->rows * save->row_bytes);
+    return !s->files || npy_write(save->npy, c->values, c->rows * save->row_bytes, d);
 }
 
 // ---- after the run --------------------------------------------------------------------

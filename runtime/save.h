@@ -1,7 +1,9 @@
-// What a run writes: one result folder or .npy file a save.
+// What a run writes: one result folder or .npy file a save, and, where it was asked for, the
+// same in memory.
 #ifndef DDG_SAVE_H
 #define DDG_SAVE_H
 
+#include "runtime/keep.h"
 #include "runtime/rowset.h"
 
 struct save; // one plan_save being written
@@ -10,7 +12,9 @@ struct saves {
     struct arena *arena;
     const struct plan *plan;
     const struct rowsets *rowsets;
-    struct save **at; // by plan save
+    bool files;        // are written
+    struct keep *keep; // NULL: nothing is kept
+    struct save **at;  // by plan save
 };
 
 // The parts of a save that one chunk of rows has; NULL where the save has none. Boxes and
@@ -24,7 +28,7 @@ struct save_chunk {
 };
 
 void saves_init(struct saves *s, struct arena *arena, const struct plan *plan,
-                const struct rowsets *rowsets);
+                const struct rowsets *rowsets, bool files, struct keep *keep);
 // Checks that every target can be written, before anything is computed. Readers are open.
 bool saves_check(struct saves *s, struct diags *d);
 // The save's rowset is made: its number of rows is known.
