@@ -15,7 +15,11 @@ void driver_free(struct driver *v) {
 
 bool driver_load(struct driver *v) {
     double start = clock_seconds();
-    struct program_options o = {v->options.path, v->options.defines, v->options.ndefines};
+    struct program_options o = {.path = v->options.path,
+                                .defines = v->options.defines,
+                                .ndefines = v->options.ndefines,
+                                .text = v->options.text,
+                                .api = v->options.api};
     v->program = program_load(v->arena, &o, &v->d);
     v->load_s = clock_seconds() - start;
     return v->program != NULL;

@@ -12,6 +12,8 @@ struct driver_options {
     const char *const *defines; // "name=value"
     size_t ndefines;
     size_t threads;
+    const char *text; // see program_options, as api
+    bool api;
     const char *point; // of a sweep (sweep_point.name): where results go; or NULL
 };
 

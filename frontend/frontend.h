@@ -27,6 +27,10 @@ struct program_options {
     const char *path;
     const char *const *defines; // "name=value", from -D
     size_t ndefines;
+    // The program itself, instead of what is in the file; imports and paths still start
+    // where path, which need not exist, says.
+    const char *text;
+    bool api; // defines did not come from a command line: messages show no -D
 };
 
 // NULL when anything is wrong; everything found is in d.

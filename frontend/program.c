@@ -3,13 +3,13 @@
 #include "frontend/frontend.h"
 
 #include "frontend/check.h"
-#include "runtime/constant.h"
 #include "frontend/lex.h"
 #include "frontend/names.h"
 #include "frontend/order.h"
 #include "frontend/parse.h"
 #include "frontend/resolve.h"
 #include "frontend/sweep.h"
+#include "runtime/constant.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -53,6 +53,22 @@ static bool known_file(const struct loader *l, const struct stat *st, size_t *in
     return false;
 }
 
+// The next file of the tree, of this text.
+static bool add_file(struct loader *l, struct span at, const char *path, const char *text,
+                     size_t n) {
+    l->bytes += n;
+    if (l->bytes > PROGRAM_MAX_TOTAL)
+        return diag_error(l->d, at, "the files of this program hold more than %zu MiB",
+                          PROGRAM_MAX_TOTAL >> 20);
+    struct file *f = NEW(l->arena, struct file);
+    f->source = new_source(l->arena, path, text, n);
+    f->index = l->tree->files.n;
+    f->sees = UINT32_C(1) << f->index;
+    VEC_PUSH(l->arena, &l->tree->files, f);
+    parse_file(l->arena, f, l->d);
+    return true;
+}
+
 // Reads and parses a file, unless it was read already; its place in the tree in *index.
 static bool load_file(struct loader *l, const char *path, struct span at, size_t *index) {
     struct stat st;
@@ -64,19 +80,16 @@ static bool load_file(struct loader *l, const char *path, struct span at, size_t
     size_t n;
     const char *text = file_read(l->arena, path, PROGRAM_MAX_BYTES, &n);
     if (!text) return cannot_read(l, at, path, errno);
-    l->bytes += n;
-    if (l->bytes > PROGRAM_MAX_TOTAL)
-        return diag_error(l->d, at, "the files of this program hold more than %zu MiB",
-                          PROGRAM_MAX_TOTAL >> 20);
-    struct file *f = NEW(l->arena, struct file);
-    f->source = new_source(l->arena, path, text, n);
-    f->index = *index;
-    f->sees = UINT32_C(1) << f->index;
-    l->ids[f->index].dev = st.st_dev;
-    l->ids[f->index].ino = st.st_ino;
-    VEC_PUSH(l->arena, &l->tree->files, f);
-    parse_file(l->arena, f, l->d);
-    return true;
+    l->ids[*index].dev = st.st_dev;
+    l->ids[*index].ino = st.st_ino;
+    return add_file(l, at, path, text, n);
+}
+
+// A file that exists in memory only is no file that can be imported.
+static bool load_text(struct loader *l, const char *path, const char *text) {
+    size_t n = strnlen(text, PROGRAM_MAX_BYTES + 1);
+    if (n > PROGRAM_MAX_BYTES) return cannot_read(l, NO_SPAN, path, EFBIG);
+    return add_file(l, NO_SPAN, path, arena_strndup(l->arena, text, n), n);
 }
 
 static void load_imports(struct loader *l, struct file *f) {
@@ -103,9 +116,11 @@ static void close_imports(struct tree *tree) {
     }
 }
 
-static bool load_files(struct loader *l, const char *path) {
+static bool load_files(struct loader *l, const struct program_options *o) {
+    const char *path = arena_strdup(l->arena, o->path);
     size_t index;
-    if (!load_file(l, path, NO_SPAN, &index)) return false;
+    bool ok = o->text ? load_text(l, path, o->text) : load_file(l, path, NO_SPAN, &index);
+    if (!ok) return false;
     for (size_t i = 0; i < l->tree->files.n; i++) load_imports(l, l->tree->files.at[i]);
     close_imports(l->tree);
     return true;
@@ -228,15 +243,16 @@ static bool define_string(struct define *f) {
     return true;
 }
 
-static bool apply_define(struct arena *a, struct tree *tree, const char *text,
+static bool apply_define(struct arena *a, struct tree *tree, const char *text, bool api,
                          struct diags *d) {
-    struct define f = {.arena = a, .d = d, .name = strlen("-D ")};
+    const char *form = api ? "" : "-D ";
+    struct define f = {.arena = a, .d = d, .name = strlen(form)};
     const char *equals = strchr(text, '=');
     if (strlen(text) > PROGRAM_MAX_BYTES)
         return diag_error(d, NO_SPAN, "a -D is longer than 1 MiB");
-    const char *line = arena_printf(a, "-D %s", text);
+    const char *line = arena_printf(a, "%s%s", form, text);
     // A path in it has no folder, so paths given here start at the current one.
-    f.source = new_source(a, "command line", line, strlen(line));
+    f.source = new_source(a, api ? "defines" : "command line", line, strlen(line));
     if (!equals || equals == text) {
         diag_error(d, define_span(&f, f.name, f.source->n), "expected name=value");
         return diag_help(d, "write `-D sigma=0.2` to set the param `sigma`");
@@ -314,8 +330,9 @@ struct program *program_load(struct arena *arena, const struct program_options *
     struct tree *tree = NEW(arena, struct tree);
     struct loader *l = NEW(arena, struct loader);
     *l = (struct loader){.arena = arena, .d = d, .tree = tree};
-    if (!load_files(l, arena_strdup(arena, o->path))) return NULL;
-    for (size_t i = 0; i < o->ndefines; i++) apply_define(arena, tree, o->defines[i], d);
+    if (!load_files(l, o)) return NULL;
+    for (size_t i = 0; i < o->ndefines; i++)
+        apply_define(arena, tree, o->defines[i], o->api, d);
     resolve_tree(arena, tree, d);
     order_tree(arena, tree, d);
     struct checked checked = check_tree(arena, tree, d);

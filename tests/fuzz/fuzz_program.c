@@ -48,7 +48,8 @@ static void check_result(struct arena *a, const struct program *p, struct diags 
 static void run(struct arena *a, const struct input *in, const char *path) {
     struct diags d;
     diags_init(&d, a);
-    struct program_options o = {path, in->defines, in->ndefines};
+    struct program_options o = {
+        .path = path, .defines = in->defines, .ndefines = in->ndefines};
     check_result(a, program_load(a, &o, &d), &d);
 }
 

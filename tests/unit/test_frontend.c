@@ -61,7 +61,7 @@ static struct program *load_file(struct world *w, const char *path,
                                  const char *const *defines) {
     size_t n = 0;
     while (defines && defines[n]) n++;
-    struct program_options o = {path, defines, n};
+    struct program_options o = {.path = path, .defines = defines, .ndefines = n};
     diags_init(&w->d, w->arena);
     return program_load(w->arena, &o, &w->d);
 }
