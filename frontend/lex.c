@@ -3,9 +3,9 @@
 
 #include "frontend/ast.h"
 #include "runtime/base/utf8.h"
+#include "runtime/settings.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 
 static bool is_digit(char c) {
@@ -113,14 +113,6 @@ static bool scan_number(const struct source *s, struct token *t) {
     return true;
 }
 
-// A program means the same whatever the locale says a decimal point is.
-static double number_value(const char *text) {
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    double v = c ? strtod_l(text, NULL, c) : strtod(text, NULL);
-    if (c) freelocale(c);
-    return v;
-}
-
 static struct token lex_number(struct arena *a, const struct source *s, struct token t) {
     bool whole = scan_number(s, &t);
     if (!whole || is_name(byte(s, t.end)) || byte(s, t.end) == '.') {
@@ -133,7 +125,7 @@ static struct token lex_number(struct arena *a, const struct source *s, struct t
     }
     errno = 0;
     if (t.kind == TOK_INT) t.i = strtoll(s->text + t.start, NULL, 10);
-    else t.f = number_value(s->text + t.start);
+    else t.f = literal_number(s->text + t.start);
     if (t.kind == TOK_INT && errno == ERANGE)
         return bad(t, t.start, t.end, "this number does not fit in 64 bits", NULL);
     if (t.kind == TOK_FLOAT && !isfinite(t.f))

@@ -30,5 +30,7 @@ bool value_parse(struct arena *a, const char *text, enum value_kind kind,
                  struct value *out, const char **why);
 // The text that value_parse reads back: what help shows as a default.
 const char *value_literal(struct arena *a, const struct value *v);
+// The number that text begins with, a decimal point being a point whatever the locale says.
+double literal_number(const char *text);
 
 #endif
