@@ -133,6 +133,7 @@ struct change {
     const struct plan *plan;
     const char *form;
     struct formula_param *params; // as they will be
+    bool *given;                  // by param: is it set?
     struct span *causes; // by param: the setting that changes it; file NULL: none
     struct value *lates; // as they will be
 };
