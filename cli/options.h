@@ -2,6 +2,7 @@
 #ifndef DDG_OPTIONS_H
 #define DDG_OPTIONS_H
 
+#include "cli/base/options.h"
 #include "cli/command.h"
 
 // Reads what stands behind a command's name. a->defines must have room for all of it.
