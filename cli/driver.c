@@ -19,7 +19,8 @@ bool driver_load(struct driver *v) {
                                 .defines = v->options.defines,
                                 .ndefines = v->options.ndefines,
                                 .text = v->options.text,
-                                .api = v->options.api};
+                                .api = v->options.api,
+                                .times = v->options.times};
     v->program = program_load(v->arena, &o, &v->d);
     v->load_s = clock_seconds() - start;
     return v->program != NULL;
@@ -35,8 +36,10 @@ static void place_results(struct driver *v) {
 bool driver_lower(struct driver *v, const char *last) {
     double start = clock_seconds();
     if (!codegen_host_target(v->arena, &v->target, &v->d)) return false;
-    v->module = (struct module){
-        .arena = v->arena, .target = &v->target, .graph = v->program->graph};
+    v->module = (struct module){.arena = v->arena,
+                                .target = &v->target,
+                                .graph = v->program->graph,
+                                .times = v->options.times};
     bool ok =
         last ? passes_run(&v->module, last, &v->d) : passes_run_module(&v->module, &v->d);
     if (!ok) return false;
@@ -63,6 +66,7 @@ static bool begin_code(struct driver *v, struct diags *d) {
     if (v->codegen) return true;
     if (!(v->codegen = codegen_new(&v->target, d))) return false;
     v->assembly = assembly_new(v->arena, v->codegen, &v->target, v->module.plan);
+    assembly_times(v->assembly, v->options.times);
     v->added = NEW_N(v->arena, bool, v->module.funcs.n);
     return true;
 }
@@ -75,6 +79,7 @@ static bool add_func(struct driver *v, size_t i, struct diags *d) {
     bool ok = passes_run_func(&v->module, i, NULL, d);
     double passed = clock_seconds();
     ok = ok && assembly_add(v->assembly, i, v->module.funcs.at[i].k, d);
+    timeline_add(v->options.times, passed, "emit kernels", NULL);
     v->passes_s += passed - start;
     v->codegen_s += clock_seconds() - passed;
     return ok;

@@ -14,7 +14,8 @@ struct driver_options {
     size_t threads;
     const char *text; // see program_options, as api
     bool api;
-    const char *point; // of a sweep (sweep_point.name): where results go; or NULL
+    const char *point;      // of a sweep (sweep_point.name): where results go; or NULL
+    struct timeline *times; // may be NULL
 };
 
 struct driver { // one compile; everything lies in arena, but for the code

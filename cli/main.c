@@ -2,8 +2,7 @@
 #include "cli/options.h"
 
 #include "runtime/pool.h"
-
-#include <cblas.h>
+#include "runtime/timeline.h"
 
 static const struct command commands[] = {
     {GROUP_PROGRAM, "check", "FILE.ddg", "say what is wrong with a program",
@@ -115,11 +114,12 @@ struct call {
     const struct command *command;
     char **argv; // behind the command's name
     size_t argc;
+    struct timeline *times;
 };
 
 static int run_in(void *ctx, struct arena *arena) {
     const struct call *call = ctx;
-    struct args a = {.threads = pool_cores()};
+    struct args a = {.threads = pool_cores(), .times = call->times};
     a.defines = NEW_N(arena, const char *, call->argc);
     int code = options_parse(call->command, call->argv, &a);
     return code == EXIT_DONE ? call->command->run(&a, arena) : code;
@@ -132,21 +132,24 @@ static int run_command(struct call *call) {
     return with_arena(run_in, call);
 }
 
-static int run_args(size_t argc, char **argv) {
+static int run_args(size_t argc, char **argv, struct timeline *times) {
     if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h") || !strcmp(argv[0], "help"))
         return print_help(stdout), EXIT_DONE;
     if (!strcmp(argv[0], "--version")) return puts("ddg " DDG_VERSION), EXIT_DONE;
     for (size_t i = 0, used; i < COUNT(commands); i++)
         if (is_command(&commands[i], argv, &used)) {
-            struct call call = {&commands[i], argv + used, argc - used};
+            struct call call = {&commands[i], argv + used, argc - used, times};
             return run_command(&call);
         }
     return unknown_command(argv);
 }
 
 int main(int argc, char **argv) {
+    struct timeline times;
+    timeline_begin(&times);
     process_begin();
-    openblas_set_num_threads(1); // its threads would compete with ours
     if (argc < 2) return print_help(stderr), EXIT_USAGE;
-    return process_end(run_args((size_t)argc - 1, argv + 1));
+    int code = run_args((size_t)argc - 1, argv + 1, &times);
+    timeline_end(&times);
+    return process_end(code);
 }

@@ -32,7 +32,8 @@ void point_driver(const struct points *p, size_t i, struct arena *arena,
                                .defines = point->defines,
                                .ndefines = point->ndefines,
                                .threads = p->args->threads,
-                               .point = point->name};
+                               .point = point->name,
+                               .times = p->args->time ? p->args->times : NULL};
     driver_init(v, arena, &o);
 }
 

@@ -19,6 +19,7 @@ struct session { // one command
     const atomic_bool *stop; // NULL before the first point runs
     struct emit json;
     struct report_rows rows; // of the points so far
+    struct timeline *times;  // NULL without --time
 };
 
 // ---- the store -----------------------------------------------------------------------
@@ -27,8 +28,10 @@ static void open_store(struct session *s, struct arena *arena) {
     struct store_options memory = {0};
     const char *why;
     char said[256];
+    double began = timeline_now(s->times);
     s->store_path = store_place(s->points->args, arena, &why);
     s->store = store_for_program(s->points->args, false, arena);
+    timeline_add(s->times, began, "open the store", NULL);
     if (s->store || s->points->n == 1) return;
     s->store_path = NULL;
     s->store = store_open(&memory, said, sizeof said);
@@ -61,6 +64,7 @@ static bool run_plan(struct session *s, struct driver *v, struct run_report *rep
                             .store = s->store,
                             .audit = s->points->args->audit,
                             .stop = s->stop,
+                            .times = s->times,
                             .load = driver_load_stage,
                             .load_ctx = v,
                             .stage = progress_stage,
@@ -151,12 +155,15 @@ static void end_session(struct session *s, const struct args *a, int code,
                         struct arena *arena) {
     store_say_trouble(s->store, arena);
     bool reported = code == EXIT_DONE || (code == EXIT_WRONG && s->points->n > 1);
-    if (a->json && reported) {
-        report_emit_store(s->store, s->store_path, arena, &s->json);
-        emit_close(&s->json, '}');
-        emit_print(&s->json, stdout);
-    }
+    if (a->json && reported) report_emit_store(s->store, s->store_path, arena, &s->json);
+    double began = timeline_now(s->times);
     store_close(s->store);
+    timeline_add(s->times, began, "close the store", NULL);
+    if (s->times && a->json) report_emit_time(s->times, &s->json);
+    if (s->times && !a->json) report_time(s->times, stdout);
+    if (!a->json || !reported) return;
+    emit_close(&s->json, '}');
+    emit_print(&s->json, stdout);
 }
 
 int command_run(const struct args *a, struct arena *arena) {
@@ -165,6 +172,7 @@ int command_run(const struct args *a, struct arena *arena) {
     if (points.n > 1 && points_check(&points) != EXIT_DONE) return EXIT_WRONG;
     struct session s = {
         .points = &points, .arena = arena, .json = {.text = {.arena = arena}}};
+    if (a->time) s.times = a->times;
     int code = run_points(&s);
     end_session(&s, a, code, arena);
     return code;

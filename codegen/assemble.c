@@ -21,6 +21,7 @@ struct assembly {
     VEC(struct plan_const) blocks; // what plan->consts is; parallel to constants
     size_t written;                // of them
     VEC(size_t) added;             // functions, since the last assembly_finish
+    struct timeline *times;        // may be NULL
 };
 
 struct assembly *assembly_new(struct arena *arena, struct codegen *cg,
@@ -28,6 +29,11 @@ struct assembly *assembly_new(struct arena *arena, struct codegen *cg,
     struct assembly *a = NEW(arena, struct assembly);
     *a = (struct assembly){.arena = arena, .cg = cg, .target = t, .plan = plan};
     return a;
+}
+
+void assembly_times(struct assembly *a, struct timeline *times) {
+    a->times = times;
+    codegen_times(a->cg, times);
 }
 
 // ---- buffers and calls ----------------------------------------------------------------
@@ -116,6 +122,7 @@ bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct d
 // ---- finishing ------------------------------------------------------------------------
 
 static void write_constants(struct assembly *a) {
+    double began = timeline_now(a->times);
     for (; a->written < a->constants.n; a->written++) {
         const struct constant *c = &a->constants.at[a->written];
         struct plan_const *block = &a->blocks.at[a->written];
@@ -125,6 +132,7 @@ static void write_constants(struct assembly *a) {
     }
     a->plan->consts = a->blocks.at;
     a->plan->nconsts = a->blocks.n;
+    timeline_add(a->times, began, "pack constants", NULL);
 }
 
 static bool link_func(struct assembly *a, struct plan_func *f, struct diags *d) {
@@ -138,11 +146,13 @@ static bool link_func(struct assembly *a, struct plan_func *f, struct diags *d) 
 bool assembly_finish(struct assembly *a, size_t threads, struct diags *d) {
     write_constants(a);
     if (!codegen_finish(a->cg, threads, d)) return false;
+    double began = timeline_now(a->times);
     for (size_t i = 0; i < a->added.n; i++) {
         struct plan_func *f = &a->plan->funcs[a->added.at[i]];
         if (!link_func(a, f, d)) return false;
         f->loaded = true;
     }
     a->added.n = 0;
+    timeline_add(a->times, began, "link", NULL);
     return true;
 }

@@ -10,6 +10,8 @@ struct assembly;
 // Everything lies in arena; cg makes the code and outlives the assembly.
 struct assembly *assembly_new(struct arena *arena, struct codegen *cg,
                               const struct target *t, struct plan *plan);
+// Where the time it and its codegen take is written down; NULL: nowhere.
+void assembly_times(struct assembly *a, struct timeline *times);
 // Fills plan->funcs[i] from its kernels and asks for their code. kf must live as long.
 bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct diags *d);
 // Makes what was added since the last call ready to run: writes its constants, compiles on

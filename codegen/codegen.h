@@ -8,6 +8,7 @@
 #define DDG_CODEGEN_H
 
 #include "ir/kernel.h"
+#include "runtime/timeline.h"
 
 struct codegen;
 
@@ -28,6 +29,8 @@ bool codegen_target_named(struct arena *arena, const char *name, struct target *
 // in d.
 struct codegen *codegen_new(const struct target *t, struct diags *d);
 void codegen_free(struct codegen *cg); // ends the life of the code it made
+// Where the time it takes is written down; NULL: nowhere.
+void codegen_times(struct codegen *cg, struct timeline *times);
 
 // How the kernel wants operand `node` (a constant it reads through its anchor) packed:
 // the packed size, then the bytes themselves from the node's dense row-major data. Called
@@ -61,7 +64,7 @@ struct codegen_image {
     struct codegen_kernel {
         const char *symbol;
         size_t entry, bytes;
-    } *kernels; // in order of entry
+    } * kernels; // in order of entry
 };
 bool codegen_image(struct codegen *cg, size_t threads, struct arena *arena,
                    struct codegen_image *out, struct diags *d);

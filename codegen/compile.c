@@ -50,6 +50,10 @@ struct codegen *codegen_new(const struct target *t, struct diags *d) {
     return cg;
 }
 
+void codegen_times(struct codegen *cg, struct timeline *times) {
+    cg->times = times;
+}
+
 void codegen_free(struct codegen *cg) {
     if (!cg) return;
     for (size_t i = 0; i < cg->entries.n; i++) {
@@ -156,7 +160,9 @@ static void compile_all(struct codegen *cg, size_t from, size_t threads) {
 
 bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags *d) {
     bool ok = true;
+    double began = timeline_now(cg->times);
     compile_all(cg, from, threads);
+    timeline_add(cg->times, began, "make machine code", NULL);
     for (size_t i = from; i < cg->entries.n; i++) {
         const struct entry *e = &cg->entries.at[i];
         if (!e->object) ok = not_compiled(e->symbol, e->error, d);

@@ -22,6 +22,7 @@ struct codegen {
     VEC(struct entry) entries;
     size_t linked; // entries that have an address
     LLVMOrcLLJITRef jit;
+    struct timeline *times; // may be NULL
 };
 
 // The first machine made sets LLVM up; what needs no code pays for none of this. NULL: said

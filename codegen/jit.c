@@ -32,7 +32,10 @@ static bool link_entry(struct codegen *cg, struct entry *e, struct diags *d) {
 bool codegen_finish(struct codegen *cg, size_t threads, struct diags *d) {
     bool ok = true;
     if (cg->linked == cg->entries.n) return true;
-    if (!start_jit(cg, d) || !compile_from(cg, cg->linked, threads, d)) return false;
+    double began = timeline_now(cg->times);
+    if (!start_jit(cg, d)) return false;
+    timeline_add(cg->times, began, "start LLVM", NULL);
+    if (!compile_from(cg, cg->linked, threads, d)) return false;
     for (; cg->linked < cg->entries.n; cg->linked++)
         ok = link_entry(cg, &cg->entries.at[cg->linked], d) && ok;
     return ok;

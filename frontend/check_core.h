@@ -39,6 +39,7 @@ struct checker {
     size_t depth, steps;    // see EVAL_MAX_*
     bool stopped;           // out of steps: nothing more is evaluated
     VEC(struct loaded) models;
+    struct timeline *times; // may be NULL
 };
 
 // name is given to the node that e itself makes, or NULL.

@@ -4,10 +4,10 @@
 // known; ranges, choices and shapes are the type rules' (ir/rules*.c), which say which
 // argument is at fault.
 #include "frontend/check_core.h"
-#include "runtime/constant.h"
 #include "frontend/model.h"
 #include "frontend/names.h"
 #include "frontend/parse.h"
+#include "runtime/constant.h"
 
 struct op_call { // being checked
     struct checker *c;
@@ -161,8 +161,8 @@ static const struct model *load_model(struct op_call *o) {
     const struct value *path = &o->attrs[op_attr(OP_ONNX, "path", 4)];
     const struct value *mean = &o->attrs[op_attr(OP_ONNX, "mean", 4)];
     const struct value *std = &o->attrs[op_attr(OP_ONNX, "std", 3)];
-    struct model_options options = {path->s, mean->fs, std->fs,
-                                    mean->n, std->n,   o->call->name_span};
+    struct model_options options = {path->s, mean->fs,           std->fs, mean->n,
+                                    std->n,  o->call->name_span, c->times};
     struct loaded made = {.model = model_load(c->arena, &options, c->d)};
     if (!made.model) check_note_calls(c, o->f);
     memcpy(made.attrs, o->attrs, sizeof made.attrs);

@@ -8,6 +8,7 @@
 #define DDG_FRONTEND_H
 
 #include "ir/ir.h"
+#include "runtime/timeline.h"
 
 struct param {
     const char *name;
@@ -19,7 +20,7 @@ struct param {
 
 struct program {
     const char *path;
-    struct func *graph;  // FAMILY_PIPELINE; outs are OP_SAVE nodes
+    struct func *graph; // FAMILY_PIPELINE; outs are OP_SAVE nodes
     VEC(struct param) params;
 };
 
@@ -31,6 +32,7 @@ struct program_options {
     // where path, which need not exist, says.
     const char *text;
     bool api; // defines did not come from a command line: messages show no -D
+    struct timeline *times; // may be NULL
 };
 
 // NULL when anything is wrong; everything found is in d.
@@ -41,7 +43,8 @@ struct program *program_load(struct arena *arena, const struct program_options *
 // `-D sigma=0.05,0.1 -D ipc=1,10` asks for every combination of values, the last param
 // changing fastest. Commas inside brackets and quotes do not part values.
 struct sweep_point {
-    const char *name; // "sigma=0.05,ipc=10", fit for a folder's name; NULL: nothing is swept
+    const char
+        *name; // "sigma=0.05,ipc=10", fit for a folder's name; NULL: nothing is swept
     const char *const *defines; // one value each
     size_t ndefines;
 };

@@ -3,12 +3,14 @@
 #define DDG_MODEL_H
 
 #include "ir/ir.h"
+#include "runtime/timeline.h"
 
 struct model_options {
     const char *path;
     const double *mean, *std;
     size_t nmean, nstd;
-    struct span span; // of the op in the program, for errors
+    struct span span;       // of the op in the program, for errors
+    struct timeline *times; // may be NULL
 };
 
 // NULL when the file cannot be used; why is in d (every op that is not known, by name and

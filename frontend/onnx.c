@@ -288,19 +288,25 @@ const struct model *model_load(struct arena *arena, const struct model_options *
                                struct diags *d) {
     struct onnx_log log = {.d = d, .at = o->span};
     struct onnx_file *f = NEW(arena, struct onnx_file);
+    double began = timeline_now(o->times);
     f->path = arena_strdup(arena, o->path);
     log.where = onnx_text(&log, o->path);
     if (!read_file(f, arena, &log) || !check_normalisation(f, o, &log)) return NULL;
+    timeline_add(o->times, began, "model: read the file", NULL);
+    began = timeline_now(o->times);
     struct model *m = NEW(arena, struct model);
     *m = (struct model){.path = f->path, .channels = f->dim[0], .height = f->dim[1]};
     m->width = f->dim[2];
     m->func = import_graph(f, arena, m->height, m->width, &log);
     if (!m->func) return NULL;
+    timeline_add(o->times, began, "model: import", NULL);
     warn_of_softmax(f, &log);
     m->classes = type_at(m->func, m->func->outs.at[0])->dim[0];
     m->mean = arena_dup(arena, o->mean, m->channels, sizeof *o->mean);
     m->std = arena_dup(arena, o->std, m->channels, sizeof *o->std);
+    began = timeline_now(o->times);
     digest_model(m, arena, &log);
+    timeline_add(o->times, began, "model: digest", NULL);
     m->at_size = at_size;
     m->digest_at = digest_at;
     m->source = f;

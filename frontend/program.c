@@ -329,6 +329,8 @@ struct program *program_load(struct arena *arena, const struct program_options *
     size_t errors = d->errors, before = d->list.n;
     struct tree *tree = NEW(arena, struct tree);
     struct loader *l = NEW(arena, struct loader);
+    double began = timeline_now(o->times);
+    tree->times = o->times;
     *l = (struct loader){.arena = arena, .d = d, .tree = tree};
     if (!load_files(l, o)) return NULL;
     for (size_t i = 0; i < o->ndefines; i++)
@@ -337,6 +339,7 @@ struct program *program_load(struct arena *arena, const struct program_options *
     order_tree(arena, tree, d);
     struct checked checked = check_tree(arena, tree, d);
     sort_errors(arena, d, before);
+    timeline_add(o->times, began, "read and check the program", NULL);
     if (d->errors != errors) return NULL;
     struct program *p = NEW(arena, struct program);
     p->path = tree->files.at[0]->source->path;

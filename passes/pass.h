@@ -9,6 +9,7 @@
 
 #include "ir/kernel.h"
 #include "runtime/plan.h"
+#include "runtime/timeline.h"
 
 // What of a pipeline value is meant.
 enum facet {
@@ -39,6 +40,7 @@ struct module {
     VEC(struct module_func) funcs; // plan->funcs[i] is made from funcs.at[i]
     struct plan *plan;
     const struct kept *kept; // by plan column, from lower on
+    struct timeline *times;  // may be NULL
 };
 
 struct pass {

@@ -42,9 +42,11 @@ static const struct pass *pass_behind(const char *last) {
 }
 
 static bool run_module(struct module *m, const struct pass *p, struct diags *d) {
-    if (!p->module(m, d)) return false;
-    for (size_t i = 0; i < m->funcs.n; i++) verify(m, i, p);
-    return true;
+    double began = timeline_now(m->times);
+    bool ok = p->module(m, d);
+    timeline_add(m->times, began, "pass", p->name);
+    for (size_t i = 0; ok && i < m->funcs.n; i++) verify(m, i, p);
+    return ok;
 }
 
 bool passes_run_module(struct module *m, struct diags *d) {
@@ -53,12 +55,19 @@ bool passes_run_module(struct module *m, struct diags *d) {
     return true;
 }
 
+static bool run_func(struct module *m, size_t i, const struct pass *p, struct diags *d) {
+    double began = timeline_now(m->times);
+    bool ok = p->func(m, &m->funcs.at[i], d);
+    timeline_add(m->times, began, "pass", p->name);
+    if (ok) verify(m, i, p);
+    return ok;
+}
+
 bool passes_run_func(struct module *m, size_t i, const char *last, struct diags *d) {
     const struct pass *end = pass_behind(last);
     size_t *passed = &m->funcs.at[i].passed;
     for (const struct pass *p = passes + *passed; p < end; p++) {
-        if (p->func && !p->func(m, &m->funcs.at[i], d)) return false;
-        if (p->func) verify(m, i, p);
+        if (p->func && !run_func(m, i, p, d)) return false;
         *passed = (size_t)(p - passes) + 1;
     }
     return true;

@@ -38,8 +38,10 @@ static bool identities_need(struct demand *m, uint32_t rowset, const struct list
     struct list list;
     bool ok = list_ancestors(m->rowsets, rowset, rows, root, &list);
     if (!ok) out_of_memory(d);
+    double began = timeline_now(m->options->times);
     ok = ok && identity_learn(m->rowsets, root, list.at, list.n, m->options->store,
                               m->options->threads, d);
+    timeline_add(m->options->times, began, "know the images by their content", NULL);
     list_free(&list);
     return ok;
 }
@@ -133,6 +135,7 @@ static struct stage_run stage_of(struct demand *m, const struct plan_stage *s,
                               .rows = rows->at,
                               .nrows = rows->n,
                               .stop = m->options->stop,
+                              .times = m->options->times,
                               .progress = progress,
                               .progress_ctx = m};
 }
@@ -290,10 +293,12 @@ static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
     bool *found = calloc(n + 1, sizeof *found);
     bool ok = values && found;
     if (!m->look && has_namesake(m, column)) store_flush(m->options->store);
+    double began = timeline_now(m->options->times);
     if (!ok) out_of_memory(d);
     else
         store_get(m->options->store, c->memo->record.key, rows->keys, n, bytes, values,
                   found);
+    timeline_add(m->options->times, began, "look in the store", NULL);
     rows->n = 0;
     for (size_t i = 0; ok && i < n; i++) {
         list_put(found[i] ? hits : rows, rows->at[i], rows->keys[i]);

@@ -42,12 +42,17 @@ static void report_run(const struct demand *m, bool ok, struct run_report *out) 
 }
 
 static bool run_all(struct demand *m, struct diags *d) {
-    if (!rowsets_open(m->rowsets, m->options->store, m->options->threads, d))
-        return false;
-    if (!saves_check(m->saves, d)) return false;
+    struct timeline *times = m->options->times;
+    double began = timeline_now(times);
+    bool ok = rowsets_open(m->rowsets, m->options->store, m->options->threads, d);
+    timeline_add(times, began, "list the images", NULL);
+    if (!ok || !saves_check(m->saves, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_save(m, i, d)) return false;
-    return saves_commit(m->saves, d);
+    began = timeline_now(times);
+    ok = saves_commit(m->saves, d);
+    timeline_add(times, began, "put results in place", NULL);
+    return ok;
 }
 
 bool plan_run(const struct plan *p, const struct run_options *o, struct arena *arena,
@@ -62,7 +67,9 @@ bool plan_run(const struct plan *p, const struct run_options *o, struct arena *a
     demand_init(&m, arena, p, o, &rowsets, &saves);
     bool ok = run_all(&m, d);
     saves_abandon(&saves);
+    double began = timeline_now(o->times);
     store_flush(o->store);
+    timeline_add(o->times, began, "flush the store", NULL);
     report_run(&m, ok, report);
     rowsets_close(&rowsets);
     report->seconds = clock_seconds() - start;

@@ -4,6 +4,7 @@
 
 #include "runtime/keep.h"
 #include "runtime/plan.h"
+#include "runtime/timeline.h"
 
 #include <stdatomic.h>
 
@@ -41,6 +42,7 @@ struct run_options {
     const atomic_bool *stop; // may be NULL; set at any time: stop soon
     bool no_files;           // nothing is written, or looked at, where the saves say
     struct keep *keep;       // may be NULL: what the saves hold is kept there too
+    struct timeline *times;  // may be NULL
     // Makes the functions of a stage ready to be called; NULL: they are.
     bool (*load)(void *ctx, const struct plan_stage *s, struct diags *d);
     void *load_ctx;

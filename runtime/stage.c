@@ -159,6 +159,7 @@ static bool run_step(struct worker *w, const struct plan_step *step) {
     const struct plan_func *f = &p->funcs[step->func];
     size_t rows = w->nrows * step->mult;
     size_t unit = unit_of(w->shared->run->stage, step, rows);
+    timeline_kernel(w->shared->run->times);
     for (size_t row = 0; row < rows && !stopping(w->shared);) {
         size_t n = size_min(f->batch, unit - row % unit);
         for (size_t i = 0; i < step->nin; i++)
@@ -274,7 +275,10 @@ static bool save_in_turn(struct worker *w) {
 // ---- chunks ---------------------------------------------------------------------------
 static bool compute_rows(struct worker *w) {
     const struct plan_stage *stage = w->shared->run->stage;
+    struct timeline *times = w->shared->run->times;
+    double began = timeline_now(times);
     if (!fill_leaves(w)) return false;
+    timeline_add(times, began, "read rows of", stage->name);
     for (size_t i = 0; i < stage->nsteps; i++)
         if (!run_step(w, &stage->steps[i])) return false;
     return true;
@@ -517,7 +521,9 @@ bool stage_run(const struct stage_run *s, struct stage_done *done, struct diags 
     if (!shared.workers) return too_large(s, d);
     pthread_mutex_init(&shared.lock, NULL);
     pthread_cond_init(&shared.turned, NULL);
+    double began = timeline_now(s->times);
     pool_run(shared.workers, work, &shared);
+    timeline_add(s->times, began, "compute", s->stage->name);
     pthread_cond_destroy(&shared.turned);
     pthread_mutex_destroy(&shared.lock);
     *done = shared.done;

@@ -3,6 +3,7 @@
 #define DDG_STAGE_H
 
 #include "runtime/save.h"
+#include "runtime/timeline.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +22,7 @@ struct stage_run {
     const struct digest *keys;
     bool *left;
     const atomic_bool *stop; // may be NULL; set: chunks at hand are dropped
+    struct timeline *times;  // may be NULL
     // Called now and then with the rows done; never from two threads at once.
     void (*progress)(void *ctx, size_t done);
     void *progress_ctx;

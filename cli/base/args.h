@@ -15,6 +15,8 @@ struct args {
     double audit; // share of what is found that is computed again, 0 to 1
     bool sized;   // --size was given:
     uint64_t size;
+    bool time;              // --time: say where it went
+    struct timeline *times; // of the process
 };
 
 #endif

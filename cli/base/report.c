@@ -126,3 +126,44 @@ void report_emit_store(struct store *s, const char *path, struct arena *arena,
     emit_string(e, "trouble", store_trouble(s, arena));
     emit_close(e, '}');
 }
+
+// ---- where the time went -------------------------------------------------------------
+static void print_moment(double seconds, FILE *to) {
+    fprintf(to, " %9.1f ms", seconds * 1e3);
+}
+
+void report_time(const struct timeline *t, FILE *to) {
+    struct timeline_phase phases[TIMELINE_MAX];
+    size_t n = timeline_phases(t, phases);
+    bool said = !t->kernels;
+    fprintf(to, "\n%-40s %12s %12s\n", "phase", "began", "took");
+    for (size_t i = 0; i <= n; i++) {
+        if (!said && (i == n || phases[i].began > t->first_kernel)) {
+            fprintf(to, "%-40s", "first kernel");
+            print_moment(t->first_kernel, to);
+            fputc('\n', to);
+            said = true;
+        }
+        if (i == n) break;
+        fprintf(to, "%-40s", phases[i].name);
+        print_moment(phases[i].began, to);
+        print_moment(phases[i].seconds, to);
+        fputc('\n', to);
+    }
+}
+
+void report_emit_time(const struct timeline *t, struct emit *e) {
+    struct timeline_phase phases[TIMELINE_MAX];
+    size_t n = timeline_phases(t, phases);
+    if (t->kernels) emit_real(e, "first_kernel_seconds", t->first_kernel);
+    else emit_null(e, "first_kernel_seconds");
+    emit_open(e, "phases", '[');
+    for (size_t i = 0; i < n; i++) {
+        emit_open(e, NULL, '{');
+        emit_string(e, "name", phases[i].name);
+        emit_real(e, "began", phases[i].began);
+        emit_real(e, "seconds", phases[i].seconds);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+}

@@ -18,6 +18,10 @@ void report_emit(const struct run_report *r, const struct report_times *t,
 // The member "store"; s NULL: null. path NULL: in memory.
 void report_emit_store(struct store *s, const char *path, struct arena *arena,
                        struct emit *e);
+// Where the time went: every phase with when it began and how long it took in all.
+void report_time(const struct timeline *t, FILE *to);
+// The members "first_kernel_seconds" (null: none was called) and "phases".
+void report_emit_time(const struct timeline *t, struct emit *e);
 // A stopped run: how far it came, and how to go on. kept: what was computed is in a store
 // that outlives the process.
 void report_stopped(const struct run_report *r, bool kept, FILE *to);
