@@ -20,11 +20,11 @@ void keep_describe(struct keep *k, size_t which, const struct plan_save *p,
 }
 
 // ---- memory ---------------------------------------------------------------------------
-// rows * each elements of so many bytes; also for no rows something that can be freed.
+// rows * each elements of so many bytes.
 static void *array(size_t rows, size_t each, size_t bytes, bool *ok) {
     size_t n;
-    bool fits = size_mul(rows, each, &n) && size_mul(n, bytes, &n) && n < SIZE_MAX / 2;
-    void *p = *ok && fits ? malloc(n + 1) : NULL;
+    bool fits = size_mul(rows, each, &n) && size_mul(n, bytes, &n);
+    void *p = *ok && fits ? mem_alloc(n) : NULL;
     *ok = p != NULL;
     return p;
 }
@@ -56,10 +56,10 @@ bool keep_begin(struct keep *k, size_t which, const struct plan_save *p, size_t 
 void keep_free(struct keep *k) {
     for (size_t i = 0; i < k->n; i++) {
         struct keep_save *s = &k->at[i];
-        free(s->pixels);
-        free(s->classes);
-        free(s->soft);
-        free(s->values);
+        mem_free(s->pixels);
+        mem_free(s->classes);
+        mem_free(s->soft);
+        mem_free(s->values);
     }
     k->n = 0;
 }

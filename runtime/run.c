@@ -55,23 +55,34 @@ static bool run_all(struct demand *m, struct diags *d) {
     return ok;
 }
 
+static void close_rowsets(void *rowsets) {
+    rowsets_close(rowsets);
+}
+
+static void abandon_saves(void *saves) {
+    saves_abandon(saves);
+}
+
 bool plan_run(const struct plan *p, const struct run_options *o, struct arena *arena,
               struct run_report *report, struct diags *d) {
     double start = clock_seconds();
     struct rowsets rowsets;
     struct saves saves;
     struct demand m;
+    struct cleanup close, abandon;
     *report = (struct run_report){0};
     rowsets_init(&rowsets, arena, p);
+    cleanup_push(&close, close_rowsets, &rowsets);
     saves_init(&saves, arena, p, &rowsets, !o->no_files, o->keep);
+    cleanup_push(&abandon, abandon_saves, &saves);
     demand_init(&m, arena, p, o, &rowsets, &saves);
     bool ok = run_all(&m, d);
-    saves_abandon(&saves);
+    cleanup_run(&abandon);
     double began = timeline_now(o->times);
     store_flush(o->store);
     timeline_add(o->times, began, "flush the store", NULL);
     report_run(&m, ok, report);
-    rowsets_close(&rowsets);
+    cleanup_run(&close);
     report->seconds = clock_seconds() - start;
     return ok;
 }
