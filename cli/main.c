@@ -11,7 +11,7 @@ static const struct command commands[] = {
      "what a run would compute, and what it would find in the store", command_plan, 1, 1,
      "Dtsnj"},
     {GROUP_PROGRAM, "run", "FILE.ddg", "compile and run a program", command_run, 1, 1,
-     "DtsnAj"},
+     "DtsnATj"},
     {GROUP_PROGRAM, "why", "FILE.ddg NAME",
      "why a value has to be computed: what has changed since", command_why, 2, 2, "Dtsj"},
     {GROUP_PROGRAM, "dump", "FILE.ddg", "print a program after a stage of the compiler",

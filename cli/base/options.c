@@ -62,6 +62,12 @@ static const char *take_json(struct args *a, const char *v) {
     return NULL;
 }
 
+static const char *take_time(struct args *a, const char *v) {
+    (void)v;
+    a->time = true;
+    return NULL;
+}
+
 static const struct option table[] = {
     {'t', "--threads", "N", "worker threads; all processors by default", take_threads},
     {'s', "--store", "DIR",
@@ -72,6 +78,8 @@ static const struct option table[] = {
     {'A', "--audit", "P%",
      "compute that share of the rows found in the store again and fail when one differs",
      take_audit},
+    {'T', "--time", NULL, "say where the time goes, from the start to the end",
+     take_time},
     {'j', "--json", NULL, "print for scripts", take_json},
 };
 const struct option_list run_options = {table, COUNT(table)};
