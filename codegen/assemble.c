@@ -156,3 +156,23 @@ bool assembly_finish(struct assembly *a, size_t threads, struct diags *d) {
     timeline_add(a->times, began, "link", NULL);
     return true;
 }
+
+// ---- ahead of time --------------------------------------------------------------------
+
+static size_t entry_of(const struct codegen_image *im, const char *symbol) {
+    for (size_t i = 0; i < im->nkernels; i++)
+        if (strcmp(im->kernels[i].symbol, symbol) == 0) return im->kernels[i].entry;
+    BUG("the image lacks `%s`", symbol);
+}
+
+bool assembly_image(struct assembly *a, size_t threads, struct codegen_image *out,
+                    struct diags *d) {
+    write_constants(a);
+    if (!codegen_image(a->cg, threads, a->arena, out, d)) return false;
+    for (size_t i = 0; i < a->plan->nfuncs; i++) {
+        struct plan_func *f = &a->plan->funcs[i];
+        for (size_t k = 0; k < f->ncalls; k++)
+            if (f->calls[k].symbol) f->calls[k].entry = entry_of(out, f->calls[k].symbol);
+    }
+    return true;
+}

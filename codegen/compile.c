@@ -8,6 +8,9 @@
 #include "codegen/compile.h"
 #include "codegen/emit.h"
 
+#include <llvm-c/BitReader.h>
+#include <llvm-c/BitWriter.h>
+#include <llvm-c/Linker.h>
 #include <llvm-c/Target.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -120,14 +123,23 @@ static void set_layout(LLVMModuleRef m, LLVMTargetMachineRef machine,
     LLVMSetTarget(m, triple);
 }
 
-// Code generation changes the module it works on; the original is kept for dumps.
+// Changes the module.
 static LLVMMemoryBufferRef generate(struct codegen *cg, LLVMTargetMachineRef machine,
-                                    const struct entry *e, LLVMCodeGenFileType what,
+                                    LLVMModuleRef m, LLVMCodeGenFileType what,
                                     char **error) {
     LLVMMemoryBufferRef out = NULL;
-    LLVMModuleRef m = LLVMCloneModule(e->module);
     set_layout(m, machine, cg->t.triple);
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, m, what, error, &out)) out = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, m, what, error, &out)) return NULL;
+    return out;
+}
+
+// The original is kept for dumps.
+static LLVMMemoryBufferRef generate_entry(struct codegen *cg,
+                                          LLVMTargetMachineRef machine,
+                                          const struct entry *e, LLVMCodeGenFileType what,
+                                          char **error) {
+    LLVMModuleRef m = LLVMCloneModule(e->module);
+    LLVMMemoryBufferRef out = generate(cg, machine, m, what, error);
     LLVMDisposeModule(m);
     return out;
 }
@@ -141,7 +153,7 @@ static void *compile_some(void *arg) {
     for (size_t i; (i = atomic_fetch_add(&crew->next, 1)) < cg->entries.n;) {
         struct entry *e = &cg->entries.at[i];
         drop_object(e);
-        e->object = generate(cg, machine, e, LLVMObjectFile, &e->error);
+        e->object = generate_entry(cg, machine, e, LLVMObjectFile, &e->error);
     }
     LLVMDisposeTargetMachine(machine);
     return NULL;
@@ -159,11 +171,13 @@ static void compile_all(struct codegen *cg, size_t from, size_t threads) {
 }
 
 bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags *d) {
-    bool ok = true;
+    LLVMTargetMachineRef machine = machine_first(&cg->t, d);
+    bool ok = machine != NULL;
     double began = timeline_now(cg->times);
-    compile_all(cg, from, threads);
+    if (ok) compile_all(cg, from, threads);
     timeline_add(cg->times, began, "make machine code", NULL);
-    for (size_t i = from; i < cg->entries.n; i++) {
+    LLVMDisposeTargetMachine(machine);
+    for (size_t i = from; machine && i < cg->entries.n; i++) {
         const struct entry *e = &cg->entries.at[i];
         if (!e->object) ok = not_compiled(e->symbol, e->error, d);
     }
@@ -177,12 +191,53 @@ void drop_object(struct entry *e) {
     e->error = NULL;
 }
 
+// ---- one object -----------------------------------------------------------------------
+
+// Modules of different contexts meet as bitcode.
+static bool join_entry(LLVMModuleRef all, const struct entry *e) {
+    LLVMMemoryBufferRef bitcode = LLVMWriteBitcodeToMemoryBuffer(e->module);
+    LLVMModuleRef m = NULL;
+    bool ok = !LLVMParseBitcodeInContext2(LLVMGetModuleContext(all), bitcode, &m) &&
+              !LLVMLinkModules2(all, m);
+    LLVMDisposeMemoryBuffer(bitcode);
+    return ok;
+}
+
+static LLVMMemoryBufferRef join_all(struct codegen *cg, LLVMTargetMachineRef machine,
+                                    LLVMContextRef ctx, struct diags *d) {
+    LLVMModuleRef all = LLVMModuleCreateWithNameInContext("kernels", ctx);
+    LLVMMemoryBufferRef object = NULL;
+    char *why = NULL;
+    for (size_t i = 0; i < cg->entries.n; i++) CHECK(join_entry(all, &cg->entries.at[i]));
+    object = generate(cg, machine, all, LLVMObjectFile, &why);
+    if (!object) not_compiled("kernels", why, d);
+    LLVMDisposeMessage(why);
+    LLVMDisposeModule(all);
+    return object;
+}
+
+bool codegen_object(struct codegen *cg, struct arena *arena, char **bytes, size_t *n,
+                    struct diags *d) {
+    LLVMTargetMachineRef machine = machine_first(&cg->t, d);
+    if (!machine) return false;
+    LLVMContextRef ctx = LLVMContextCreate();
+    LLVMMemoryBufferRef object = join_all(cg, machine, ctx, d);
+    if (object) {
+        *n = LLVMGetBufferSize(object);
+        *bytes = arena_dup(arena, LLVMGetBufferStart(object), *n, 1);
+        LLVMDisposeMemoryBuffer(object);
+    }
+    LLVMContextDispose(ctx);
+    LLVMDisposeTargetMachine(machine);
+    return object != NULL;
+}
+
 // ---- text -----------------------------------------------------------------------------
 
 static bool add_asm(struct codegen *cg, LLVMTargetMachineRef machine,
                     const struct entry *e, struct text *out, struct diags *d) {
     char *error = NULL;
-    LLVMMemoryBufferRef text = generate(cg, machine, e, LLVMAssemblyFile, &error);
+    LLVMMemoryBufferRef text = generate_entry(cg, machine, e, LLVMAssemblyFile, &error);
     if (!text) {
         not_compiled(e->symbol, error, d);
         LLVMDisposeMessage(error);

@@ -5,6 +5,7 @@
 
 #include "codegen/codegen.h"
 
+#include <llvm-c/Core.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/TargetMachine.h>
 
@@ -28,8 +29,8 @@ struct codegen {
 // The first machine made sets LLVM up; what needs no code pays for none of this. NULL: said
 // in d.
 LLVMTargetMachineRef machine_first(const struct target *t, struct diags *d);
-// Compiles the entries from `from` on, on `threads` threads: each has its object, or the reason
-// why there is none is in d. After machine_first.
+// Compiles the entries from `from` on, on `threads` threads: each has its object then, or the
+// reason why one has none is in d. After machine_first.
 bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags *d);
 void drop_object(struct entry *e);
 

@@ -1,27 +1,78 @@
 // What code is generated for: this machine, or a level of the x86-64 psABI by name.
+//
+// A target says exactly which features its code may use, and they are few: those of the
+// levels, because nothing that is emitted gains from others. So code for one machine runs on
+// most that are like it.
 #include "codegen/codegen.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 #include <unistd.h>
 
-// The cache size that sysconf knows, or a small one that is safe to plan with.
-static size_t cache_bytes(int which, size_t fallback) {
-    long v = sysconf(which);
-    return v > 0 ? (size_t)v : fallback;
+// ---- features -------------------------------------------------------------------------
+
+// LLVM's names, level by level.
+#define V2 "+cx16,+sahf,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2,+crc32"
+#define V3 V2 ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
+#define V4 V3 ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+
+// What every x86-64 has, and LLVM's own word for processors whose AVX-512 is 512 bits wide.
+#define GIVEN "+64bit,+cmov,+cx8,+fxsr,+mmx,+sse,+sse2,+evex512"
+
+static const struct level {
+    const char *name, *features;
+    // Typical for such processors, so that what is made does not depend on where.
+    size_t l1, l2;
+} levels[] = {
+    {"x86-64", "", 32 << 10, 256 << 10},
+    {"x86-64-v3", V3, 32 << 10, 512 << 10},
+    {"x86-64-v4", V4, 32 << 10, 1 << 20},
+};
+
+// The length of the feature at s, sign and all; *next: the one behind it.
+static size_t word_at(const char *s, const char **next) {
+    size_t n = strcspn(s, ",");
+    *next = s + n + (s[n] == ',');
+    return n;
 }
 
-// Is +name among the features ("+sse2,-avx,...")?
-static bool has_feature(const char *features, const char *name) {
-    size_t n = strlen(name);
-    for (const char *at = features; at; at = strchr(at, ',')) {
-        at += *at == ',';
-        if (*at == '+' && strncmp(at + 1, name, n) == 0 &&
-            (at[n + 1] == ',' || at[n + 1] == '\0'))
+// Whether +name, of n letters, is among the features ("+sse2,-avx,...").
+static bool has(const char *features, const char *name, size_t n) {
+    for (const char *at = features, *next; *at; at = next)
+        if (word_at(at, &next) == n + 1 && *at == '+' && !strncmp(at + 1, name, n))
             return true;
-    }
     return false;
 }
+
+static bool has_feature(const char *features, const char *name) {
+    return has(features, name, strlen(name));
+}
+
+// All that the machine has, less what code is not to use.
+static const char *features_used(struct arena *arena, const char *all) {
+    struct text out = {.arena = arena};
+    for (const char *at = all, *next; *at; at = next) {
+        size_t n = word_at(at, &next);
+        if (n < 2) continue;
+        bool keep = has(GIVEN, at + 1, n - 1) || has(V4, at + 1, n - 1);
+        text_add(&out, "%s%c", out.n ? "," : "", keep ? *at : '-');
+        text_add_n(&out, at + 1, n - 1);
+    }
+    return out.n ? out.at : "";
+}
+
+const char *codegen_needs(struct arena *arena, const struct target *t) {
+    struct text out = {.arena = arena};
+    for (const char *at = V4, *next; *at; at = next) {
+        size_t n = word_at(at, &next);
+        if (!has(t->features, at + 1, n - 1)) continue;
+        if (out.n) text_add(&out, ",");
+        text_add_n(&out, at + 1, n - 1);
+    }
+    return out.n ? out.at : "";
+}
+
+// ---- what follows from them -----------------------------------------------------------
 
 static void set_vectors(struct target *t, size_t lanes, size_t registers, bool fma) {
     t->lanes = lanes;
@@ -49,40 +100,53 @@ static void set_numerics(struct arena *arena, struct target *t) {
                                CODEGEN_NUMERICS_VERSION);
 }
 
+// ---- targets --------------------------------------------------------------------------
+
 static char *take_message(struct arena *arena, char *message) {
     char *copy = arena_strdup(arena, message);
     LLVMDisposeMessage(message);
     return copy;
 }
 
+// The cache size that sysconf knows, or a small one that is safe to plan with.
+static size_t cache_bytes(int which, size_t fallback) {
+    long v = sysconf(which);
+    return v > 0 ? (size_t)v : fallback;
+}
+
+static bool finish_target(struct arena *arena, struct target *t, struct diags *d) {
+    if (strncmp(t->triple, "x86_64", strlen("x86_64")) != 0)
+        return diag_error(d, NO_SPAN, "code can be made for x86-64 only, this is `%s`",
+                          t->triple);
+    vectors_of_features(t);
+    set_numerics(arena, t);
+    return true;
+}
+
 bool codegen_host_target(struct arena *arena, struct target *out, struct diags *d) {
+    const char *all = take_message(arena, LLVMGetHostCPUFeatures());
     *out = (struct target){.triple = take_message(arena, LLVMGetDefaultTargetTriple()),
                            .cpu = take_message(arena, LLVMGetHostCPUName()),
-                           .features = take_message(arena, LLVMGetHostCPUFeatures()),
+                           .features = features_used(arena, all),
                            .l1 = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
                            .l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512 << 10)};
-    if (strncmp(out->triple, "x86_64", strlen("x86_64")) != 0)
-        return diag_error(d, NO_SPAN, "code can be made for x86-64 only, this is `%s`",
-                          out->triple);
-    vectors_of_features(out);
-    set_numerics(arena, out);
-    return true;
+    return finish_target(arena, out, d);
 }
 
 bool codegen_target_named(struct arena *arena, const char *name, struct target *out,
                           struct diags *d) {
-    if (!codegen_host_target(arena, out, d)) return false;
-    if (strcmp(name, "native") == 0) return true;
-    out->cpu = arena_strdup(arena, name);
-    out->features = ""; // those of the name
-    if (strcmp(name, "x86-64-v4") == 0) set_vectors(out, 16, 32, true);
-    else if (strcmp(name, "x86-64-v3") == 0) set_vectors(out, 8, 16, true);
-    else if (strcmp(name, "x86-64") == 0) set_vectors(out, 4, 16, false);
-    else
+    if (strcmp(name, "native") == 0) return codegen_host_target(arena, out, d);
+    const struct level *l = levels, *end = levels + COUNT(levels);
+    while (l < end && strcmp(l->name, name) != 0) l++;
+    if (l == end)
         return diag_error(d, NO_SPAN,
                           "unknown target `%s`: expected native, x86-64, x86-64-v3 or "
                           "x86-64-v4",
                           name);
-    set_numerics(arena, out);
-    return true;
+    *out = (struct target){.triple = take_message(arena, LLVMGetDefaultTargetTriple()),
+                           .cpu = l->name,
+                           .features = l->features,
+                           .l1 = l->l1,
+                           .l2 = l->l2};
+    return finish_target(arena, out, d);
 }
