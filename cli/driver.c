@@ -2,6 +2,7 @@
 #include "cli/driver.h"
 
 #include "cli/manifest.h"
+#include "passes/late.h"
 
 void driver_init(struct driver *v, struct arena *arena, const struct driver_options *o) {
     *v = (struct driver){.arena = arena, .options = *o};
@@ -26,11 +27,43 @@ bool driver_load(struct driver *v) {
     return v->program != NULL;
 }
 
-// After the manifest's fields: that tells targets from other params by where they point.
+// A point of a sweep has its place, whatever its params say.
 static void place_results(struct driver *v) {
     struct plan *p = v->module.plan;
+    if (!v->options.point) return;
     for (size_t i = 0; i < p->nsaves; i++)
         p->saves[i].to = sweep_target(v->arena, p->saves[i].to, v->options.point);
+    size_t kept = 0;
+    for (size_t i = 0; i < p->uses.n; i++)
+        if (p->uses.at[i].place != USE_TO) p->uses.at[kept++] = p->uses.at[i];
+    p->uses.n = kept;
+}
+
+static const char *program_name(struct arena *a, const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    return dot && dot > name ? arena_strndup(a, name, (size_t)(dot - name)) : name;
+}
+
+// What can be said of the program without having it.
+static void describe_program(struct driver *v) {
+    struct plan *p = v->module.plan;
+    const struct program *program = v->program;
+    const char **fixed = late_fixed(v->arena, program->graph, program->params.n);
+    p->version = DDG_VERSION;
+    p->name = program_name(v->arena, program->path);
+    for (size_t i = 0; i < program->sources.n; i++)
+        VEC_PUSH(v->arena, &p->sources, program->sources.at[i]);
+    for (size_t i = 0; i < program->params.n; i++) {
+        const struct param *q = &program->params.at[i];
+        VEC_PUSH(v->arena, &p->params,
+                 (struct plan_param){.name = q->name,
+                                     .doc = q->doc,
+                                     .span = q->span,
+                                     .at = {q->value, q->folder},
+                                     .fixed = fixed[i]});
+    }
+    manifest_fields(v->arena, program, p);
 }
 
 bool driver_lower(struct driver *v, const char *last) {
@@ -43,8 +76,7 @@ bool driver_lower(struct driver *v, const char *last) {
     bool ok =
         last ? passes_run(&v->module, last, &v->d) : passes_run_module(&v->module, &v->d);
     if (!ok) return false;
-    v->module.plan->version = DDG_VERSION;
-    manifest_fields(v->arena, v->program, v->module.plan);
+    describe_program(v);
     place_results(v);
     v->passes_s = clock_seconds() - start;
     return true;

@@ -1,58 +1,90 @@
 // See manifest.h.
 #include "cli/manifest.h"
 
+#include "passes/late.h"
 #include "runtime/json.h"
 #include "runtime/result.h"
 
+struct manifest {
+    struct arena *arena;
+    const struct program *program;
+    struct plan *plan;
+    VEC(struct result_field) fields;
+    bool *target; // by param: where the result is put follows from it
+};
+
+// A value that can be set after compiling is shown as it was set.
+static void add_value(struct manifest *m, const char *group, const char *name,
+                      const struct value *v) {
+    if (value_is_late(v))
+        plan_use_late(m->arena, m->plan, USE_FIELD, (uint32_t)m->fields.n, 0, 0,
+                      plan_late_of(m->arena, m->plan, v, NULL));
+    VEC_PUSH(m->arena, &m->fields,
+             (struct result_field){group, name, value_json(m->arena, v)});
+}
+
+static void add_text(struct manifest *m, const char *group, const char *name,
+                     const char *json) {
+    VEC_PUSH(m->arena, &m->fields, (struct result_field){group, name, json});
+}
+
+// ---- params ---------------------------------------------------------------------------
+static void is_target(void *ctx, uint32_t param) {
+    bool *target = ctx;
+    target[param] = true;
+}
+
+// Where the result was put is not part of what it is.
+static void find_targets(struct manifest *m) {
+    const struct func *graph = m->program->graph;
+    m->target = NEW_N(m->arena, bool, m->program->params.n);
+    for (size_t i = 0; i < graph->outs.n; i++) {
+        const struct value *to = node_attr(node_at(graph, graph->outs.at[i]), "to");
+        if (to->of) formula_params(to->of, is_target, m->target);
+    }
+}
+
+static void add_params(struct manifest *m) {
+    find_targets(m);
+    for (size_t i = 0; i < m->program->params.n; i++) {
+        const struct param *p = &m->program->params.at[i];
+        if (!m->target[i]) add_value(m, "params", p->name, &p->value);
+    }
+}
+
+// ---- ops ------------------------------------------------------------------------------
 // A path says where things lay on one machine; the result should be the same on another.
 static const char *file_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
-// Where the result was put is not part of what it is.
-static bool is_target(const struct plan *plan, const struct value *v) {
-    size_t n = v->kind == VAL_STRING ? strlen(v->s) : 0;
-    for (size_t i = 0; n && i < plan->nsaves; i++) {
-        size_t m = strlen(plan->saves[i].to);
-        if (m < n) continue;
-        if (!strncmp(plan->saves[i].to, v->s, n)) return true; // its folder
-        if (!strcmp(plan->saves[i].to + m - n, v->s)) return true;
-    }
-    return false;
+static void add_model(struct manifest *m, const char *name, const struct model *model) {
+    char hex[DIGEST_HEX];
+    digest_hex(model->digest, hex);
+    add_text(m, "models", name,
+             arena_printf(m->arena, "{\"file\": %s, \"digest\": \"%s\"}",
+                          json_string(m->arena, file_name(model->path)), hex));
+}
+
+static void add_node(struct manifest *m, const struct node *n) {
+    const char *name = n->name ? n->name : op_info(n->op)->name;
+    int seed = op_attr(n->op, "seed", 4);
+    if (seed >= 0 && n->attrs[seed].kind == VAL_INT)
+        add_value(m, "seeds", name, &n->attrs[seed]);
+    if (n->op == OP_IMAGES) // boxes count in pixels of the images as they were read
+        add_text(
+            m, "readers", name,
+            arena_printf(m->arena, "{\"size\": %lld}", (long long)attr_int(n, "size")));
+    if (n->op == OP_ONNX) add_model(m, name, n->model);
 }
 
 void manifest_fields(struct arena *arena, const struct program *program,
                      struct plan *plan) {
-    VEC(struct result_field) fields = {0};
-    for (size_t i = 0; i < program->params.n; i++) {
-        const struct param *p = &program->params.at[i];
-        if (is_target(plan, &p->value)) continue;
-        VEC_PUSH(arena, &fields,
-                 (struct result_field){"params", p->name, value_json(arena, &p->value)});
-    }
-    for (nid v = 0; v < program->graph->nodes.n; v++) {
-        const struct node *n = node_at(program->graph, v);
-        const char *name = n->name ? n->name : op_info(n->op)->name;
-        int seed = op_attr(n->op, "seed", 4);
-        if (seed >= 0 && n->attrs[seed].kind == VAL_INT)
-            VEC_PUSH(
-                arena, &fields,
-                (struct result_field){"seeds", name, value_json(arena, &n->attrs[seed])});
-        if (n->op == OP_IMAGES) // boxes count in pixels of the images as they were read
-            VEC_PUSH(arena, &fields,
-                     (struct result_field){"readers", name,
-                                           arena_printf(arena, "{\"size\": %lld}",
-                                                        (long long)attr_int(n, "size"))});
-        if (n->op != OP_ONNX) continue;
-        char hex[DIGEST_HEX];
-        digest_hex(n->model->digest, hex);
-        VEC_PUSH(arena, &fields,
-                 (struct result_field){
-                     "models", name,
-                     arena_printf(arena, "{\"file\": %s, \"digest\": \"%s\"}",
-                                  json_string(arena, file_name(n->model->path)), hex)});
-    }
-    plan->fields = fields.at;
-    plan->nfields = fields.n;
+    struct manifest m = {.arena = arena, .program = program, .plan = plan};
+    add_params(&m);
+    for (nid v = 0; v < program->graph->nodes.n; v++)
+        add_node(&m, node_at(program->graph, v));
+    plan->fields = m.fields.at;
+    plan->nfields = m.fields.n;
 }

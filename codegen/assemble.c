@@ -2,6 +2,8 @@
 // equal ones, packed alike, are one, whichever function came with them.
 #include "codegen/assemble.h"
 
+#include "runtime/settings.h"
+
 #define SLACK 64 // vector loads may run past the end of a constant
 
 struct constant {     // one of plan->consts
@@ -55,6 +57,22 @@ static size_t constant_at(struct assembly *a, const struct kfunc *kf,
     return a->constants.n - 1;
 }
 
+// Settings of one formula are one constant.
+static size_t setting_at(struct assembly *a, const struct kfunc *kf, nid node) {
+    const struct value *v = &node_at(kf->f, node)->attrs[0];
+    for (size_t i = 0; i < a->constants.n; i++) {
+        const struct constant *c = &a->constants.at[i];
+        const struct node *o = node_at(c->kf->f, c->node);
+        if (o->op == OP_SETTING && value_eq(&o->attrs[0], v)) return i;
+    }
+    VEC_PUSH(a->arena, &a->constants, (struct constant){.kf = kf, .node = node});
+    VEC_PUSH(a->arena, &a->blocks, (struct plan_const){.bytes = sizeof(float)});
+    if (v->of)
+        plan_use_late(a->arena, a->plan, USE_CONST, (uint32_t)a->constants.n - 1, 0, 0,
+                      plan_late_of(a->arena, a->plan, v, NULL));
+    return a->constants.n - 1;
+}
+
 static struct plan_buffer buffer_of(struct assembly *a, const struct kfunc *kf,
                                     const struct kernel *kernel, const char *symbol,
                                     nid v) {
@@ -64,7 +82,9 @@ static struct plan_buffer buffer_of(struct assembly *a, const struct kfunc *kf,
     switch (p->kind) {
     case PLACE_CONST:
         b.space = SPACE_CONST;
-        b.offset = constant_at(a, kf, kernel, symbol, v);
+        b.offset = node_at(kf->f, v)->op == OP_SETTING
+                       ? setting_at(a, kf, v)
+                       : constant_at(a, kf, kernel, symbol, v);
         break;
     case PLACE_ARENA: b.space = SPACE_ARENA; break;
     case PLACE_IN: b.space = SPACE_IN; break;
@@ -74,11 +94,22 @@ static struct plan_buffer buffer_of(struct assembly *a, const struct kfunc *kf,
     return b;
 }
 
+static void use_seed(struct assembly *a, const struct node *n, size_t func, size_t call,
+                     enum builtin which) {
+    size_t param = kernel_builtin_seed(which);
+    if (param == PLAN_MAX_PARAMS || !value_is_late(node_attr(n, "seed"))) return;
+    plan_use_late(a->arena, a->plan, USE_BUILTIN, (uint32_t)func, (uint32_t)call,
+                  (uint32_t)param,
+                  plan_late_of(a->arena, a->plan, node_attr(n, "seed"), NULL));
+}
+
 // A builtin takes its operands in order, as the op lists them.
 static void runtime_call(struct assembly *a, const struct kfunc *kf,
-                         const struct kernel *kernel, struct plan_call *c) {
+                         const struct kernel *kernel, struct plan_call *c, size_t func,
+                         size_t call) {
     const struct node *n = node_at(kf->f, kernel->outs[0]);
     c->builtin = kernel_builtin(kf->f, kernel->outs[0], c->params);
+    use_seed(a, n, func, call, c->builtin);
     c->buffers = NEW_N(a->arena, struct plan_buffer, 1 + n->nin);
     c->buffers[c->nbuffers++] = buffer_of(a, kf, kernel, NULL, kernel->outs[0]);
     for (uint32_t i = 0; i < n->nin; i++)
@@ -112,7 +143,7 @@ bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct d
         const struct kernel *kernel = &kf->kernels.at[k];
         struct plan_call *c = &f->calls[k];
         c->once = !type_at(kf->f, kernel->outs[0])->rows;
-        if (kernel->runtime) runtime_call(a, kf, kernel, c);
+        if (kernel->runtime) runtime_call(a, kf, kernel, c, i, k);
         else if (!kernel_call(a, kf, kernel, c)) return false;
     }
     VEC_PUSH(a->arena, &a->added, i);
@@ -127,8 +158,11 @@ static void write_constants(struct assembly *a) {
         const struct constant *c = &a->constants.at[a->written];
         struct plan_const *block = &a->blocks.at[a->written];
         block->data = arena_alloc(a->arena, block->bytes + SLACK, 1);
+        const struct node *n = node_at(c->kf->f, c->node);
+        float setting = n->op == OP_SETTING ? (float)attr_float(n, "value") : 0;
+        const void *data = n->op == OP_SETTING ? &setting : n->data;
         if (c->kernel) codegen_pack(a->target, c->kf, c->kernel, c->node, block->data);
-        else memcpy(block->data, node_at(c->kf->f, c->node)->data, block->bytes);
+        else memcpy(block->data, data, block->bytes);
     }
     a->plan->consts = a->blocks.at;
     a->plan->nconsts = a->blocks.n;

@@ -36,10 +36,6 @@ static bool check_value(struct check *c, nid id, uint32_t above) {
     return check_operands(c, n, above + 1);
 }
 
-static bool is_constant(const struct node *n) {
-    return n->op == OP_CONST || n->op == OP_PARAM;
-}
-
 static bool check_first(struct check *c, const struct node *anchor) {
     const struct kernel *k = c->k;
     const struct layout *l = &c->kf->places[anchor->in[0]].layout;
@@ -60,7 +56,7 @@ static bool check_anchor(struct check *c) {
     switch (n->op) {
     case OP_CONV:
     case OP_CONV_DX:
-        if (!is_constant(second))
+        if (!op_is_constant(second->op))
             return diag_error(c->d, n->span,
                               "`%s` needs constant weights, these are computed",
                               op_info(n->op)->name);

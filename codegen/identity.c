@@ -79,9 +79,8 @@ static void write_node(struct writer *w, nid id) {
     text_add(w->out, "\n%s", loaded ? "load" : op_info(n->op)->name);
     write_type(w, &n->type);
     if (loaded) {
-        bool constant = n->op == OP_CONST || n->op == OP_PARAM;
         text_add(w->out, " buffer %zu%s", kernel_buffer(w->k, id),
-                 constant ? " const" : "");
+                 op_is_constant(n->op) ? " const" : "");
         write_layout(w, &w->kf->places[id].layout);
     } else if (reads_embedded(w->f, w->k, id)) write_embedded(w, n);
     else write_computed(w, n);

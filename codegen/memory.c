@@ -9,11 +9,10 @@
 // ---- views ----------------------------------------------------------------------------
 
 static struct view view_at(struct emit *e, size_t buffer, nid n) {
-    enum op op = node_at(e->f, n)->op;
     return (struct view){.row = e->row[buffer],
                          .type = type_at(e->f, n),
                          .layout = &e->kf->places[n].layout,
-                         .constant = op == OP_CONST || op == OP_PARAM};
+                         .constant = op_is_constant(node_at(e->f, n)->op)};
 }
 
 // A constant lies packed only for the anchor that wants it so; to others it is dense.

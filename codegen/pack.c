@@ -7,9 +7,8 @@ bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
     (void)t;
     if (k->anchor == NID_NONE) return false;
     const struct node *a = node_at(kf->f, k->anchor), *n = node_at(kf->f, node);
-    bool constant = n->op == OP_CONST || n->op == OP_PARAM;
     bool weights = a->op == OP_CONV || a->op == OP_CONV_DX || a->op == OP_MATMUL;
-    return weights && constant && a->in[1] == node;
+    return weights && op_is_constant(n->op) && a->in[1] == node;
 }
 
 struct matrix { // the second operand of a product: k by n

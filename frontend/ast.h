@@ -100,6 +100,7 @@ struct decl {
     enum value_kind type;            // DECL_PARAM; VAL_NONE: not understood, and reported
     const char *doc;                 // DECL_PARAM: the comment behind it, or NULL
     struct expr *given;              // DECL_PARAM: what -D says, or NULL
+    uint32_t param;                  // DECL_PARAM: which one, in the order of the files
     VEC(struct decl *) args, locals; // DECL_DEF; order.c sorts locals
     // From resolve.c:
     const struct decl *owner; // the def it stands in, NULL at the top level

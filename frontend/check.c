@@ -7,7 +7,7 @@
 #include "frontend/check.h"
 
 #include "frontend/check_core.h"
-#include "runtime/constant.h"
+#include "runtime/formula.h"
 
 // ---- errors -------------------------------------------------------------------------
 void check_note_calls(struct checker *c, const struct frame *f) {
@@ -72,6 +72,26 @@ static struct result of_value(struct value v, const struct source *base) {
     return (struct result){.kind = RESULT_VALUE, .value = v, .base = base};
 }
 
+// The folder that paths written in a source start from; NULL: the current one.
+static const char *folder_of(struct checker *c, const struct source *base) {
+    const char *slash = base ? strrchr(base->path, '/') : NULL;
+    size_t n = slash ? (size_t)(slash - base->path) : 0;
+    return slash ? arena_strndup(c->arena, base->path, size_max(n, 1)) : NULL;
+}
+
+static const struct formula *formula_in(struct checker *c, const struct result *r) {
+    return formula_of(c->arena, &r->value, folder_of(c, r->base));
+}
+
+// What an operation's result follows from, if one of its operands follows from a param.
+static void keep_formula(struct checker *c, const struct expr *e, const struct result *l,
+                         const struct result *r, struct value *out) {
+    if (!l->value.of && !(r && r->value.of)) return;
+    struct formula f = {.kind = FORMULA_NEGATE, .l = formula_in(c, l)};
+    if (r) f.kind = FORMULA_BINARY, f.op = e->binary.op, f.r = formula_in(c, r);
+    *out = value_from(c->arena, *out, f);
+}
+
 // Arithmetic needs compile-time values.
 static bool is_value(struct checker *c, const struct frame *f, const struct expr *op,
                      const struct expr *e, const struct result *r) {
@@ -94,6 +114,7 @@ static struct result of_operation(struct checker *c, const struct frame *f,
         return POISON;
     }
     if (v.kind == VAL_STRING && !check_steps(c, e->span, strlen(v.s) / 64)) return POISON;
+    keep_formula(c, e, l, r, &v);
     return of_value(v, l->base);
 }
 
@@ -111,33 +132,38 @@ static struct result check_binary(struct checker *c, const struct frame *f,
     return ok ? of_operation(c, f, e, &l, &r) : POISON;
 }
 
-// A list item as both kinds of number; *floats is set when it is a float.
 static bool list_item(struct checker *c, const struct frame *f, const struct expr *e,
-                      int64_t *i, double *v, bool *floats) {
-    struct result r = check_expr(c, f, e, NULL);
-    if (r.kind == RESULT_POISON) return false;
-    bool is_int = r.kind == RESULT_VALUE && r.value.kind == VAL_INT;
-    bool is_float = r.kind == RESULT_VALUE && r.value.kind == VAL_FLOAT;
-    if (!is_int && !is_float)
-        return check_report(c, f, e->span, e, NULL, "a list holds numbers; %s",
-                            check_came(c, e, &r));
-    *i = r.value.i;
-    *v = is_int ? (double)r.value.i : r.value.f;
-    *floats = *floats || is_float;
-    return true;
+                      struct result *r) {
+    *r = check_expr(c, f, e, NULL);
+    if (r->kind == RESULT_POISON) return false;
+    bool number = r->value.kind == VAL_INT || r->value.kind == VAL_FLOAT;
+    if (r->kind == RESULT_VALUE && number) return true;
+    return check_report(c, f, e->span, e, NULL, "a list holds numbers; %s",
+                        check_came(c, e, r));
 }
 
-// Ints when all items are, else floats.
+static struct value list_from(struct checker *c, struct value list,
+                              const struct value *items) {
+    const struct formula **parts = NEW_N(c->arena, const struct formula *, list.n);
+    for (size_t i = 0; i < list.n; i++) parts[i] = formula_of(c->arena, &items[i], NULL);
+    struct formula f = {.kind = FORMULA_LIST, .nitems = list.n, .items = parts};
+    return value_from(c->arena, list, f);
+}
+
 static struct result check_list(struct checker *c, const struct frame *f,
                                 const struct expr *e) {
-    size_t n = e->list.n;
-    int64_t *is = NEW_N(c->arena, int64_t, n);
-    double *fs = NEW_N(c->arena, double, n);
-    bool ok = true, floats = false;
-    for (size_t i = 0; i < n && !c->stopped; i++)
-        ok = list_item(c, f, e->list.items[i], &is[i], &fs[i], &floats) && ok;
+    size_t n = e->list.n, bad;
+    struct value *items = NEW_N(c->arena, struct value, n), list;
+    bool ok = true, follows = false;
+    for (size_t i = 0; i < n && !c->stopped; i++) {
+        struct result r;
+        ok = list_item(c, f, e->list.items[i], &r) && ok;
+        items[i] = r.value;
+        follows = follows || r.value.of;
+    }
     if (!ok || c->stopped) return POISON;
-    return of_value(floats ? val_floats(fs, n) : val_ints(is, n), NULL);
+    CHECK(formula_list(c->arena, items, n, &list, &bad));
+    return of_value(follows ? list_from(c, list, items) : list, NULL);
 }
 
 // ---- calls of defs ------------------------------------------------------------------
@@ -257,7 +283,10 @@ static struct result check_param_value(struct checker *c, const struct decl *d,
 
 static struct result check_param(struct checker *c, const struct decl *d) {
     struct result r = check_param_value(c, d, d->expr, "default");
-    return d->given ? check_param_value(c, d, d->given, "value") : r;
+    if (d->given) r = check_param_value(c, d, d->given, "value");
+    struct formula f = {.kind = FORMULA_PARAM, .param = d->param};
+    if (r.kind == RESULT_VALUE) r.value = value_from(c->arena, r.value, f);
+    return r;
 }
 
 static const char *trim_slashes(struct arena *a, const char *path) {
@@ -339,6 +368,10 @@ struct checked check_tree(struct arena *arena, const struct tree *tree, struct d
     for (size_t i = 0; i < tree->ordered.n && !c.stopped; i++)
         check_decl(&c, tree->ordered.at[i]);
     struct value *values = NEW_N(arena, struct value, tree->nvalues);
-    for (size_t i = 0; i < tree->nvalues; i++) values[i] = c.globals[i].value;
-    return (struct checked){builder_finish(&c.b), values};
+    const char **folders = NEW_N(arena, const char *, tree->nvalues);
+    for (size_t i = 0; i < tree->nvalues; i++) {
+        values[i] = c.globals[i].value;
+        folders[i] = folder_of(&c, c.globals[i].base);
+    }
+    return (struct checked){builder_finish(&c.b), values, folders};
 }

@@ -13,6 +13,7 @@
 struct param {
     const char *name;
     struct value value; // after -D
+    const char *folder; // where a path in it starts; NULL: the current one
     bool set;           // by -D
     const char *doc;    // the comment behind it, or NULL
     struct span span;
@@ -22,6 +23,7 @@ struct program {
     const char *path;
     struct func *graph; // FAMILY_PIPELINE; outs are OP_SAVE nodes
     VEC(struct param) params;
+    VEC(const struct source *) sources; // its files
 };
 
 struct program_options {

@@ -312,14 +312,27 @@ static void sort_errors(struct arena *arena, struct diags *d, size_t from) {
 }
 
 // ---- the program --------------------------------------------------------------------
+static void number_params(const struct tree *tree) {
+    uint32_t n = 0;
+    for (size_t i = 0; i < tree->files.n; i++)
+        for (size_t k = 0; k < tree->files.at[i]->decls.n; k++)
+            if (tree->files.at[i]->decls.at[k]->kind == DECL_PARAM)
+                tree->files.at[i]->decls.at[k]->param = n++;
+}
+
+// In the order in which they are numbered.
 static void list_params(struct arena *a, struct program *p, const struct tree *tree,
                         const struct checked *c) {
     for (size_t i = 0; i < tree->files.n; i++)
         for (size_t k = 0; k < tree->files.at[i]->decls.n; k++) {
             const struct decl *d = tree->files.at[i]->decls.at[k];
             if (d->kind != DECL_PARAM) continue;
-            struct param param = {d->name, c->values[d->index], d->given, d->doc,
-                                  d->span};
+            struct param param = {.name = d->name,
+                                  .value = c->values[d->index],
+                                  .folder = c->folders[d->index],
+                                  .set = d->given,
+                                  .doc = d->doc,
+                                  .span = d->span};
             VEC_PUSH(a, &p->params, param);
         }
 }
@@ -337,6 +350,7 @@ struct program *program_load(struct arena *arena, const struct program_options *
         apply_define(arena, tree, o->defines[i], o->api, d);
     resolve_tree(arena, tree, d);
     order_tree(arena, tree, d);
+    number_params(tree);
     struct checked checked = check_tree(arena, tree, d);
     sort_errors(arena, d, before);
     timeline_add(o->times, began, "read and check the program", NULL);
@@ -345,6 +359,8 @@ struct program *program_load(struct arena *arena, const struct program_options *
     p->path = tree->files.at[0]->source->path;
     p->graph = checked.graph;
     list_params(arena, p, tree, &checked);
+    for (size_t i = 0; i < tree->files.n; i++)
+        VEC_PUSH(arena, &p->sources, tree->files.at[i]->source);
     if (p->graph->outs.n == 0) {
         diag_warning(d, NO_SPAN, "\"%s\" saves nothing, so nothing is computed", p->path);
         diag_help(d, "end it with `save(x, to = \"...\")`");

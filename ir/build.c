@@ -6,6 +6,8 @@
 #include "ir/build_core.h"
 #include "ir/rules.h"
 
+#include "runtime/formula.h"
+
 void builder_init(struct builder *b, struct arena *arena, const char *name) {
     struct func *f = NEW(arena, struct func);
     f->arena = arena;
@@ -222,6 +224,11 @@ nid b_onnx(struct builder *b, const struct value *attrs, const struct model *m) 
 
 nid b_f32(struct builder *b, float v) {
     return b_const(b, type_scalar(ELEM_F32, false), &v);
+}
+
+nid b_setting(struct builder *b, const struct value *v) {
+    return value_is_late(v) ? build_node(b, OP_SETTING, NULL, 0, v, NULL)
+                            : b_f32(b, (float)v->f);
 }
 
 nid b_i64s(struct builder *b, const int64_t *v, size_t n) {

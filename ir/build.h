@@ -14,10 +14,10 @@ struct builder {
     struct func *f;
     struct span span; // given to nodes made from here on
     const char *name; // the same; taken by the next node only
-    bool fold;        // evaluate nodes whose operands are all constants, simplify; set at first
+    bool fold; // evaluate nodes whose operands are all constants, simplify; set at first
     size_t fold_spent; // work and bytes that folding has taken so far; bounded
-    uint32_t rowsets; // fresh ids for pipeline values
-    uint32_t *table;  // hash-consing
+    uint32_t rowsets;  // fresh ids for pipeline values
+    uint32_t *table;   // hash-consing
     size_t table_cap, table_n;
 };
 
@@ -37,8 +37,10 @@ nid b_input(struct builder *b, const char *name, struct type t);
 nid b_const(struct builder *b, struct type t, const void *data);
 nid b_param(struct builder *b, const char *name, struct type t, const void *data);
 nid b_onnx(struct builder *b, const struct value *attrs, const struct model *m);
-nid b_f32(struct builder *b, float v);                       // scalar constant
-nid b_i64s(struct builder *b, const int64_t *v, size_t n);   // i64[n]
+nid b_f32(struct builder *b, float v); // scalar constant
+// The same, read when the function runs if the value follows from params.
+nid b_setting(struct builder *b, const struct value *v);
+nid b_i64s(struct builder *b, const int64_t *v, size_t n); // i64[n]
 void build_output(struct builder *b, const char *name, nid n);
 
 // Makes the same node of another function here, over operands already here. Data of
@@ -76,6 +78,7 @@ nid b_conv_dx(struct builder *b, nid d, nid w, const struct conv_attrs *c, size_
               size_t width);
 nid b_conv_dw(struct builder *b, nid x, nid d, const struct conv_attrs *c, size_t kh,
               size_t kw);
-struct conv_attrs conv_attrs_of(const struct node *n); // of conv, conv_dx, conv_dw, *_sqnorm
+struct conv_attrs
+conv_attrs_of(const struct node *n); // of conv, conv_dx, conv_dw, *_sqnorm
 
 #endif

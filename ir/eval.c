@@ -5,8 +5,14 @@
 
 typedef bool (*eval_fn)(const struct eval_call *c);
 
-// Sources, marks and the runtime's ops have no function; elementwise ops share one.
+static bool eval_setting(const struct eval_call *c) {
+    *(float *)c->out = (float)c->n->attrs[0].f;
+    return true;
+}
+
+// Other sources, marks and the runtime's ops have no function; elementwise ops share one.
 static const eval_fn FUNCTIONS[OP_COUNT] = {
+    [OP_SETTING] = eval_setting,
     [OP_RESHAPE] = eval_reshape,
     [OP_BROADCAST] = eval_broadcast,
     [OP_TRANSPOSE] = eval_transpose,

@@ -9,8 +9,8 @@
 #ifndef DDG_IR_H
 #define DDG_IR_H
 
-#include "runtime/base/diag.h"
 #include "ir/type.h"
+#include "runtime/base/diag.h"
 #include "runtime/value.h"
 
 typedef uint32_t nid;
@@ -104,7 +104,7 @@ struct node {
     enum op op;
     struct type type;
     uint32_t nin;
-    const nid *in; // NID_NONE: absent optional operand
+    const nid *in;             // NID_NONE: absent optional operand
     const struct value *attrs; // by position in the op's table row
     struct span span;
     const char *name; // the user's or the model's name for it; not part of its identity
@@ -129,13 +129,13 @@ struct model {
     const char *path;        // as the program gave it, for messages
     double *mean, *std;      // one a channel; pixels are (x / 255 - mean) / std
     size_t channels, height, width, classes;
-    struct digest digest;    // graph, weights, mean and std; never the path
-    struct digest graph;     // of the ops and their attributes alone, without weights
-    size_t nweights;         // constants and parameters, in an order given by the graph
+    struct digest digest; // graph, weights, mean and std; never the path
+    struct digest graph;  // of the ops and their attributes alone, without weights
+    size_t nweights;      // constants and parameters, in an order given by the graph
     const struct model_weight {
         const char *name; // as the file calls it: for people
         struct digest digest;
-    } *weights;
+    } * weights;
     // The same network for images of another size, or NULL with the reason in d (a network
     // that flattens its features takes one size only). The result lives in arena.
     const struct func *(*at_size)(const struct model *m, struct arena *arena, size_t h,
@@ -158,6 +158,11 @@ int64_t attr_int(const struct node *n, const char *name);
 double attr_float(const struct node *n, const char *name);
 const char *attr_str(const struct node *n, const char *name);
 const int64_t *attr_ints(const struct node *n, const char *name, size_t *count);
+
+// Is it the same for all rows, given before any call? Then it lies among the constants.
+static inline bool op_is_constant(enum op op) {
+    return op == OP_CONST || op == OP_PARAM || op == OP_SETTING;
+}
 
 // How many nodes and outputs use each node; array of f->nodes.n in arena.
 uint32_t *func_uses(const struct func *f, struct arena *arena);

@@ -98,6 +98,16 @@ double func_flops(const struct func *f) {
     return flops;
 }
 
+size_t kernel_builtin_seed(enum builtin which) {
+    switch (which) {
+    case BUILTIN_NORMAL: return 1;
+    case BUILTIN_RANDOM_BOX: return 6;
+    case BUILTIN_RESIZE:
+    case BUILTIN_NONE: break;
+    }
+    return PLAN_MAX_PARAMS;
+}
+
 enum builtin kernel_builtin(const struct func *f, nid node,
                             double params[PLAN_MAX_PARAMS]) {
     const struct node *n = node_at(f, node);

@@ -17,7 +17,7 @@ struct target {
     size_t lanes;     // f32 lanes of a vector register
     size_t registers; // vector registers
     bool fma;
-    size_t l1, l2;    // bytes of data cache a core
+    size_t l1, l2; // bytes of data cache a core
     // All that decides the rounding of results, in words: "f32 fma lanes=16 registers=32 v1".
     // The version is raised when emitted code comes to round otherwise (codegen.h); they
     // enter the store's keys.
@@ -25,10 +25,10 @@ struct target {
 };
 
 enum layout_kind {
-    LAYOUT_PLANAR,  // row-major, no border; rows are dense
+    LAYOUT_PLANAR, // row-major, no border; rows are dense
     LAYOUT_BLOCKED, // rank 3 f32 [C,H,W] as [C/lanes][H+2*border][W+2*border][lanes]; the border
                     // and the lanes past C hold zero
-    LAYOUT_WEIGHT,  // a constant packed as the one kernel that reads it wants it
+    LAYOUT_WEIGHT, // a constant packed as the one kernel that reads it wants it
 };
 
 struct layout {
@@ -57,7 +57,7 @@ struct place {
 struct kernel {
     nid outs[4]; // stored nodes; outs[0] is the root
     size_t nouts;
-    nid anchor;  // NID_NONE: plain loops
+    nid anchor;                  // NID_NONE: plain loops
     nid ins[KERNEL_MAX_BUFFERS]; // stored nodes it reads, constants included
     size_t nins;
     // The anchor's first operand when it is computed inside the kernel (masking, cropping,
@@ -65,13 +65,13 @@ struct kernel {
     nid prologue; // NID_NONE
     struct layout scratch_layout;
     size_t scratch_offset; // bytes, in the arena
-    bool runtime; // the root is an OPF_RUNTIME op: no code
+    bool runtime;          // the root is an OPF_RUNTIME op: no code
 };
 
 struct kfunc {
     const struct func *f;
-    size_t batch; // most rows one call computes
-    struct place *places; // by nid
+    size_t batch;               // most rows one call computes
+    struct place *places;       // by nid
     VEC(struct kernel) kernels; // in order
     size_t arena_bytes;
 };
@@ -86,6 +86,9 @@ double kernel_flops(const struct func *f, nid node);
 double func_flops(const struct func *f);
 // Which function of the runtime computes an OPF_RUNTIME node, and its parameters in the
 // order runtime/builtin.h gives them.
-enum builtin kernel_builtin(const struct func *f, nid node, double params[PLAN_MAX_PARAMS]);
+enum builtin kernel_builtin(const struct func *f, nid node,
+                            double params[PLAN_MAX_PARAMS]);
+// Which of these is the seed; PLAN_MAX_PARAMS: none.
+size_t kernel_builtin_seed(enum builtin which);
 
 #endif

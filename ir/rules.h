@@ -39,6 +39,7 @@ bool rule_topk(struct rule_ctx *c, struct type *out);
 bool rule_stitch(struct rule_ctx *c, struct type *out);
 bool rule_relabel(struct rule_ctx *c, struct type *out);
 
+bool rule_setting(struct rule_ctx *c, struct type *out);
 bool rule_elementwise(struct rule_ctx *c, struct type *out);
 bool rule_elementwise_f32(struct rule_ctx *c, struct type *out);
 bool rule_cast(struct rule_ctx *c, struct type *out);

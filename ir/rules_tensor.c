@@ -24,6 +24,12 @@ static bool check_axis(struct rule_ctx *c, int attr, int64_t axis) {
                           (long long)axis);
 }
 
+bool rule_setting(struct rule_ctx *c, struct type *out) {
+    (void)c;
+    *out = type_scalar(ELEM_F32, false);
+    return true;
+}
+
 // ---- elementwise --------------------------------------------------------------------
 // The shape both broadcast to.
 static bool join_shapes(struct rule_ctx *c, const struct type *x, const struct type *y,

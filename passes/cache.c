@@ -14,15 +14,23 @@
 //     looked up without reading the map.
 //
 // A path never enters: files count by their content.
+#include "passes/late.h"
 #include "passes/lower.h"
 
 #include <errno.h>
+
+struct late_field { // the value of a field that can change after compiling
+    uint32_t field;
+    const struct node *n;
+    const char *attr;
+};
 
 struct cache {
     struct module *m;
     struct diags *d;
     bool failed;
     VEC(struct store_field) fields; // of the column at hand
+    VEC(struct late_field) lates;
     VEC(struct plan_key) keys;
     bool used[OP_COUNT]; // tensor ops in the code of the column at hand
 };
@@ -70,6 +78,11 @@ static void attr_fields(struct cache *c, const char *prefix, const struct node *
     for (size_t i = 0; i < op_attr_count(n->op); i++) {
         const struct value *v = &n->attrs[i];
         bool file = info->attrs[i].path && v->kind == VAL_STRING;
+        if (info->attrs[i].late) {
+            uint32_t at = (uint32_t)c->fields.n;
+            VEC_PUSH(c->m->arena, &c->lates,
+                     (struct late_field){at, n, info->attrs[i].name});
+        }
         field(c, prefix, info->attrs[i].name,
               file ? content_text(c, n, v->s) : value_text(c->m->arena, v),
               file ? v->s : NULL);
@@ -243,6 +256,7 @@ static void remember(struct cache *c, uint32_t column) {
     const struct type *t = &graph_node(c, k.v)->type;
     struct plan_memo *memo = NEW(a, struct plan_memo);
     memset(&c->fields, 0, sizeof c->fields); // the last column's stay where they are
+    memset(&c->lates, 0, sizeof c->lates);
     memset(&c->keys, 0, sizeof c->keys);
     memset(c->used, 0, sizeof c->used);
     column_fields(c, k);
@@ -261,6 +275,10 @@ static void remember(struct cache *c, uint32_t column) {
     else r->dim[0] = 4;
     r->key = store_record_key(r);
     out->memo = memo;
+    for (size_t i = 0; i < c->lates.n; i++) {
+        const struct late_field *l = &c->lates.at[i];
+        late_use(c->m, l->n, l->attr, USE_RECORD, column, l->field);
+    }
 }
 
 // Needs the plan as lower made it; fills the memo of the columns worth one.

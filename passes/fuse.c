@@ -28,7 +28,7 @@ static uint32_t flags(const struct fuse *s, nid v) {
     return op_info(fnode(s, v)->op)->flags;
 }
 static bool is_source(enum op op) {
-    return op == OP_INPUT || op == OP_CONST || op == OP_PARAM;
+    return op == OP_INPUT || op_is_constant(op);
 }
 
 // ---- what must be stored --------------------------------------------------------------
@@ -54,7 +54,7 @@ static void store_required(struct fuse *s) {
         const struct node *n = fnode(s, v);
         uint32_t fl = flags(s, v);
         if (is_source(n->op) && n->type.rank > 0) s->stored[v] = true;
-        if (n->op == OP_INPUT || n->op == OP_PARAM) s->stored[v] = true;
+        if (is_source(n->op) && n->op != OP_CONST) s->stored[v] = true;
         if (fl & (OPF_REDUCE | OPF_RUNTIME | OPF_ANCHOR)) s->stored[v] = true;
         if (fl & (OPF_RUNTIME | OPF_ANCHOR)) store_operands(s, v);
         if (s->is_out[v]) s->stored[v] = true;

@@ -2,6 +2,8 @@
 // first; this file finds out what is wanted of each rowset, last rowset first.
 #include "passes/lower.h"
 
+#include "passes/late.h"
+
 static const struct node *graph_node(const struct lower *l, nid v) {
     return node_at(l->graph, v);
 }
@@ -42,6 +44,12 @@ static struct plan_rowset rowset_make(struct lower *l, const struct node *n) {
     }
     r.parent = rowset_at(l, n->in[0]);
     return r;
+}
+
+static void rowset_lates(struct lower *l, const struct node *n, uint32_t rowset) {
+    if (n->op == OP_IMAGES) late_use(l->m, n, "path", USE_PATH, rowset, 0);
+    if (n->op == OP_IMAGES) late_use(l->m, n, "limit", USE_LIMIT, rowset, 0);
+    if (n->op == OP_TOPK) late_use(l->m, n, "k", USE_K, rowset, 0);
 }
 
 static bool lower_fail(struct lower *l) {
@@ -101,6 +109,7 @@ static bool rowsets_find(struct lower *l) {
         if (!makes_rowset(n->op)) continue;
         struct plan_rowset r = rowset_make(l, n);
         l->rowset_of[n->type.rowset] = (uint32_t)l->rowsets.n;
+        rowset_lates(l, n, (uint32_t)l->rowsets.n);
         VEC_PUSH(l->arena, &l->rowsets, r);
         VEC_PUSH(l->arena, &l->makers, v);
         if (!check_group(l, n, (uint32_t)l->rowsets.n - 1, rows)) return false;
@@ -364,6 +373,7 @@ static void want_save(struct lower *l, nid out) {
                                       true, (uint32_t)l->saves.n);
     if (t->kind == KIND_IMAGES) want_images(l, n, s, &save);
     else sink_add(l, s, SINK_VALUES, slot_of(l, s, n->in[0], FACET_VALUE));
+    late_use(l->m, n, "to", USE_TO, (uint32_t)l->saves.n, 0);
     VEC_PUSH(l->arena, &l->saves, save);
 }
 
@@ -399,8 +409,8 @@ static struct plan_stage stage_finish(const struct stage_build *s) {
                                .sinks = s->sinks.at};
 }
 
-static struct plan *plan_finish(struct lower *l) {
-    struct plan *p = NEW(l->arena, struct plan);
+static void plan_finish(struct lower *l) {
+    struct plan *p = l->m->plan;
     p->funcs = l->funcs.at, p->nfuncs = l->funcs.n;
     p->rowsets = l->rowsets.at, p->nrowsets = l->rowsets.n;
     p->columns = l->columns.at, p->ncolumns = l->columns.n;
@@ -408,18 +418,18 @@ static struct plan *plan_finish(struct lower *l) {
     p->stages = NEW_N(l->arena, struct plan_stage, l->stages.n), p->nstages = l->stages.n;
     for (uint32_t i = 0; i < l->stages.n; i++)
         p->stages[i] = stage_finish(l->stages.at[i]);
-    return p;
 }
 
 // Needs a checked pipeline graph whose outputs are saves; makes module->funcs and plan.
 bool pass_lower(struct module *m, struct diags *d) {
     struct lower l = {.m = m, .arena = m->arena, .d = d, .graph = m->graph};
+    m->plan = NEW(m->arena, struct plan);
     if (!check_depth(&l) || !rowsets_find(&l)) return false;
     for (size_t i = 0; i < m->graph->outs.n; i++) want_save(&l, m->graph->outs.at[i]);
     for (uint32_t r = 0; r < l.rowsets.n; r++) want_choice(&l, r);
     for (uint32_t i = 0; i < l.columns.n; i++) want_column(&l, i); // may add more
     if (l.failed) return false;
-    m->plan = plan_finish(&l);
+    plan_finish(&l);
     m->kept = l.kept.at;
     return true;
 }

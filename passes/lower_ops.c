@@ -3,6 +3,7 @@
 //
 // expr(f, v, facet) gives v inside the function f, computing it there unless it is a column
 // or has a slot of its own already.
+#include "passes/late.h"
 #include "passes/lower.h"
 
 static nid expr(struct fn *f, nid v, enum facet facet);
@@ -22,6 +23,11 @@ static nid part_i32s(struct fn *f, const int32_t *v, size_t n) {
 
 static nid part_scale(struct fn *f, nid x, double by) {
     return b_binary(&f->b, OP_MUL, x, b_f32(&f->b, (float)by));
+}
+
+// x times an attribute that may change after compiling.
+static nid part_scale_late(struct fn *f, nid x, const struct value *by) {
+    return b_binary(&f->b, OP_MUL, x, b_setting(&f->b, by));
 }
 
 static nid leaf_input(struct fn *f, enum leaf_kind kind, nid v, struct type t) {
@@ -252,6 +258,7 @@ static nid random_place(struct fn *f, const struct node *n, nid v) {
     struct value attrs[5] = {val_int((int64_t)x->dim[1]), val_int((int64_t)x->dim[2]),
                              *node_attr(n, "scale"), *node_attr(n, "ratio"),
                              *node_attr(n, "seed")};
+    late_attr(f->l->m, n, "seed");
     nid nth = leaf_input(f, LEAF_NTH, v, type_scalar(ELEM_I32, true));
     nid in[2] = {part_key(f, n->in[0]), nth};
     return build_node(&f->b, OP_RANDOM_BOX, in, 2, attrs, NULL);
@@ -326,7 +333,9 @@ static nid perturb(struct fn *f, const struct node *n) {
     nid map = expr(f, n->in[0], FACET_VALUE), key = part_key(f, n->in[0]);
     attrs[0].is = arena_dup(f->l->arena, shape, 2, sizeof shape[0]);
     nid noise = build_node(&f->b, OP_NORMAL, &key, 1, attrs, NULL);
-    noise = part_scale(f, noise, attr_float(n, "sigma"));
+    late_attr(f->l->m, n, "sigma");
+    late_attr(f->l->m, n, "seed");
+    noise = part_scale_late(f, noise, node_attr(n, "sigma"));
     if (!strcmp(attr_str(n, "scale"), "relative")) {
         double count = (double)(shape[0] * shape[1]);
         nid mean = part_scale(f, b_sum_all(&f->b, map), 1 / count);
@@ -358,11 +367,23 @@ static nid gradnorm(struct fn *f, const struct node *n, nid v) {
     return b_unary(&f->b, OP_SQRT, total);
 }
 
+static struct value inverse(struct fn *f, const struct value *v) {
+    struct value one = val_float(1), out = val_float(1 / v->f);
+    if (!v->of) return out;
+    struct formula divide = {.kind = FORMULA_BINARY,
+                             .op = "/",
+                             .l = formula_of(f->l->arena, &one, NULL),
+                             .r = v->of};
+    return value_from(f->l->arena, out, divide);
+}
+
 static nid relabel(struct fn *f, const struct node *n, nid v) {
     const struct model *model = gnode(f, n->in[0])->model;
     nid x = part_normalise(f, model, part_pixels(f, n->in[1]));
     nid logits = part_logits(f, n->in[0], x, false, v);
-    nid z = part_scale(f, logits, 1 / attr_float(n, "temperature"));
+    struct value scale = inverse(f, node_attr(n, "temperature"));
+    late_attr(f->l->m, n, "temperature");
+    nid z = part_scale_late(f, logits, &scale);
     return b_unary(&f->b, OP_EXP, b_binary(&f->b, OP_SUB, z, part_log_sum_exp(f, z)));
 }
 

@@ -54,15 +54,18 @@ const char *constant_describe(struct arena *a, const struct value *v) {
 
 // ---- conversion ---------------------------------------------------------------------
 bool constant_convert(struct arena *a, struct value *v, enum value_kind kind) {
+    const struct formula *of = v->of;
     if (v->kind == kind) return true;
     if (kind == VAL_FLOAT && v->kind == VAL_INT) {
         *v = val_float((double)v->i);
+        v->of = of;
         return true;
     }
     if (kind != VAL_FLOATS || v->kind != VAL_INTS) return false;
     double *fs = NEW_N(a, double, v->n);
     for (size_t i = 0; i < v->n; i++) fs[i] = (double)v->is[i];
     *v = val_floats(fs, v->n);
+    v->of = of;
     return true;
 }
 

@@ -24,7 +24,8 @@ bool formula_eq(const struct formula *a, const struct formula *b) {
     case FORMULA_BINARY:
         return strcmp(a->op, b->op) == 0 && formula_eq(a->l, b->l) &&
                formula_eq(a->r, b->r);
-    case FORMULA_LIST: return same_items(a, b);
+    case FORMULA_LIST:
+    case FORMULA_OPAQUE: return same_items(a, b);
     }
     BUG("no such formula");
 }
@@ -89,6 +90,7 @@ static bool eval(struct eval *e, const struct formula *f, struct value *out,
         return eval(e, f->l, &v, folder) && constant_negate(e->arena, &v, out, e->why);
     case FORMULA_BINARY: return eval_binary(e, f, out, folder);
     case FORMULA_LIST: return eval_list(e, f, out);
+    case FORMULA_OPAQUE: break;
     }
     BUG("no such formula");
 }
@@ -102,36 +104,59 @@ bool formula_eval(struct arena *a, const struct formula *f,
 }
 
 // ---- making them ----------------------------------------------------------------------
-struct value value_of_param(struct arena *a, struct value v, uint32_t param) {
+void formula_params(const struct formula *f, void (*fn)(void *, uint32_t), void *ctx) {
+    if (f->kind == FORMULA_PARAM) fn(ctx, f->param);
+    if (f->l) formula_params(f->l, fn, ctx);
+    if (f->r) formula_params(f->r, fn, ctx);
+    for (size_t i = 0; i < f->nitems; i++) formula_params(f->items[i], fn, ctx);
+}
+
+struct gathered {
+    struct arena *arena;
+    VEC(const struct formula *) params;
+};
+
+static void gather(void *ctx, uint32_t param) {
+    struct gathered *g = ctx;
+    for (size_t i = 0; i < g->params.n; i++)
+        if (g->params.at[i]->param == param) return;
+    struct formula *f = NEW(g->arena, struct formula);
+    *f = (struct formula){.kind = FORMULA_PARAM, .param = param, .size = 1, .depth = 1};
+    VEC_PUSH(g->arena, &g->params, f);
+}
+
+static void add_part(struct formula *f, const struct formula *part, bool *opaque) {
+    if (!part) return;
+    f->size += part->size; // all parts are small
+    f->depth = size_max(f->depth, part->depth + 1);
+    *opaque = *opaque || part->kind == FORMULA_OPAQUE;
+}
+
+static const struct formula *formula_new(struct arena *a, struct formula how) {
     struct formula *f = NEW(a, struct formula);
-    *f = (struct formula){.kind = FORMULA_PARAM, .param = param};
-    v.of = f;
+    bool opaque = false;
+    *f = how;
+    f->size = f->depth = 1;
+    add_part(f, f->l, &opaque);
+    add_part(f, f->r, &opaque);
+    for (size_t i = 0; i < f->nitems; i++) add_part(f, f->items[i], &opaque);
+    if (!opaque && f->size <= FORMULA_MAX_SIZE && f->depth <= FORMULA_MAX_DEPTH) return f;
+    struct gathered g = {.arena = a};
+    formula_params(f, gather, &g);
+    *f = (struct formula){.kind = FORMULA_OPAQUE, .size = 1, .depth = 1};
+    f->nitems = g.params.n;
+    f->items = g.params.at;
+    return f;
+}
+
+struct value value_from(struct arena *a, struct value v, struct formula f) {
+    v.of = formula_new(a, f);
     return v;
 }
 
 const struct formula *formula_of(struct arena *a, const struct value *v,
                                  const char *folder) {
     if (v->of) return v->of;
-    struct formula *f = NEW(a, struct formula);
-    *f = (struct formula){.kind = FORMULA_VALUE, .value = *v, .folder = folder};
-    return f;
-}
-
-struct value value_joined(struct arena *a, struct value v, struct formula how) {
-    struct formula *f = NEW(a, struct formula);
-    *f = how;
-    v.of = f;
-    return v;
-}
-
-bool formula_binary(struct arena *a, const char *op, const struct value *l,
-                    const struct value *r, struct value *out, struct fault *f) {
-    if (!constant_binary(a, op, l, r, out, f)) return false;
-    if (!l->of && !r->of) return true;
-    *out = value_joined(a, *out,
-                        (struct formula){.kind = FORMULA_BINARY,
-                                         .op = op,
-                                         .l = formula_of(a, l, NULL),
-                                         .r = formula_of(a, r, NULL)});
-    return true;
+    return formula_new(
+        a, (struct formula){.kind = FORMULA_VALUE, .value = *v, .folder = folder});
 }

@@ -9,11 +9,14 @@ enum formula_kind {
     FORMULA_PARAM,
     FORMULA_NEGATE,
     FORMULA_BINARY,
-    FORMULA_LIST
+    FORMULA_LIST,
+    // Too large to keep: what is left are the params that it follows from, as items.
+    FORMULA_OPAQUE,
 };
 
-#define FORMULA_MAX_DEPTH 256
-#define FORMULA_MAX_ITEMS 4096
+// Of a formula written out as a tree: its nodes, and the longest way down.
+#define FORMULA_MAX_SIZE  1024
+#define FORMULA_MAX_DEPTH 64
 
 struct formula {
     enum formula_kind kind;
@@ -24,6 +27,7 @@ struct formula {
     const struct formula *l, *r; // NEGATE: l
     size_t nitems;               // LIST: of numbers
     const struct formula *const *items;
+    size_t size, depth;
 };
 
 struct formula_param { // what a formula needs to know of a param
@@ -38,14 +42,19 @@ bool formula_eval(struct arena *a, const struct formula *f,
                   const char **folder, struct fault *why);
 
 // ---- values that keep what they follow from -----------------------------------------------
-struct value value_of_param(struct arena *a, struct value v, uint32_t param);
+// The value, following from what f says (its size and depth are worked out).
+struct value value_from(struct arena *a, struct value v, struct formula f);
 // The value's formula; one that follows from nothing is itself, its paths starting at folder.
 const struct formula *formula_of(struct arena *a, const struct value *v,
                                  const char *folder);
-struct value value_joined(struct arena *a, struct value v, struct formula how);
-// As constant_binary.
-bool formula_binary(struct arena *a, const char *op, const struct value *l,
-                    const struct value *r, struct value *out, struct fault *f);
+// Calls fn for every param that the formula follows from, again and again for some.
+void formula_params(const struct formula *f, void (*fn)(void *ctx, uint32_t param),
+                    void *ctx);
+
+// Can it be worked out again?
+static inline bool value_is_late(const struct value *v) {
+    return v->of && v->of->kind != FORMULA_OPAQUE;
+}
 
 // Ints when all items are, else floats. False: *bad is no number.
 bool formula_list(struct arena *a, const struct value *items, size_t n, struct value *out,

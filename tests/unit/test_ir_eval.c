@@ -71,6 +71,7 @@ static void check_answers(const struct answer *a, size_t n) {
 static void elementwise_ops(void **state) {
     (void)state;
     static const struct answer cases[] = {
+        {"%9 = setting(value=0.1)", "f32[]", {0.1f}},
         {"%0 = const f32[3] [1,-2,0] %9 = neg(%0)", "f32[3]", {-1, 2, 0}},
         {"%0 = const f32[2] [0,1] %9 = exp(%0)", "f32[2]", {1, 2.718281828}},
         {"%0 = const f32[3] [1,0,-1] %9 = log(%0)", "f32[3]", {0, -INFINITY, NAN}},

@@ -118,8 +118,11 @@ static struct outcome run(struct fixture *f, struct run r) {
     if (!store && !r.no_store) fail_msg("%s", why);
     struct driver v;
     size_t threads = r.threads ? r.threads : 1;
-    struct driver_options o = {"program.ddg", &r.define, r.define != NULL, threads,
-                               r.point};
+    struct driver_options o = {.path = "program.ddg",
+                               .defines = &r.define,
+                               .ndefines = r.define != NULL,
+                               .threads = threads,
+                               .point = r.point};
     driver_init(&v, f->a, &o);
     struct run_options ro = {.threads = threads,
                              .store = store,
@@ -392,7 +395,10 @@ static struct survey look(struct fixture *f, struct run r, const char *about,
         store_open(&(struct store_options){.path = "store", .look = true}, why, 256);
     assert_non_null(store);
     struct driver v;
-    struct driver_options o = {"program.ddg", &r.define, r.define != NULL, 1, NULL};
+    struct driver_options o = {.path = "program.ddg",
+                               .defines = &r.define,
+                               .ndefines = r.define != NULL,
+                               .threads = 1};
     struct run_options ro = {.threads = 1, .store = store};
     struct survey s = {0};
     driver_init(&v, f->a, &o);
