@@ -3,6 +3,7 @@
 
 #include "cli/manifest.h"
 #include "passes/late.h"
+#include "runtime/cpu.h"
 
 void driver_init(struct driver *v, struct arena *arena, const struct driver_options *o) {
     *v = (struct driver){.arena = arena, .options = *o};
@@ -66,9 +67,13 @@ static void describe_program(struct driver *v) {
     manifest_fields(v->arena, program, p);
 }
 
+static const char *target_name(const struct driver *v) {
+    return v->options.target ? v->options.target : "native";
+}
+
 bool driver_lower(struct driver *v, const char *last) {
     double start = clock_seconds();
-    if (!codegen_host_target(v->arena, &v->target, &v->d)) return false;
+    if (!codegen_target_named(v->arena, target_name(v), &v->target, &v->d)) return false;
     v->module = (struct module){.arena = v->arena,
                                 .target = &v->target,
                                 .graph = v->program->graph,
@@ -80,6 +85,14 @@ bool driver_lower(struct driver *v, const char *last) {
     place_results(v);
     v->passes_s = clock_seconds() - start;
     return true;
+}
+
+bool driver_runs_here(struct driver *v) {
+    const char *lacks = cpu_lacks(v->arena, codegen_needs(v->arena, &v->target));
+    if (!lacks) return true;
+    diag_error(&v->d, NO_SPAN, "this processor cannot run code for %s: it has no %s",
+               target_name(v), lacks);
+    return diag_help(&v->d, "without --target, code is made for this processor");
 }
 
 bool driver_flops(struct driver *v) {
@@ -141,4 +154,12 @@ bool driver_codegen(struct driver *v) {
 
 bool driver_link(struct driver *v) {
     return finish(v, &v->d);
+}
+
+bool driver_image(struct driver *v, struct codegen_image *out) {
+    if (!driver_codegen(v)) return false;
+    double start = clock_seconds();
+    bool ok = assembly_image(v->assembly, v->options.threads, out, &v->d);
+    v->codegen_s += clock_seconds() - start;
+    return ok;
 }

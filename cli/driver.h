@@ -12,6 +12,7 @@ struct driver_options {
     const char *const *defines; // "name=value"
     size_t ndefines;
     size_t threads;
+    const char *target; // by name (codegen_target_named); NULL: native
     const char *text; // see program_options, as api
     bool api;
     const char *point;      // of a sweep (sweep_point.name): where results go; or NULL
@@ -38,6 +39,8 @@ void driver_free(struct driver *v); // ends the code's life; the arena is the ca
 bool driver_load(struct driver *v); // text to checked graph
 // The passes of whole modules; up to `last`, when it is not NULL, those of functions too.
 bool driver_lower(struct driver *v, const char *last);
+// Whether this processor can run the target's code. After driver_lower.
+bool driver_runs_here(struct driver *v);
 // Fills in plan_func.flops of every function, which is else known once it is loaded.
 bool driver_flops(struct driver *v);
 // Makes the functions of a stage's steps ready to run, each once: the rest of the passes,
@@ -46,5 +49,7 @@ bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d);
 // The same for all functions: their kernels asked for, then compiled.
 bool driver_codegen(struct driver *v);
 bool driver_link(struct driver *v);
+// All functions ahead of time: their code as an image, entries filled in (assembly_image).
+bool driver_image(struct driver *v, struct codegen_image *out);
 
 #endif

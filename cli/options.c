@@ -30,6 +30,12 @@ static const char *take_after(struct args *a, const char *v) {
     return NULL;
 }
 
+static const char *take_target(struct args *a, const char *v) {
+    if (a->ntargets == COUNT(a->targets)) return "at most four targets";
+    a->targets[a->ntargets++] = v;
+    return NULL;
+}
+
 static const char *take_size(struct args *a, const char *v) {
     a->sized = parse_size(v, &a->size);
     return a->sized ? NULL : "a size such as 5G or 500M";
@@ -43,6 +49,9 @@ static const struct option options[] = {
      take_define},
     {'z', "--size", "SIZE", "what the store may hold: 5G, 500M; its cap by default",
      take_size},
+    {'g', "--target", "NAME",
+     "the processor to make code for: native (the default), x86-64, x86-64-v3, x86-64-v4",
+     take_target},
     {'a', "--after", "STAGE", "the stage of the compiler to print after", take_after},
 };
 // In the order of the help.

@@ -25,6 +25,10 @@ void points_announce(const struct points *p, size_t i, FILE *to) {
     if (p->n > 1) fprintf(to, "point %zu of %zu: %s\n", i + 1, p->n, p->at[i].name);
 }
 
+static const char *points_target(const struct args *a) {
+    return a->ntargets ? a->targets[a->ntargets - 1] : NULL;
+}
+
 void point_driver(const struct points *p, size_t i, struct arena *arena,
                   struct driver *v) {
     const struct sweep_point *point = &p->at[i];
@@ -32,6 +36,7 @@ void point_driver(const struct points *p, size_t i, struct arena *arena,
                                .defines = point->defines,
                                .ndefines = point->ndefines,
                                .threads = p->args->threads,
+                               .target = points_target(p->args),
                                .point = point->name,
                                .times = p->args->time ? p->args->times : NULL};
     driver_init(v, arena, &o);

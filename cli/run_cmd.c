@@ -55,7 +55,7 @@ static bool prepare(struct driver *v) {
     if (!v->program->graph->outs.n)
         return diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to run",
                           v->options.path);
-    return driver_lower(v, NULL);
+    return driver_lower(v, NULL) && driver_runs_here(v);
 }
 
 static bool run_plan(struct session *s, struct driver *v, struct run_report *report) {

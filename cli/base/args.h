@@ -10,6 +10,8 @@ struct args {
     const char **defines; // "name=value", as given
     size_t ndefines, threads;
     const char *after;
+    const char *targets[4]; // --target, as given; commands that take one take the last
+    size_t ntargets;
     const char *store; // --store, or NULL
     bool no_store, json;
     double audit; // share of what is found that is computed again, 0 to 1
