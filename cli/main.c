@@ -13,7 +13,8 @@ static const struct command commands[] = {
     {GROUP_PROGRAM, "run", "FILE.ddg", "compile and run a program", command_run, 1, 1,
      "DtgsnATj"},
     {GROUP_PROGRAM, "why", "FILE.ddg NAME",
-     "why a value has to be computed: what has changed since", command_why, 2, 2, "Dtgsj"},
+     "why a value has to be computed: what has changed since", command_why, 2, 2,
+     "Dtgsj"},
     {GROUP_PROGRAM, "dump", "FILE.ddg", "print a program after a stage of the compiler",
      command_dump, 1, 1, "Dga"},
     {GROUP_STORE, "store stats", "", "what is in it", command_store_stats, 0, 0, "sj"},
@@ -33,12 +34,6 @@ static const struct command commands[] = {
 static void print_command(const struct command *c, FILE *to) {
     int n = fprintf(to, "  ddg %s %s", c->name, c->operands);
     fprintf(to, "%*s%s\n", n < 28 ? 28 - n : 1, "", c->summary);
-}
-
-static void print_end_of_help(FILE *to) {
-    fputs("\nExit codes: 0 done; 1 the program, its data or the store is wrong; 2 usage; "
-          "3 a bug\nof ddg. Stopped by a signal (Ctrl-C), ddg ends by that signal.\n",
-          to);
 }
 
 static void print_help(FILE *to) {
@@ -61,7 +56,7 @@ static void print_help(FILE *to) {
           "  DDG_STORE_SIZE    what it may hold (10G by default)\n"
           "\n`ddg COMMAND --help` is about one command; also: --version.\n",
           to);
-    print_end_of_help(to);
+    exit_codes_help(to);
 }
 
 static void print_command_help(const struct command *c, FILE *to) {
@@ -72,7 +67,7 @@ static void print_command_help(const struct command *c, FILE *to) {
         fputs("\nstages\n", to);
         list_dump_stages(to);
     }
-    print_end_of_help(to);
+    exit_codes_help(to);
 }
 
 // ---- finding the command -------------------------------------------------------------

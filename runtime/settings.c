@@ -131,26 +131,28 @@ struct change {
     struct arena *arena;
     struct diags *d;
     const struct plan *plan;
-    const char *form;
     struct formula_param *params; // as they will be
     bool *given;                  // by param: is it set?
     struct span *causes; // by param: the setting that changes it; file NULL: none
     struct value *lates; // as they will be
 };
 
+static const char *form_of(const struct setting *s) {
+    return s->form ? s->form : "";
+}
+
 // "--sigma=0.2", of which messages show a part.
 static const struct source *setting_source(const struct change *c,
                                            const struct setting *s) {
     struct source *source = NEW(c->arena, struct source);
     source->path = "command line";
-    source->text = arena_printf(c->arena, "%s%s=%s", c->form, s->name, s->value);
+    source->text = arena_printf(c->arena, "%s%s=%s", form_of(s), s->name, s->value);
     source->n = strlen(source->text);
     return source;
 }
 
-static struct span name_span(const struct change *c, const struct setting *s,
-                             const struct source *source) {
-    size_t start = strlen(c->form);
+static struct span name_span(const struct setting *s, const struct source *source) {
+    size_t start = strlen(form_of(s));
     return (struct span){source, (uint32_t)start, (uint32_t)(start + strlen(s->name))};
 }
 
@@ -208,7 +210,7 @@ static bool parse_setting(struct change *c, const struct setting *s, size_t i,
         return diag_error(c->d, value_span(source, s), "param `%s`: %s", p->name, why);
     c->causes[i] = value_span(source, s);
     c->given[i] = true;
-    if (p->fixed) return is_fixed_for(c, p, &v, s->value, name_span(c, s, source));
+    if (p->fixed) return is_fixed_for(c, p, &v, s->value, name_span(s, source));
     c->params[i] = (struct formula_param){v, NULL};
     return true;
 }
@@ -220,7 +222,7 @@ static bool take_setting(struct change *c, const struct setting *s) {
     if (strlen(s->name) > SETTING_MAX_BYTES || strlen(s->value) > SETTING_MAX_BYTES)
         return diag_error(c->d, NO_SPAN, "the setting of a param is longer than 1 MiB");
     const struct source *source = setting_source(c, s);
-    struct span name = name_span(c, s, source);
+    struct span name = name_span(s, source);
     size_t i = 0;
     while (i < c->plan->params.n && strcmp(c->plan->params.at[i].name, s->name) != 0) i++;
     if (i == c->plan->params.n) return unknown_param(c, s->name, name);
@@ -385,9 +387,9 @@ static bool prepare(struct change *c, const struct setting *settings, size_t n) 
     return ok;
 }
 
-bool plan_set(struct arena *a, struct plan *p, const char *form,
-              const struct setting *settings, size_t n, struct diags *d) {
-    struct change c = {.arena = a, .d = d, .plan = p, .form = form};
+bool plan_set(struct arena *a, struct plan *p, const struct setting *settings, size_t n,
+              struct diags *d) {
+    struct change c = {.arena = a, .d = d, .plan = p};
     c.params = NEW_N(a, struct formula_param, p->params.n);
     c.given = NEW_N(a, bool, p->params.n);
     c.causes = NEW_N(a, struct span, p->params.n);

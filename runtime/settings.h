@@ -14,13 +14,13 @@ void plan_use_late(struct arena *a, struct plan *p, enum use_place place, uint32
 
 // Params by name, as text: "0.2", "[1, 2]", "true", out/folder. Everything is checked before
 // anything changes. Paths start at the current directory. False: said in d, with spans into
-// the setting and into the program ("--sigma=0.2"; `form` is what comes before the name: "--"
-// or "-D ").
+// the setting ("--sigma=0.2") and into the program.
 struct setting {
     const char *name, *value;
+    const char *form; // what comes before the name in messages: "--", "-D "; NULL: nothing
 };
-bool plan_set(struct arena *a, struct plan *p, const char *form,
-              const struct setting *settings, size_t n, struct diags *d);
+bool plan_set(struct arena *a, struct plan *p, const struct setting *settings, size_t n,
+              struct diags *d);
 // Puts late values where they are used; again after code was loaded, which brings more uses.
 void plan_settle(struct arena *a, struct plan *p);
 

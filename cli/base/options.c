@@ -140,3 +140,9 @@ int help_option(const struct option *o, FILE *to) {
     if (left > 0) fprintf(to, "%*s", left, "");
     return left > 0 ? HELP_COLUMN - 1 : at;
 }
+
+void exit_codes_help(FILE *to) {
+    fputs("\nExit codes: 0 done; 1 the program, its data or the store is wrong; 2 usage; "
+          "3 a bug\nof ddg. Stopped by a signal (Ctrl-C), ddg ends by that signal.\n",
+          to);
+}

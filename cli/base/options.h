@@ -25,7 +25,7 @@ const char *take_define(struct args *a, const char *value); // for -D name=value
 int usage_error_of(const char *program, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int usage_error_va(const char *program, const char *fmt, va_list ap);
 
-// The option that arg is, or NULL. *value: what follows in the same argument (-Dname=value,
+// The option that arg is, or NULL. *value: what follows in the same argument (-Dk=4,
 // --size=5G), or NULL.
 const struct option *option_find(const struct option_list *l, const char *arg,
                                  const char **value);
@@ -35,11 +35,12 @@ int option_take(const struct option *o, const char *program, const char *value,
 // What no single option shows. EXIT_DONE, or EXIT_USAGE after saying what is wrong.
 int options_check(const char *program, const struct args *a);
 
-// ---- help ------------------------------------------------------------------------------
+// ---- help ----------------------------------------------------------------------------
 enum { HELP_COLUMN = 20, HELP_WIDTH = 88 };
 // Words, each after a blank or at the next line's HELP_COLUMN. *column: where `to` is.
 void help_words(const char *text, int *column, FILE *to);
 // "  --size SIZE", up to the blank before HELP_COLUMN at least; returns the column.
 int help_option(const struct option *o, FILE *to);
+void exit_codes_help(FILE *to);
 
 #endif

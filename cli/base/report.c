@@ -27,7 +27,7 @@ static void print_stages(const struct run_report *r, const struct report_times *
     static const struct words none = {""};
     fprintf(to, "%-20s %-14s %10s %11s %10s %10s\n", "value", "op", "rows", "from store",
             "computed", "time");
-    print_row("compile", "", none, none, none, t->before + t->code, to);
+    if (t) print_row("compile", "", none, none, none, t->before + t->code, to);
     for (size_t i = 0; i < r->nstages; i++) {
         const struct run_stage *s = &r->stages[i];
         print_row(s->name, s->op ? s->op : "save", count_words(s->rows),
@@ -36,7 +36,7 @@ static void print_stages(const struct run_report *r, const struct report_times *
     }
     struct report_rows sum = report_rows(r);
     print_row("in all", "", count_words(sum.rows), count_words(sum.reused),
-              count_words(sum.computed), t->before + r->seconds, to);
+              count_words(sum.computed), (t ? t->before : 0) + r->seconds, to);
 }
 
 void report_print(const struct run_report *r, const struct report_times *t, FILE *to) {
@@ -100,8 +100,8 @@ void report_emit(const struct run_report *r, const struct report_times *t,
     emit_count(e, "reused", sum.reused);
     emit_count(e, "computed", sum.computed);
     emit_count(e, "audited", r->audited);
-    emit_real(e, "compile_seconds", t->before + t->code);
-    emit_real(e, "seconds", t->before + r->seconds);
+    emit_real(e, "compile_seconds", t ? t->before + t->code : 0);
+    emit_real(e, "seconds", (t ? t->before : 0) + r->seconds);
     emit_count(e, "peak_bytes", r->peak_bytes);
     emit_saved(r, e);
     emit_open(e, "skipped", '[');

@@ -1,0 +1,75 @@
+// See session.h.
+#include "cli/base/session.h"
+
+#include "cli/base/interrupt.h"
+#include "cli/base/progress.h"
+#include "cli/base/use_store.h"
+
+struct session session_of(const struct args *a, struct arena *arena) {
+    struct session s = {.args = a, .arena = arena, .json = {.text = {.arena = arena}}};
+    if (a->time) s.times = a->times;
+    emit_open(&s.json, NULL, '{');
+    return s;
+}
+
+static void open_store(struct session *s, bool shared) {
+    struct store_options memory = {0};
+    const char *why;
+    char said[256];
+    double began = timeline_now(s->times);
+    s->store_path = store_place(s->args, s->arena, &why);
+    s->store = store_for_program(s->args, false, s->arena);
+    timeline_add(s->times, began, "open the store", NULL);
+    if (s->store || !shared) return;
+    s->store_path = NULL;
+    s->store = store_open(&memory, said, sizeof said);
+}
+
+void session_begin(struct session *s, bool shared) {
+    if (s->stop) return;
+    open_store(s, shared);
+    s->stop = interrupt_catch();
+}
+
+// Whether what is computed is there for the next command.
+static bool outlives(const struct session *s) {
+    return s->store && s->store_path && store_writes(s->store);
+}
+
+bool session_run(struct session *s, const struct plan *p, const struct session_load *load,
+                 struct arena *arena, struct run_report *report, struct diags *d) {
+    struct progress progress = progress_new(stderr);
+    struct run_options o = {.threads = s->args->threads,
+                            .store = s->store,
+                            .audit = s->args->audit,
+                            .stop = s->stop,
+                            .times = s->times,
+                            .load = load->fn,
+                            .load_ctx = load->ctx,
+                            .stage = progress_stage,
+                            .ctx = &progress};
+    bool ok = plan_run(p, &o, arena, report, d);
+    progress_end(&progress);
+    if (report->stopped) report_stopped(report, outlives(s), stderr);
+    return ok;
+}
+
+void session_report(struct session *s, const struct run_report *r,
+                    const struct report_times *t) {
+    if (s->args->json) report_emit(r, t, &s->json);
+    else report_print(r, t, stdout);
+}
+
+void session_end(struct session *s, bool reported) {
+    bool json = s->args->json;
+    store_say_trouble(s->store, s->arena);
+    if (json && reported) report_emit_store(s->store, s->store_path, s->arena, &s->json);
+    double began = timeline_now(s->times);
+    store_close(s->store);
+    timeline_add(s->times, began, "close the store", NULL);
+    if (s->times && json) report_emit_time(s->times, &s->json);
+    if (s->times && !json) report_time(s->times, stdout);
+    if (!json || !reported) return;
+    emit_close(&s->json, '}');
+    emit_print(&s->json, stdout);
+}
