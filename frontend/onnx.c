@@ -1,6 +1,6 @@
 // ONNX files to models. See onnx.h for the steps, model.h for what comes out.
 //
-// The unpacked file is kept with the model (its arena frees it), because the same graph
+// The unpacked file is kept with the model, in its arena, because the same graph
 // may be asked for at another input size: shapes that the exporter computed with Shape
 // nodes then come out differently, and those it wrote down as numbers say that they do
 // not fit.
@@ -35,20 +35,29 @@ const char *onnx_text(const struct onnx_log *log, const char *s) {
 }
 
 // ---- the file ------------------------------------------------------------------------
-static bool unpack(const uint8_t *data, size_t n, const struct onnx_log *log,
-                   Onnx__ModelProto **out) {
+static void *message_alloc(void *arena, size_t n) {
+    return arena_raw(arena, n, 1);
+}
+
+static void message_free(void *arena, void *p) {
+    (void)arena, (void)p; // the arena is dropped whole
+}
+
+static bool unpack(const uint8_t *data, size_t n, struct arena *arena,
+                   const struct onnx_log *log, Onnx__ModelProto **out) {
+    ProtobufCAllocator in = {message_alloc, message_free, arena};
     const char *why;
     if (n == 0) return onnx_fail(log, "is empty");
     if (!onnx_wire_ok(data, n, &why))
         return onnx_fail(log, "is not an ONNX file: %s", why);
-    *out = onnx__model_proto__unpack(NULL, n, data);
+    *out = onnx__model_proto__unpack(&in, n, data);
     return *out || onnx_fail(log, "is not an ONNX file: a message in it does not parse");
 }
 
 struct reading { // of a file into a message
     const char *path;
     const struct onnx_log *log;
-    struct arena *scratch;
+    struct arena *arena, *scratch; // the message's, the file's
     size_t bytes;
     Onnx__ModelProto *out;
     bool ok;
@@ -58,15 +67,16 @@ static void read_and_unpack(void *ctx) {
     struct reading *r = ctx;
     r->scratch = arena_must();
     char *data = file_read(r->scratch, r->path, ONNX_MAX_BYTES, &r->bytes);
-    if (data) r->ok = unpack((const uint8_t *)data, r->bytes, r->log, &r->out);
+    if (data) r->ok = unpack((const uint8_t *)data, r->bytes, r->arena, r->log, &r->out);
     else if (errno == EFBIG) r->ok = onnx_fail(r->log, "is larger than 2 GiB");
     else r->ok = onnx_fail(r->log, "cannot be read: %s", strerror(errno));
 }
 
 // The file's bytes are gone before the model is built.
-static bool read_message(const char *path, const struct onnx_log *log, size_t *bytes,
+static bool read_message(const char *path, struct arena *arena,
+                         const struct onnx_log *log, size_t *bytes,
                          Onnx__ModelProto **out) {
-    struct reading r = {.path = path, .log = log};
+    struct reading r = {.path = path, .arena = arena, .log = log};
     struct scope scope = scope_same();
     enum scope_end end = scope_run(&scope, read_and_unpack, &r);
     arena_free(r.scratch);
@@ -74,11 +84,6 @@ static bool read_message(const char *path, const struct onnx_log *log, size_t *b
     *out = r.out;
     if (end == SCOPE_BUG) scope_raise(&scope);
     return end == SCOPE_DONE ? r.ok : onnx_fail(log, "does not fit into memory");
-}
-
-static void free_message(void *file) {
-    struct onnx_file *f = file;
-    onnx__model_proto__free_unpacked(f->msg, NULL);
 }
 
 static bool check_opset(struct onnx_file *f, const struct onnx_log *log) {
@@ -152,15 +157,16 @@ static bool read_tensors(struct onnx_file *f, struct arena *arena,
         if (!f->needed[i]) continue;
         const char *what =
             arena_printf(arena, "the tensor `%s`", onnx_text(log, t->name));
-        if (!onnx_tensor_read(t, what, arena, log, &f->tensors[i])) return false;
+        struct onnx_tensor *out = &f->tensors[i];
+        if (!onnx_tensor_read(t, what, arena, log, out)) return false;
+        out->digest = data_digest(&out->type, out->data);
     }
     return true;
 }
 
 static bool read_file(struct onnx_file *f, struct arena *arena,
                       const struct onnx_log *log) {
-    arena_defer(arena, free_message, f);
-    if (!read_message(f->path, log, &f->bytes, &f->msg)) return false;
+    if (!read_message(f->path, arena, log, &f->bytes, &f->msg)) return false;
     f->graph = f->msg->graph;
     if (!f->graph) return onnx_fail(log, "is not an ONNX file: it has no graph");
     return check_opset(f, log) && onnx_graph_read(f, arena, log) && read_input(f, log) &&

@@ -40,8 +40,10 @@ bool onnx_wire_ok(const uint8_t *data, size_t n, const char **why);
 struct onnx_tensor { // every float type becomes f32; bool, int32 and int64 become i64
     struct type type;
     const void *data;
+    struct digest digest; // of both (data_digest)
 };
-// `what` names the tensor in messages. The data may be t's own, which must then stay.
+// `what` names the tensor in messages. The data may be t's own, which must then stay, and be
+// as long as its functions.
 bool onnx_tensor_read(const Onnx__TensorProto *t, const char *what, struct arena *arena,
                       const struct onnx_log *log, struct onnx_tensor *out);
 // f32 or i64 for an ONNX data type; false for types ddg does not compute with.
@@ -153,6 +155,9 @@ nid op_scalar(struct import *im, double v); // f32[]
 nid op_const(struct import *im, struct type t, const void *data);
 // A constant that holds a stored tensor, or is computed from it: known by its name.
 nid op_stored(struct import *im, struct type t, const void *data, const char *name);
+// The same without a copy, as b_const_at.
+nid op_stored_at(struct import *im, struct type t, const void *data, struct digest digest,
+                 const char *name);
 bool op_done(nid id, enum onnx_form form, struct onnx_val *out); // false for NID_NONE
 // Reserves room for folding n more elements; false, with an error, when it is used up.
 bool op_charge(struct import *im, size_t n);

@@ -143,6 +143,12 @@ nid op_stored(struct import *im, struct type t, const void *data, const char *na
     return b_const(&im->b, t, data);
 }
 
+nid op_stored_at(struct import *im, struct type t, const void *data, struct digest digest,
+                 const char *name) {
+    im->b.name = name;
+    return b_const_at(&im->b, t, data, digest);
+}
+
 nid op_const(struct import *im, struct type t, const void *data) {
     return op_stored(im, t, data, onnx_node_name(im->node));
 }
@@ -206,8 +212,7 @@ bool operand_number(struct import *im, struct onnx_val v, const char *what, doub
 nid val_frozen(struct import *im, nid id) {
     const struct node *n = node_at(im->b.f, id);
     if (n->op != OP_PARAM) return id;
-    if (!op_charge(im, type_count(&n->type))) return NID_NONE;
-    return op_stored(im, n->type, n->data, attr_str(n, "name"));
+    return op_stored_at(im, n->type, n->data, n->digest, attr_str(n, "name"));
 }
 
 bool onnx_axis(struct import *im, int64_t axis, size_t rank, size_t *out) {

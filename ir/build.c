@@ -193,21 +193,28 @@ struct digest data_digest(const struct type *t, const void *data) {
     return digest_join(digest_of(head, sizeof head), digest_of(data, type_bytes(t)));
 }
 
-static nid add_data(struct builder *b, enum op op, const struct value *attrs,
-                    struct type t, const void *data) {
-    struct node n = {
-        .op = op, .type = t, .attrs = attrs, .digest = data_digest(&t, data)};
-    n.data = arena_dup(b->arena, data, type_bytes(&t), 1);
-    return add_given(b, &n);
+nid b_const_at(struct builder *b, struct type t, const void *data, struct digest digest) {
+    return add_given(
+        b, &(struct node){.op = OP_CONST, .type = t, .digest = digest, .data = data});
+}
+
+nid b_param_at(struct builder *b, const char *name, struct type t, const void *data,
+               struct digest digest) {
+    struct value attr = val_string(name);
+    return add_given(
+        b,
+        &(struct node){
+            .op = OP_PARAM, .type = t, .attrs = &attr, .digest = digest, .data = data});
 }
 
 nid b_const(struct builder *b, struct type t, const void *data) {
-    return add_data(b, OP_CONST, NULL, t, data);
+    const void *copy = arena_dup(b->arena, data, type_bytes(&t), 1);
+    return b_const_at(b, t, copy, data_digest(&t, copy));
 }
 
 nid b_param(struct builder *b, const char *name, struct type t, const void *data) {
-    struct value attr = val_string(name);
-    return add_data(b, OP_PARAM, &attr, t, data);
+    const void *copy = arena_dup(b->arena, data, type_bytes(&t), 1);
+    return b_param_at(b, name, t, copy, data_digest(&t, copy));
 }
 
 nid b_onnx(struct builder *b, const struct value *attrs, const struct model *m) {

@@ -36,6 +36,11 @@ bool build_check_attrs(struct builder *b, enum op op, const struct value *attrs,
 nid b_input(struct builder *b, const char *name, struct type t);
 nid b_const(struct builder *b, struct type t, const void *data);
 nid b_param(struct builder *b, const char *name, struct type t, const void *data);
+// The same without a copy: the data outlives the function, and digest is its data_digest.
+nid b_const_at(struct builder *b, struct type t, const void *data, struct digest digest);
+nid b_param_at(struct builder *b, const char *name, struct type t, const void *data,
+               struct digest digest);
+struct digest data_digest(const struct type *t, const void *data);
 nid b_onnx(struct builder *b, const struct value *attrs, const struct model *m);
 nid b_f32(struct builder *b, float v); // scalar constant
 // The same, read when the function runs if the value follows from params.

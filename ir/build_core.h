@@ -6,7 +6,6 @@
 #include "ir/build.h"
 
 // The identity of an array: its type and its bytes.
-struct digest data_digest(const struct type *t, const void *data);
 
 // The node equal to *n, made if there is none. *n's operands, attributes and type are
 // known to be good; its data is kept, its attributes are copied.

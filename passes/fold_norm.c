@@ -85,11 +85,11 @@ static nid scaled_weight(struct rewrite *r, const struct node *conv,
                          const struct affine *a) {
     const struct node *w = node_at(r->old, conv->in[1]);
     size_t count = type_count(&w->type), per = count / a->channels;
-    float *data = NEW_N(r->arena, float, count);
+    const float *from = w->data;
+    float *data = arena_raw(r->arena, count, sizeof *data);
     for (size_t o = 0, i = 0; o < a->channels; o++)
-        for (size_t k = 0; k < per; k++, i++)
-            data[i] = (float)(((const float *)w->data)[i] * a->s[o]);
-    return b_const(&r->b, w->type, data);
+        for (size_t end = i + per; i < end; i++) data[i] = (float)(from[i] * a->s[o]);
+    return b_const_at(&r->b, w->type, data, data_digest(&w->type, data));
 }
 
 // Links that another link alone uses are folded with it.

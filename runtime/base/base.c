@@ -112,9 +112,8 @@ static struct block *block_add(struct arena *a, size_t bytes) {
     return b;
 }
 
-void *arena_alloc(struct arena *a, size_t n, size_t size) {
-    size_t bytes;
-    if (!size_mul(n, size, &bytes) || bytes > SIZE_MAX / 2) scope_no_memory();
+static void *take(struct arena *a, size_t bytes) {
+    if (bytes > SIZE_MAX / 2) scope_no_memory();
     // Small values need no cache line of their own.
     size_t align = bytes >= ARENA_ALIGN ? ARENA_ALIGN : 16;
     struct block *b = a->blocks;
@@ -124,7 +123,18 @@ void *arena_alloc(struct arena *a, size_t n, size_t size) {
         at = 0;
     }
     b->used = at + bytes;
-    return bytes ? memset(block_data(b) + at, 0, bytes) : block_data(b) + at;
+    return block_data(b) + at;
+}
+
+void *arena_raw(struct arena *a, size_t n, size_t size) {
+    size_t bytes;
+    if (!size_mul(n, size, &bytes)) scope_no_memory();
+    return take(a, bytes);
+}
+
+void *arena_alloc(struct arena *a, size_t n, size_t size) {
+    void *p = arena_raw(a, n, size);
+    return n ? memset(p, 0, n * size) : p;
 }
 
 void arena_defer(struct arena *a, void (*fn)(void *), void *arg) {
@@ -134,14 +144,15 @@ void arena_defer(struct arena *a, void (*fn)(void *), void *arg) {
 }
 
 void *arena_dup(struct arena *a, const void *src, size_t n, size_t size) {
-    void *p = arena_alloc(a, n, size);
+    void *p = arena_raw(a, n, size);
     if (n) memcpy(p, src, n * size);
     return p;
 }
 
 char *arena_strndup(struct arena *a, const char *s, size_t n) {
-    char *p = arena_alloc(a, n + 1, 1);
+    char *p = arena_raw(a, n + 1, 1);
     memcpy(p, s, n);
+    p[n] = 0;
     return p;
 }
 
@@ -286,7 +297,7 @@ char *file_read(struct arena *a, const char *path, size_t max, size_t *n) {
     else if (st.st_size < 0 || (uintmax_t)st.st_size > max) err = EFBIG;
     if (!err) {
         size_t size = (size_t)st.st_size, got = 0;
-        data = arena_alloc(a, size + 1, 1);
+        data = arena_raw(a, size + 1, 1);
         while (got < size) {
             ssize_t k = read(fd, data + got, size - got);
             if (k < 0 && errno == EINTR) continue;
@@ -294,6 +305,7 @@ char *file_read(struct arena *a, const char *path, size_t max, size_t *n) {
             if (k <= 0) break;
             got += (size_t)k;
         }
+        data[got] = 0;
         *n = got;
     }
     close(fd);

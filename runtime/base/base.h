@@ -62,6 +62,8 @@ void arena_defer(struct arena *a, void (*fn)(void *), void *arg);
 
 // n zeroed elements of size bytes, aligned to 64.
 void *arena_alloc(struct arena *a, size_t n, size_t size);
+// The same, not zeroed: for what is filled at once.
+void *arena_raw(struct arena *a, size_t n, size_t size);
 void *arena_dup(struct arena *a, const void *src, size_t n, size_t size);
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *s, size_t n);
