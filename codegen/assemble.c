@@ -4,8 +4,6 @@
 
 #include "runtime/settings.h"
 
-#define SLACK 64 // vector loads may run past the end of a constant
-
 struct constant {     // one of plan->consts
     struct digest id; // of the data, and of how it is packed
     const struct kfunc *kf;
@@ -157,7 +155,7 @@ static void write_constants(struct assembly *a) {
     for (; a->written < a->constants.n; a->written++) {
         const struct constant *c = &a->constants.at[a->written];
         struct plan_const *block = &a->blocks.at[a->written];
-        block->data = arena_alloc(a->arena, block->bytes + SLACK, 1);
+        block->data = arena_alloc(a->arena, block->bytes + PLAN_SLACK, 1);
         const struct node *n = node_at(c->kf->f, c->node);
         float setting = n->op == OP_SETTING ? (float)attr_float(n, "value") : 0;
         const void *data = n->op == OP_SETTING ? &setting : n->data;
