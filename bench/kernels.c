@@ -3,14 +3,11 @@
 //     ddg-bench-kernels [TARGET] [NAME]
 //
 // Times are of the thread's own processor time, the median of several; on a machine that
-// others use too, trust the ratio to the peak. "ahead" is the speed of the same kernel in an
-// image, where it does not begin at a page, over its speed as linked in memory.
+// others use too, trust the ratio to the peak.
 #include "codegen/codegen.h"
 #include "ir/build.h"
 
 #include <immintrin.h>
-#include <math.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #define ROWS  8
@@ -226,35 +223,6 @@ static void run(void *ctx) {
     j->fn(j->buffers, ROWS);
 }
 
-// Where the only kernel of the image starts, among others: behind this much code.
-#define BEHIND (64 * 5)
-
-// The kernel ahead of time; NULL: said in d. The mapping is never dropped.
-static kernel_fn ahead(struct codegen *cg, struct job *j, struct diags *d) {
-    struct codegen_image im;
-    if (!codegen_image(cg, 1, j->arena, &im, d)) return NULL;
-    char *p = mmap(NULL, BEHIND + im.n, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(p != MAP_FAILED);
-    memcpy(p + BEHIND, im.bytes, im.n);
-    CHECK(mprotect(p, BEHIND + im.n, PROT_READ | PROT_EXEC) == 0);
-    return (kernel_fn)(uintptr_t)(p + BEHIND + im.kernels[0].entry);
-}
-
-// Seconds of a row in memory and ahead of time, best of turns taken.
-static bool time_both(struct codegen *cg, struct job *j, double best[2],
-                      struct diags *d) {
-    kernel_fn fns[2] = {j->fn, ahead(cg, j, d)};
-    best[0] = best[1] = INFINITY;
-    if (!fns[1]) return false;
-    for (size_t i = 0; i < 6; i++) {
-        j->fn = fns[i % 2];
-        double each = time_call(run, j) / ROWS;
-        if (each < best[i % 2]) best[i % 2] = each;
-    }
-    return true;
-}
-
 static bool bench(const struct shape *s, const struct target *t, double peak,
                   struct diags *d) {
     struct job j = {.arena = d->arena, .t = t};
@@ -273,13 +241,11 @@ static bool bench(const struct shape *s, const struct target *t, double peak,
     bool ok =
         symbol && codegen_finish(cg, 1, d) && (j.fn = codegen_address(cg, symbol, d));
     double compiled = seconds();
-    double best[2];
-    if (ok && (ok = time_both(cg, &j, best, d))) {
-        double flops = kernel_flops(b.f, anchor), each = best[0];
+    if (ok) {
+        double flops = kernel_flops(b.f, anchor), each = time_call(run, &j) / ROWS;
         printf("%-16s %-26s %9.2f us %8.1f GFLOP/s", op_info(s->op)->name, s->name,
                1e6 * each, 1e-9 * flops / each);
         if (peak > 0) printf(" %5.1f%%", 100 * flops / each / peak);
-        printf("   ahead %5.1f%%", 100 * best[0] / best[1]);
         printf("   emit %.1f compile %.1f ms\n", 1e3 * (emitted - start),
                1e3 * (compiled - emitted));
     }

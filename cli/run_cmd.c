@@ -11,7 +11,7 @@ struct sweep { // one command
     const struct points *points;
     struct session session;
     size_t at;               // the point being run
-    struct report_rows rows; // of the points so far
+    struct run_rows rows; // of the points so far
 };
 
 // ---- a point -------------------------------------------------------------------------
@@ -24,7 +24,7 @@ static bool prepare(struct driver *v) {
 }
 
 static void add_rows(struct sweep *s, const struct run_report *r) {
-    struct report_rows rows = report_rows(r);
+    struct run_rows rows = run_rows(r);
     s->rows.rows += rows.rows;
     s->rows.reused += rows.reused;
     s->rows.computed += rows.computed;

@@ -213,6 +213,7 @@ DDG_API bool ddg_result_array(const ddg_result *r, size_t i, enum ddg_part part,
 
 typedef struct ddg_stats {
     size_t rows, reused, computed; // of values worth remembering: asked for, found, computed
+    size_t skipped;                // files left out, by `on_error = "skip"`
     double seconds;
 } ddg_stats;
 DDG_API bool ddg_result_stats(const ddg_result *r, ddg_stats *out);

@@ -41,6 +41,17 @@ static void report_run(const struct demand *m, bool ok, struct run_report *out) 
     out->peak_bytes = (size_t)usage.ru_maxrss * 1024;
 }
 
+struct run_rows run_rows(const struct run_report *r) {
+    struct run_rows sum = {0};
+    for (size_t i = 0; i < r->nstages; i++) {
+        if (!r->stages[i].op) continue;
+        sum.rows += r->stages[i].rows;
+        sum.reused += r->stages[i].reused;
+        sum.computed += r->stages[i].computed;
+    }
+    return sum;
+}
+
 static bool run_all(struct demand *m, struct diags *d) {
     struct timeline *times = m->options->times;
     double began = timeline_now(times);

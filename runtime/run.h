@@ -35,6 +35,11 @@ struct run_report {
     size_t stopped_done, stopped_rows;
 };
 
+struct run_rows { // of all values, not of saves
+    size_t rows, reused, computed;
+};
+struct run_rows run_rows(const struct run_report *r);
+
 struct run_options {
     size_t threads;
     struct store *store;     // NULL: nothing is remembered

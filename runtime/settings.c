@@ -145,7 +145,7 @@ static const char *form_of(const struct setting *s) {
 static const struct source *setting_source(const struct change *c,
                                            const struct setting *s) {
     struct source *source = NEW(c->arena, struct source);
-    source->path = "command line";
+    source->path = s->form ? "command line" : "setting";
     source->text = arena_printf(c->arena, "%s%s=%s", form_of(s), s->name, s->value);
     source->n = strlen(source->text);
     return source;

@@ -3,17 +3,6 @@
 
 #include "cli/base/words.h"
 
-struct report_rows report_rows(const struct run_report *r) {
-    struct report_rows sum = {0};
-    for (size_t i = 0; i < r->nstages; i++) {
-        if (!r->stages[i].op) continue;
-        sum.rows += r->stages[i].rows;
-        sum.reused += r->stages[i].reused;
-        sum.computed += r->stages[i].computed;
-    }
-    return sum;
-}
-
 // ---- for people ----------------------------------------------------------------------
 static void print_row(const char *name, const char *op, struct words rows,
                       struct words reused, struct words computed, double seconds,
@@ -34,7 +23,7 @@ static void print_stages(const struct run_report *r, const struct report_times *
                   s->op ? count_words(s->reused) : none, count_words(s->computed),
                   s->seconds, to);
     }
-    struct report_rows sum = report_rows(r);
+    struct run_rows sum = run_rows(r);
     print_row("in all", "", count_words(sum.rows), count_words(sum.reused),
               count_words(sum.computed), (t ? t->before : 0) + r->seconds, to);
 }
@@ -94,7 +83,7 @@ static void emit_saved(const struct run_report *r, struct emit *e) {
 
 void report_emit(const struct run_report *r, const struct report_times *t,
                  struct emit *e) {
-    struct report_rows sum = report_rows(r);
+    struct run_rows sum = run_rows(r);
     emit_stages(r, e);
     emit_count(e, "rows", sum.rows);
     emit_count(e, "reused", sum.reused);

@@ -26,9 +26,4 @@ void report_emit_time(const struct timeline *t, struct emit *e);
 // that outlives the process.
 void report_stopped(const struct run_report *r, bool kept, FILE *to);
 
-struct report_rows {
-    size_t rows, reused, computed; // of all values, not of saves
-};
-struct report_rows report_rows(const struct run_report *r);
-
 #endif

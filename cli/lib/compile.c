@@ -1,0 +1,111 @@
+// Compiling programs: what libddg has and libddg_rt has not.
+#include "cli/lib/lib.h"
+
+#include "cli/driver.h"
+#include "runtime/pool.h"
+
+#include <cblas.h>
+#include <pthread.h>
+
+struct compiled { // in the pipeline's arena
+    struct driver driver;
+    struct driver_options options;
+};
+
+struct compiling {
+    const char *path, *text; // text NULL: what is in the file
+    const ddg_define *defines;
+    size_t n;
+    ddg_pipeline *out;
+};
+
+// ---- arguments --------------------------------------------------------------------------
+static bool wrong_define(ddg_context *c, size_t i, const char *why, ddg_error **error) {
+    error_say(error, &c->allocator, DDG_ERROR_ARGUMENT, "the define %zu has %s", i, why);
+    return false;
+}
+
+static bool defines_check(ddg_context *c, const ddg_define *d, size_t n,
+                          ddg_error **error) {
+    if (n && !d) return is_null(c, "the array of defines", error);
+    for (size_t i = 0; i < n; i++) {
+        if (!d[i].name) return wrong_define(c, i, "no name: it is NULL", error);
+        if (!d[i].value) return wrong_define(c, i, "no value: it is NULL", error);
+        if (!*d[i].name || strchr(d[i].name, '='))
+            return wrong_define(c, i, "a name that no param can have", error);
+    }
+    return true;
+}
+
+// ---- compiling --------------------------------------------------------------------------
+// Its threads would compete with ours, and change how sums are rounded.
+static void calm_openblas(void) {
+    openblas_set_num_threads(1);
+}
+
+static struct driver_options options_of(struct arena *a, const struct compiling *m) {
+    const char **defines = NEW_N(a, const char *, m->n);
+    for (size_t i = 0; i < m->n; i++)
+        defines[i] = arena_printf(a, "%s=%s", m->defines[i].name, m->defines[i].value);
+    return (struct driver_options){.path = arena_strdup(a, m->path),
+                                   .text = m->text ? arena_strdup(a, m->text) : NULL,
+                                   .api = true,
+                                   .defines = defines,
+                                   .ndefines = m->n,
+                                   .threads = pool_cores()};
+}
+
+static bool prepare(struct driver *v) {
+    if (!driver_load(v)) return false;
+    if (v->program->graph->outs.n) return driver_lower(v, NULL);
+    diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to run",
+               v->options.path);
+    return diag_help(&v->d, "end it with `save(x, to = \"...\")`");
+}
+
+static void end_driver(void *driver) {
+    driver_free(driver);
+}
+
+static bool compile(struct call *call, void *ctx) {
+    struct compiling *m = ctx;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, calm_openblas);
+    ddg_pipeline *p = pipeline_new(call);
+    struct compiled *made = p->compiled = NEW(p->arena, struct compiled);
+    struct driver *v = &made->driver;
+    made->options = options_of(p->arena, m);
+    driver_init(v, p->arena, &made->options);
+    arena_defer(p->arena, end_driver, v);
+    bool ok = prepare(v);
+    call->d = v->d;
+    if (!ok) return false;
+    p->plan = v->module.plan;
+    p->threads = &v->options.threads;
+    p->load = driver_load_stage;
+    p->load_ctx = v;
+    pipeline_ready(call, p);
+    m->out = p;
+    return true;
+}
+
+static ddg_pipeline *start(ddg_context *c, struct compiling *m, ddg_error **error) {
+    if (c && !defines_check(c, m->defines, m->n, error)) return NULL;
+    serve(c, compile, m, error);
+    return m->out;
+}
+
+ddg_pipeline *ddg_compile_file(ddg_context *c, const char *path,
+                               const ddg_define *defines, size_t n, ddg_error **error) {
+    struct compiling m = {.path = path, .defines = defines, .n = n};
+    if (c && !path) return is_null(c, "the path", error), NULL;
+    return start(c, &m, error);
+}
+
+ddg_pipeline *ddg_compile_text(ddg_context *c, const char *name, const char *text,
+                               const ddg_define *defines, size_t n, ddg_error **error) {
+    struct compiling m = {.path = name, .text = text, .defines = defines, .n = n};
+    if (c && !name) return is_null(c, "the name", error), NULL;
+    if (c && !text) return is_null(c, "the text", error), NULL;
+    return start(c, &m, error);
+}
