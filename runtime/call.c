@@ -3,8 +3,6 @@
 
 #include "runtime/builtin.h"
 
-#define MAX_BUFFERS 32
-
 static char *address(const struct plan *p, const struct plan_buffer *b, char *arena,
                      char *const *in, char *const *out) {
     switch (b->space) {
@@ -22,9 +20,9 @@ bool call_func(const struct plan *p, const struct plan_func *f, char *arena,
     for (size_t i = 0; i < f->ncalls; i++) {
         const struct plan_call *c = &f->calls[i];
         if (c->once && !fresh) continue;
-        char *buffers[MAX_BUFFERS];
-        size_t strides[MAX_BUFFERS], rows = c->once ? 1 : n;
-        CHECK(c->nbuffers <= MAX_BUFFERS);
+        char *buffers[CALL_MAX_BUFFERS];
+        size_t strides[CALL_MAX_BUFFERS], rows = c->once ? 1 : n;
+        CHECK(c->nbuffers <= CALL_MAX_BUFFERS);
         for (size_t j = 0; j < c->nbuffers; j++) {
             buffers[j] = address(p, &c->buffers[j], arena, in, out);
             strides[j] = c->buffers[j].stride;

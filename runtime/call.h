@@ -4,6 +4,8 @@
 
 #include "runtime/plan.h"
 
+#define CALL_MAX_BUFFERS 32
+
 // Up to f->batch rows. arena has f->arena_bytes, aligned to 64. in and out point at row 0;
 // `fresh` says that the arguments shared by all rows are not those of the last call with
 // this arena. False: out of memory.
