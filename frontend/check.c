@@ -8,6 +8,7 @@
 
 #include "frontend/check_core.h"
 #include "runtime/formula.h"
+#include "runtime/overlap.h"
 
 // ---- errors -------------------------------------------------------------------------
 void check_note_calls(struct checker *c, const struct frame *f) {
@@ -284,6 +285,7 @@ static struct result check_param_value(struct checker *c, const struct decl *d,
 static struct result check_param(struct checker *c, const struct decl *d) {
     struct result r = check_param_value(c, d, d->expr, "default");
     if (d->given) r = check_param_value(c, d, d->given, "value");
+    else if (r.kind == RESULT_VALUE) c->defaults[d->index] = r.value.of;
     struct formula f = {.kind = FORMULA_PARAM, .param = d->param};
     if (r.kind == RESULT_VALUE) r.value = value_from(c->arena, r.value, f);
     return r;
@@ -293,29 +295,6 @@ static const char *trim_slashes(struct arena *a, const char *path) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
     return arena_strndup(a, path, n);
-}
-
-// The next part of a path that means something; empty at the end.
-static const char *path_part(const char **path, size_t *n) {
-    const char *p = *path;
-    while (*p == '/' || (*p == '.' && (p[1] == '/' || p[1] == 0))) p++;
-    *n = strcspn(p, "/");
-    *path = p + *n;
-    return p;
-}
-
-enum overlap { OVERLAP_NONE, OVERLAP_SAME, OVERLAP_INSIDE, OVERLAP_AROUND };
-
-// How place a lies to place b, as far as their names tell.
-static enum overlap path_overlap(const char *a, const char *b) {
-    if ((*a == '/') != (*b == '/')) return OVERLAP_NONE;
-    for (;;) {
-        size_t na, nb;
-        const char *pa = path_part(&a, &na), *pb = path_part(&b, &nb);
-        if (na == 0 || nb == 0)
-            return na == nb ? OVERLAP_SAME : na ? OVERLAP_INSIDE : OVERLAP_AROUND;
-        if (na != nb || memcmp(pa, pb, na) != 0) return OVERLAP_NONE;
-    }
 }
 
 static void tell_overlap(struct checker *c, struct span at, const struct node *other,
@@ -365,6 +344,7 @@ struct checked check_tree(struct arena *arena, const struct tree *tree, struct d
     builder_init(&c.b, arena, "program");
     c.b.fold = false;
     c.globals = NEW_N(arena, struct result, tree->nvalues);
+    c.defaults = NEW_N(arena, const struct formula *, tree->nvalues);
     for (size_t i = 0; i < tree->ordered.n && !c.stopped; i++)
         check_decl(&c, tree->ordered.at[i]);
     struct value *values = NEW_N(arena, struct value, tree->nvalues);
@@ -373,5 +353,5 @@ struct checked check_tree(struct arena *arena, const struct tree *tree, struct d
         values[i] = c.globals[i].value;
         folders[i] = folder_of(&c, c.globals[i].base);
     }
-    return (struct checked){builder_finish(&c.b), values, folders};
+    return (struct checked){builder_finish(&c.b), values, folders, c.defaults};
 }

@@ -4,6 +4,7 @@
 
 #include "runtime/npy.h"
 #include "runtime/outfile.h"
+#include "runtime/overlap.h"
 #include "runtime/result.h"
 
 #include <errno.h>
@@ -77,14 +78,26 @@ static bool same_place(const struct saves *s, const char *a, const char *b) {
     return fa.st_dev == fb.st_dev && fa.st_ino == fb.st_ino;
 }
 
+static bool check_pair(const struct saves *s, const struct plan_save *p,
+                       const struct plan_save *q, struct diags *d) {
+    enum overlap overlap = path_overlap(p->to, q->to);
+    if (overlap == OVERLAP_SAME || same_place(s, p->to, q->to)) {
+        diag_error(d, p->span, "%s is written twice", p->to);
+        return diag_note(d, q->span, "it is written here already, as %s", q->to);
+    }
+    if (overlap == OVERLAP_NONE) return true;
+    bool inside = overlap == OVERLAP_INSIDE;
+    diag_error(d, p->span, "%s %s another result", p->to,
+               inside ? "lies inside" : "is a folder around");
+    diag_help(d, "a result is replaced as a whole: give each a place of its own");
+    return diag_note(d, q->span, "the other one is %s", q->to);
+}
+
+// What was set after compiling has not been checked before.
 static bool check_places(const struct saves *s, struct diags *d) {
     for (size_t i = 0; i < s->plan->nsaves; i++)
-        for (size_t j = 0; j < i; j++) {
-            const struct plan_save *p = &s->plan->saves[i], *q = &s->plan->saves[j];
-            if (!same_place(s, p->to, q->to)) continue;
-            diag_error(d, p->span, "%s is written twice", p->to);
-            return diag_note(d, q->span, "it is written here already, as %s", q->to);
-        }
+        for (size_t j = 0; j < i; j++)
+            if (!check_pair(s, &s->plan->saves[i], &s->plan->saves[j], d)) return false;
     return true;
 }
 
