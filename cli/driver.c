@@ -57,11 +57,13 @@ static void describe_program(struct driver *v) {
         VEC_PUSH(v->arena, &p->sources, program->sources.at[i]);
     for (size_t i = 0; i < program->params.n; i++) {
         const struct param *q = &program->params.at[i];
+        struct formula_param at = {q->value, q->folder};
+        at.value.of = q->follows;
         VEC_PUSH(v->arena, &p->params,
                  (struct plan_param){.name = q->name,
                                      .doc = q->doc,
                                      .span = q->span,
-                                     .at = {q->value, q->folder},
+                                     .at = at,
                                      .fixed = fixed[i]});
     }
     manifest_fields(v->arena, program, p);

@@ -8,6 +8,8 @@ struct checked {
     struct func *graph;   // outs are OP_SAVE nodes
     struct value *values; // by decl->index; what a DECL_PARAM's is
     const char **folders; // by decl->index: where a path in it starts; NULL: here
+    // By decl->index: how a param that -D does not set follows from others, or NULL.
+    const struct formula **defaults;
 };
 
 // Evaluates what compiles away, expands `def`s, works out types and loads models. Errors

@@ -35,9 +35,10 @@ struct checker {
     struct arena *arena;
     struct diags *d;
     struct builder b;
-    struct result *globals; // by decl->index
-    size_t depth, steps;    // see EVAL_MAX_*
-    bool stopped;           // out of steps: nothing more is evaluated
+    struct result *globals;          // by decl->index
+    const struct formula **defaults; // as in struct checked
+    size_t depth, steps;             // see EVAL_MAX_*
+    bool stopped;                    // out of steps: nothing more is evaluated
     VEC(struct loaded) models;
     struct timeline *times; // may be NULL
 };

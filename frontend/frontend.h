@@ -12,10 +12,11 @@
 
 struct param {
     const char *name;
-    struct value value; // after -D
-    const char *folder; // where a path in it starts; NULL: the current one
-    bool set;           // by -D
-    const char *doc;    // the comment behind it, or NULL
+    struct value value;            // after -D
+    const char *folder;            // where a path in it starts; NULL: the current one
+    bool set;                      // by -D
+    const struct formula *follows; // how its default follows from other params, or NULL
+    const char *doc;               // the comment behind it, or NULL
     struct span span;
 };
 

@@ -331,6 +331,7 @@ static void list_params(struct arena *a, struct program *p, const struct tree *t
                                   .value = c->values[d->index],
                                   .folder = c->folders[d->index],
                                   .set = d->given,
+                                  .follows = c->defaults[d->index],
                                   .doc = d->doc,
                                   .span = d->span};
             VEC_PUSH(a, &p->params, param);

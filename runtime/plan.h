@@ -192,7 +192,9 @@ struct plan_param {
     const char *name;
     const char *doc;   // the comment behind it, or NULL
     struct span span;
-    struct formula_param at; // its value now, and where a path in it starts
+    // Its value now, and where a path in it starts. value.of: how it follows from other
+    // params, as long as it is not set itself; or NULL.
+    struct formula_param at;
     // What of the code follows from it, in words ("`size` of `stitch`"): it cannot be set
     // any more. NULL: it can.
     const char *fixed;

@@ -314,8 +314,7 @@ static bool check_late(struct change *c, const struct plan_late *l, struct span 
 // The formula of a param that is not being set, and was not set before.
 static const struct formula *default_of(const struct change *c, size_t i) {
     const struct formula *f = c->plan->params.at[i].at.value.of;
-    bool itself = f && f->kind == FORMULA_PARAM && f->param == i;
-    return c->given[i] || itself ? NULL : f;
+    return c->given[i] ? NULL : f;
 }
 
 static bool default_fails(struct change *c, size_t i, const struct fault *why) {
@@ -325,6 +324,10 @@ static bool default_fails(struct change *c, size_t i, const struct fault *why) {
     return p->span.file ? diag_note(c->d, p->span, "it follows here") : false;
 }
 
+static const struct fault too_large = {
+    "it follows from this in a way that is too large to keep in a compiled program",
+    "compile again with -D"};
+
 static bool follow_default(struct change *c, size_t i, bool *changed) {
     const struct formula *f = default_of(c, i);
     const struct span *cause = f ? cause_of(c, f) : NULL;
@@ -332,6 +335,7 @@ static bool follow_default(struct change *c, size_t i, bool *changed) {
     struct fault why;
     if (!cause) return true;
     c->causes[i] = *cause;
+    if (f->kind == FORMULA_OPAQUE) return default_fails(c, i, &too_large);
     if (!formula_eval(c->arena, f, c->params, &to.value, &to.folder, &why))
         return default_fails(c, i, &why);
     CHECK(constant_convert(c->arena, &to.value, c->params[i].value.kind));

@@ -203,6 +203,29 @@ static void equal_values_of_different_params_stay_apart(void **state) {
     driver_free(&with.v);
 }
 
+// As -D does, setting a param changes what other defaults say of it, until they are set too.
+static void defaults_follow(void **state) {
+    static const char text[] =
+        "param twice: float = 2 * a\nparam a: float = 0.1\n"
+        "train = images(\"data\", size = 16)\n" TEACHER
+        "phi = shap_patches(teacher, train, grid = 2, samples = 9, seed = 0)\n"
+        "save(perturb(phi, sigma = twice, seed = 1), to = \"a.npy\")\n";
+    struct fixture *f = *state;
+    struct compiled set, with;
+    compile(f, text, NULL, &set);
+    compile(f, text, "a=0.7", &with);
+    assert_true(plan_set(f->a, set.plan, &(struct setting){"a", "0.7", "-D "}, 1, &f->d));
+    same_plan(set.plan, with.plan);
+    driver_free(&with.v);
+    compile(f, text, "twice=0.7", &with);
+    assert_true(
+        plan_set(f->a, set.plan, &(struct setting){"twice", "0.7", "-D "}, 1, &f->d));
+    assert_true(plan_set(f->a, set.plan, &(struct setting){"a", "0.1", "-D "}, 1, &f->d));
+    same_plan(set.plan, with.plan);
+    driver_free(&set.v);
+    driver_free(&with.v);
+}
+
 // A formula that doubles at every line is not kept, and its params cannot be set.
 static void large_formulas_are_given_up(void **state) {
     struct fixture *f = *state;
@@ -225,6 +248,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_shapes_code_is_fixed, setup, teardown),
         cmocka_unit_test_setup_teardown(equal_values_of_different_params_stay_apart,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(defaults_follow, setup, teardown),
         cmocka_unit_test_setup_teardown(large_formulas_are_given_up, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
