@@ -1,0 +1,134 @@
+// The part of checking a plan that is about params: formulas that can be worked out, and
+// values that fit where settings.c puts them.
+#include "runtime/bundle/check.h"
+
+#include "runtime/bundle/shape.h"
+#include "runtime/result.h"
+
+#include <math.h>
+
+// ---- values --------------------------------------------------------------------------
+static bool value_whole(const struct value *v) {
+    if (v->kind == VAL_FLOAT && !isfinite(v->f)) return false;
+    for (size_t i = 0; v->kind == VAL_FLOATS && i < v->n; i++)
+        if (!isfinite(v->fs[i])) return false;
+    return true;
+}
+
+struct params_in { // a formula
+    size_t nparams;
+    bool ok;
+};
+
+static void note_param(void *ctx, uint32_t param) {
+    struct params_in *in = ctx;
+    in->ok = in->ok && param < in->nparams;
+}
+
+// What it follows from are params that there are; an opaque one cannot be worked out.
+static bool follows(const struct check *c, const struct formula *f) {
+    struct params_in in = {c->plan->params.n, true};
+    if (f->kind == FORMULA_OPAQUE) return false;
+    formula_params(f, note_param, &in);
+    return in.ok;
+}
+
+// ---- params --------------------------------------------------------------------------
+// settings.c works a default out again, and counts on its kind.
+static bool default_whole(struct check *c, const struct formula_param *params, size_t i) {
+    const struct value *now = &params[i].value;
+    struct value v;
+    struct fault why;
+    if (!now->of) return true;
+    return follows(c, now->of) &&
+           formula_eval(c->arena, now->of, params, &v, NULL, &why) &&
+           constant_convert(c->arena, &v, now->kind);
+}
+
+static bool check_defaults(struct check *c) {
+    const struct plan *p = c->plan;
+    struct formula_param *params = NEW_N(c->arena, struct formula_param, p->params.n);
+    for (size_t i = 0; i < p->params.n; i++) {
+        params[i] = p->params.at[i].at;
+        if (params[i].value.kind == VAL_NONE || !value_whole(&params[i].value))
+            return check_fail(c, "param `%s` has no value", p->params.at[i].name);
+    }
+    for (size_t i = 0; i < p->params.n; i++)
+        if (!default_whole(c, params, i))
+            return check_fail(c, "param `%s` follows from nothing that is known",
+                              p->params.at[i].name);
+    return true;
+}
+
+// ---- late values ---------------------------------------------------------------------
+static bool check_late(struct check *c, size_t i) {
+    const struct plan_late *l = &c->plan->lates.at[i];
+    if (!l->value.of || !follows(c, l->value.of))
+        return check_fail(c, "late value %zu follows from nothing that is known", i);
+    if (l->value.kind != l->kind || l->kind == VAL_NONE || !value_whole(&l->value))
+        return check_fail(c, "late value %zu is of another kind", i);
+    return (!isnan(l->min) && !isnan(l->max)) ||
+           check_fail(c, "late value %zu has no bounds", i);
+}
+
+// What has a place where only some numbers can be is listed with them.
+static bool bounded(const struct plan_late *l, double least, double most) {
+    double v = (double)l->value.i;
+    return l->kind == VAL_INT && l->min >= least && l->max <= most && l->max >= l->min &&
+           v >= l->min && v <= l->max;
+}
+
+static bool is_seed(const struct plan *p, const struct plan_use *u) {
+    if (u->a >= p->nfuncs || u->b >= p->funcs[u->a].ncalls) return false;
+    enum builtin which = p->funcs[u->a].calls[u->b].builtin;
+    return (which == BUILTIN_NORMAL && u->c == 1) ||
+           (which == BUILTIN_RANDOM_BOX && u->c == 6);
+}
+
+static bool is_number(const struct plan_late *l) {
+    return l->kind == VAL_INT || l->kind == VAL_FLOAT;
+}
+
+static bool fits_const(const struct plan *p, const struct plan_use *u,
+                       const struct plan_late *l) {
+    return u->a < p->nconsts && is_number(l) && p->consts[u->a].bytes == sizeof(float);
+}
+
+static bool fits_record(const struct plan *p, const struct plan_use *u) {
+    return u->a < p->ncolumns && p->columns[u->a].memo &&
+           u->b < p->columns[u->a].memo->record.nfields;
+}
+
+static bool fits(const struct plan *p, const struct plan_use *u,
+                 const struct plan_late *l) {
+    bool rowset = u->a < p->nrowsets;
+    switch (u->place) {
+    case USE_PATH:
+        return rowset && l->kind == VAL_STRING && p->rowsets[u->a].kind == ROWSET_READER;
+    case USE_LIMIT:
+        return rowset && bounded(l, 1, (double)INT64_MAX) &&
+               p->rowsets[u->a].kind == ROWSET_READER;
+    case USE_K:
+        return rowset && bounded(l, 1, (double)BUNDLE_MAX_ROWS) &&
+               p->rowsets[u->a].kind == ROWSET_SELECT;
+    case USE_TO: return u->a < p->nsaves && l->kind == VAL_STRING;
+    case USE_CONST: return fits_const(p, u, l);
+    case USE_BUILTIN: return is_seed(p, u) && l->kind == VAL_INT && l->value.i >= 0;
+    case USE_RECORD: return fits_record(p, u);
+    case USE_FIELD: return u->a < p->nfields;
+    }
+    return false;
+}
+
+bool check_params(struct check *c) {
+    const struct plan *p = c->plan;
+    if (!check_defaults(c)) return false;
+    for (size_t i = 0; i < p->lates.n; i++)
+        if (!check_late(c, i)) return false;
+    for (size_t i = 0; i < p->uses.n; i++) {
+        const struct plan_use *u = &p->uses.at[i];
+        if (u->late >= p->lates.n || !fits(p, u, &p->lates.at[u->late]))
+            return check_fail(c, "use %zu of a late value does not fit", i);
+    }
+    return true;
+}
