@@ -25,12 +25,18 @@ static LLVMTargetMachineRef machine_new(const struct target *t, char **why) {
                                    LLVMCodeModelSmall);
 }
 
-LLVMTargetMachineRef machine_first(const struct target *t, struct diags *d) {
-    char *why = NULL;
+static void set_up_llvm(void) {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+}
+
+// Targets go into a list that all threads share.
+LLVMTargetMachineRef machine_first(const struct target *t, struct diags *d) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char *why = NULL;
+    pthread_once(&once, set_up_llvm);
     LLVMTargetMachineRef machine = machine_new(t, &why);
     if (machine) return machine;
     diag_error(d, NO_SPAN, "no code can be made for `%s`: %s", t->triple,
