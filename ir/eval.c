@@ -82,11 +82,11 @@ static void frame_free(struct frame *fr) {
     for (size_t i = 0; fr->value && i < fr->f->nodes.n; i++) {
         enum op op = node_at(fr->f, (nid)i)->op;
         if (op != OP_INPUT && op != OP_CONST && op != OP_PARAM)
-            free((void *)fr->value[i]);
+            mem_free((void *)fr->value[i]);
     }
-    free(fr->value);
-    free(fr->types);
-    free(fr->in);
+    mem_free(fr->value);
+    mem_free(fr->types);
+    mem_free(fr->in);
 }
 
 static bool frame_init(struct frame *fr, const struct func *f,
@@ -95,15 +95,15 @@ static bool frame_init(struct frame *fr, const struct func *f,
     for (size_t i = 0; i < f->nodes.n; i++)
         operands = size_max(operands, f->nodes.at[i].nin);
     *fr = (struct frame){.f = f, .hooks = hooks};
-    fr->value = calloc(f->nodes.n + 1, sizeof *fr->value);
-    fr->types = calloc(operands, sizeof *fr->types);
-    fr->in = calloc(operands, sizeof *fr->in);
+    fr->value = mem_zalloc(f->nodes.n + 1, sizeof *fr->value);
+    fr->types = mem_zalloc(operands, sizeof *fr->types);
+    fr->in = mem_zalloc(operands, sizeof *fr->in);
     bool ok = fr->value && fr->types && fr->in;
     for (size_t i = 0; ok && i < f->nodes.n; i++) {
         const struct node *n = node_at(f, (nid)i);
         if (n->op == OP_INPUT) continue;
         bool given = n->op == OP_CONST || n->op == OP_PARAM;
-        fr->value[i] = given ? n->data : malloc(type_bytes(&n->type) + 1);
+        fr->value[i] = given ? n->data : mem_alloc(type_bytes(&n->type) + 1);
         ok = fr->value[i] != NULL;
     }
     return ok;

@@ -80,7 +80,7 @@ bool eval_maxpool_dx(const struct eval_call *c) {
     struct pool p = pool_of(c->n, c->types[0], c->types[1]);
     const float *x = c->in[0], *y = c->in[1], *d = c->in[2];
     size_t plane = p.h * p.w, channels = c->n->type.dim[0];
-    double *sums = malloc((plane + 1) * sizeof *sums);
+    double *sums = mem_alloc((plane + 1) * sizeof *sums);
     if (!sums) return false;
     for (size_t ch = 0; ch < channels; ch++) {
         memset(sums, 0, plane * sizeof *sums);
@@ -89,7 +89,7 @@ bool eval_maxpool_dx(const struct eval_call *c) {
                 give_to_max(&p, x + ch * plane, window_at(&p, i, j), *y++, *d++, sums);
         round_plane(sums, (float *)c->out + ch * plane, plane);
     }
-    free(sums);
+    mem_free(sums);
     return true;
 }
 
@@ -129,7 +129,7 @@ bool eval_avgpool_dx(const struct eval_call *c) {
     struct pool p = pool_of(c->n, &c->n->type, c->types[0]);
     const float *d = c->in[0];
     size_t plane = p.h * p.w, channels = c->n->type.dim[0];
-    double *sums = malloc((plane + 1) * sizeof *sums);
+    double *sums = mem_alloc((plane + 1) * sizeof *sums);
     if (!sums) return false;
     for (size_t ch = 0; ch < channels; ch++) {
         memset(sums, 0, plane * sizeof *sums);
@@ -140,6 +140,6 @@ bool eval_avgpool_dx(const struct eval_call *c) {
             }
         round_plane(sums, (float *)c->out + ch * plane, plane);
     }
-    free(sums);
+    mem_free(sums);
     return true;
 }

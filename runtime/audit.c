@@ -29,7 +29,7 @@ static const char *now_of(const struct audit *a, size_t i) {
 bool audit_begin(struct audit *a, const struct rowsets *r, uint32_t column,
                  const uint32_t *rows, size_t n) {
     *a = (struct audit){.rowsets = r, .column = column, .rows = rows, .n = n};
-    if (!(a->stored = calloc(n, row_bytes(a)))) return false;
+    if (!(a->stored = mem_zalloc(n, row_bytes(a)))) return false;
     for (size_t i = 0; i < n; i++)
         memcpy(a->stored + i * row_bytes(a), now_of(a, i), row_bytes(a));
     return true;
@@ -56,5 +56,5 @@ bool audit_compare(const struct audit *a, struct diags *d) {
 }
 
 void audit_end(struct audit *a) {
-    free(a->stored);
+    mem_free(a->stored);
 }

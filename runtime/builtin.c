@@ -72,12 +72,12 @@ static bool resize_row(const double *p, char *out, const char *in, const char *b
     memcpy(b, box, sizeof b);
     size_t at[4] = {(size_t)b[0], (size_t)b[1], (size_t)b[2], (size_t)b[3]};
     CHECK(at[0] <= h && at[2] <= h - at[0] && at[1] <= w && at[3] <= w - at[1]);
-    uint8_t *cut = malloc(c * at[2] * at[3]);
+    uint8_t *cut = mem_alloc(c * at[2] * at[3]);
     if (!cut) return false;
     copy_window(cut, pixels, c, h, w, at);
     bool ok = image_resize(cut, c, at[2], at[3], 0, 0, at[2], at[3], (uint8_t *)out, to_h,
                            to_w);
-    free(cut);
+    mem_free(cut);
     return ok;
 }
 

@@ -25,7 +25,7 @@ void demand_init(struct demand *m, struct arena *arena, const struct plan *plan,
 }
 
 static bool out_of_memory(struct diags *d) {
-    return diag_error(d, NO_SPAN, "out of memory");
+    return diag_no_memory(d, NO_SPAN);
 }
 
 // ---- what a stage reads ---------------------------------------------------------------
@@ -50,10 +50,12 @@ static bool ancestors_need(struct demand *m, uint32_t rowset, const struct list 
                            uint32_t column, struct diags *d) {
     uint32_t theirs = m->plan->columns[column].rowset;
     struct list list;
+    struct cleanup held;
     bool ok = list_ancestors(m->rowsets, rowset, rows, theirs, &list);
     if (!ok) out_of_memory(d);
+    list_hold(&held, &list);
     ok = ok && column_need(m, column, &list, d);
-    list_free(&list);
+    cleanup_run(&held);
     return ok;
 }
 
@@ -185,7 +187,7 @@ static bool compute_round(struct demand *m, const struct plan_stage *s, struct l
 // come to it: a claim ends with its process, and patience with one that stands still.
 static bool compute_rounds(struct demand *m, const struct plan_stage *s,
                            struct list *rows, struct diags *d) {
-    bool *left = calloc(rows->n + 1, sizeof *left);
+    bool *left = mem_zalloc(rows->n + 1, sizeof *left);
     if (!left) return out_of_memory(d);
     double news = clock_seconds();
     bool ok = true;
@@ -198,7 +200,7 @@ static bool compute_rounds(struct demand *m, const struct plan_stage *s,
         if (rows->n < before) news = clock_seconds();
         else if (ok) pause_shortly();
     }
-    free(left);
+    mem_free(left);
     return ok;
 }
 
@@ -234,7 +236,7 @@ static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
         ok = compute_rounds(m, s, rows, d);
     }
     if (ok && same) share_copies(m, column, same, n);
-    free(same);
+    mem_free(same);
     tally_of(m, s)->seconds += clock_seconds() - start;
     return ok;
 }
@@ -289,8 +291,8 @@ static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
     const struct plan_column *c = &m->plan->columns[column];
     struct kept_column *out = &m->rowsets->columns[column];
     size_t n = rows->n, bytes = c->row_bytes;
-    char *values = calloc(n + 1, bytes);
-    bool *found = calloc(n + 1, sizeof *found);
+    char *values = mem_zalloc(n + 1, bytes);
+    bool *found = mem_zalloc(n + 1, sizeof *found);
     bool ok = values && found;
     if (!m->look && has_namesake(m, column)) store_flush(m->options->store);
     double began = timeline_now(m->options->times);
@@ -307,8 +309,8 @@ static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
         memcpy(out->values + row * bytes, values + i * bytes, bytes);
         out->have[row] = HAVE_VALUE;
     }
-    free(values);
-    free(found);
+    mem_free(values);
+    mem_free(found);
     return ok;
 }
 
@@ -347,7 +349,7 @@ static bool plan_column(struct demand *m, uint32_t column, struct list *rows,
     plan_rows(m, column, rows);
     bool ok = inputs_need(m, s, rows, d) &&
               (!rows->keys || list_drop_copies(rows, &same) || out_of_memory(d));
-    free(same);
+    mem_free(same);
     t->computed += rows->n;
     t->reused += n - rows->n;
     return ok;
@@ -364,8 +366,11 @@ static bool column_remembered(struct demand *m, uint32_t column, struct list *ro
     const struct plan_column *c = &m->plan->columns[column];
     struct tally *t = tally_of(m, &m->plan->stages[c->stage]);
     struct list hits, vague = {0};
+    struct cleanup held[2];
     bool ok = list_alloc(&hits, rows->n, true) && list_alloc(&vague, rows->n, false);
     if (!ok) out_of_memory(d);
+    list_hold(&held[0], &hits);
+    list_hold(&held[1], &vague);
     ok = ok && keys_need(m, c, rows, d);
     if (ok) {
         double start = clock_seconds();
@@ -379,8 +384,8 @@ static bool column_remembered(struct demand *m, uint32_t column, struct list *ro
     ok = ok && (m->look || m->options->audit <= 0 || audit_hits(m, column, &hits, d));
     ok = ok && compute_or_plan(m, column, &vague, d);
     ok = ok && compute_or_plan(m, column, rows, d);
-    list_free(&hits);
-    list_free(&vague);
+    cleanup_run(&held[1]);
+    cleanup_run(&held[0]);
     return ok;
 }
 
@@ -397,6 +402,8 @@ static bool column_need(struct demand *m, uint32_t column, const struct list *ro
     }
     for (size_t i = 0; i < rows->n; i++)
         if (have[rows->at[i]] == HAVE_NOT) todo.at[todo.n++] = rows->at[i];
+    struct cleanup held;
+    list_hold(&held, &todo);
     bool ok = true;
     if (todo.n) {
         tally_of(m, &m->plan->stages[c->stage])->rows += todo.n;
@@ -404,7 +411,7 @@ static bool column_need(struct demand *m, uint32_t column, const struct list *ro
                   : compute_or_plan(m, column, &todo, d);
         touched(m, &m->plan->stages[c->stage]);
     }
-    list_free(&todo);
+    cleanup_run(&held);
     return ok;
 }
 
@@ -419,10 +426,12 @@ static bool all_known(const struct demand *m, uint32_t column) {
 
 static bool column_need_all(struct demand *m, uint32_t column, struct diags *d) {
     struct list all;
+    struct cleanup held;
     bool ok = list_all(&all, m->rowsets->at[m->plan->columns[column].rowset].rows);
     if (!ok) out_of_memory(d);
+    list_hold(&held, &all);
     ok = ok && column_need(m, column, &all, d);
-    list_free(&all);
+    cleanup_run(&held);
     return ok;
 }
 
@@ -447,15 +456,15 @@ static bool count_stored(struct demand *m, uint32_t column, struct list *rows,
         if (c->memo->keys[i].kind == KEY_ROW && !identities_need(m, c->rowset, rows, d))
             return false;
     find_keys(m, column, rows, vague);
-    char *values = calloc(rows->n + 1, c->row_bytes);
-    bool *found = calloc(rows->n + 1, sizeof *found);
+    char *values = mem_zalloc(rows->n + 1, c->row_bytes);
+    bool *found = mem_zalloc(rows->n + 1, sizeof *found);
     bool ok = values && found;
     if (!ok) out_of_memory(d);
     else
         *stored = store_get(m->options->store, c->memo->record.key, rows->keys, rows->n,
                             c->row_bytes, values, found);
-    free(values);
-    free(found);
+    mem_free(values);
+    mem_free(found);
     return ok;
 }
 
@@ -573,15 +582,17 @@ static bool write_save(struct demand *m, uint32_t save, struct list *rows,
 bool demand_save(struct demand *m, uint32_t save, struct diags *d) {
     const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
     struct list rows;
+    struct cleanup held;
     if (!rowset_need(m, s->rowset, d)) return false;
     if (!m->rowsets->at[s->rowset].made) return true; // see demand_foresee
     bool ok = list_all(&rows, m->rowsets->at[s->rowset].rows);
     if (!ok) out_of_memory(d);
+    list_hold(&held, &rows);
     ok = ok && inputs_need(m, s, &rows, d);
     tally_of(m, s)->rows += rows.n;
     if (ok && m->look) tally_of(m, s)->computed += rows.n;
     else ok = ok && write_save(m, save, &rows, d);
     touched(m, s);
-    list_free(&rows);
+    cleanup_run(&held);
     return ok;
 }

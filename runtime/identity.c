@@ -12,6 +12,7 @@ struct learning {
     size_t n;
     struct digest *stamps, *contents;
     bool *stamped, *found, *failed;
+    atomic_bool no_memory;
 };
 
 static void stamp_rows(void *ctx, size_t first, size_t last) {
@@ -22,14 +23,16 @@ static void stamp_rows(void *ctx, size_t first, size_t last) {
 }
 
 static void read_rows(void *ctx, size_t first, size_t last) {
-    const struct learning *l = ctx;
+    struct learning *l = ctx;
     const struct rowset *s = &l->rowsets->at[l->which];
     struct decoder *d = decoder_new();
     char why[512];
-    for (size_t i = first; i < last; i++) {
+    if (!d) l->no_memory = true;
+    for (size_t i = first; i < last && !l->no_memory; i++) {
         if (l->found[i]) continue;
-        l->failed[i] = !d || !reader_load(s->reader, d, reader_row(s, l->rows[i]), NULL,
-                                          &l->contents[i], why, sizeof why);
+        l->failed[i] = !reader_load(s->reader, d, reader_row(s, l->rows[i]), NULL,
+                                    &l->contents[i], why, sizeof why);
+        if (l->failed[i] && decoder_no_memory(d)) l->no_memory = true;
     }
     decoder_free(d);
 }
@@ -38,14 +41,16 @@ static void read_rows(void *ctx, size_t first, size_t last) {
 static bool say_failed(const struct learning *l, struct diags *d) {
     const struct rowset *s = &l->rowsets->at[l->which];
     struct span span = l->rowsets->plan->rowsets[l->which].span;
-    char why[512] = "out of memory";
+    char why[512] = "";
     size_t i = 0;
+    if (atomic_load(&l->no_memory)) return diag_no_memory(d, span);
     while (i < l->n && !l->failed[i]) i++;
     if (i == l->n) return true;
     struct decoder *decoder = decoder_new();
     struct digest content;
-    if (decoder && reader_load(s->reader, decoder, reader_row(s, l->rows[i]), NULL,
-                               &content, why, sizeof why))
+    if (!decoder) return diag_no_memory(d, span);
+    if (reader_load(s->reader, decoder, reader_row(s, l->rows[i]), NULL, &content, why,
+                    sizeof why))
         snprintf(why, sizeof why, "a file could not be read, and now it can");
     decoder_free(decoder);
     return diag_error(d, span, "%s", why);
@@ -74,46 +79,46 @@ static void learn(struct learning *l, struct store *store, size_t threads) {
         }
     }
     pool_for(threads, l->n, 64, read_rows, l);
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < l->n && !l->no_memory; i++) {
         s->keys[l->rows[i]] = reader_key(s->reader, l->contents[i]);
         s->known[l->rows[i]] = !l->failed[i];
     }
 }
 
 static bool learning_init(struct learning *l, size_t n) {
-    l->stamps = calloc(n, sizeof *l->stamps);
-    l->contents = calloc(n, sizeof *l->contents);
-    l->stamped = calloc(n, sizeof *l->stamped);
-    l->found = calloc(n, sizeof *l->found);
-    l->failed = calloc(n, sizeof *l->failed);
+    l->stamps = mem_zalloc(n, sizeof *l->stamps);
+    l->contents = mem_zalloc(n, sizeof *l->contents);
+    l->stamped = mem_zalloc(n, sizeof *l->stamped);
+    l->found = mem_zalloc(n, sizeof *l->found);
+    l->failed = mem_zalloc(n, sizeof *l->failed);
     return l->stamps && l->contents && l->stamped && l->found && l->failed;
 }
 
 static void learning_free(struct learning *l) {
-    free(l->stamps);
-    free(l->contents);
-    free(l->stamped);
-    free(l->found);
-    free(l->failed);
+    mem_free(l->stamps);
+    mem_free(l->contents);
+    mem_free(l->stamped);
+    mem_free(l->found);
+    mem_free(l->failed);
 }
 
 bool identity_learn(struct rowsets *r, uint32_t reader, const uint32_t *rows, size_t n,
                     struct store *store, size_t threads, struct diags *d) {
     const struct rowset *s = &r->at[reader];
-    uint32_t *unknown = malloc(n * sizeof *unknown + 1);
+    uint32_t *unknown = mem_array(n, sizeof *unknown);
     struct learning l = {.rowsets = r, .which = reader, .rows = unknown};
     for (size_t i = 0; unknown && i < n; i++)
         if (!s->known[rows[i]]) unknown[l.n++] = rows[i];
     bool ok = unknown && (l.n == 0 || learning_init(&l, l.n));
     if (!ok) {
-        diag_error(d, NO_SPAN, "out of memory");
+        diag_no_memory(d, NO_SPAN);
     } else if (l.n) {
         learn(&l, store, threads);
         ok = say_failed(&l, d);
         if (ok && store) remember(&l, store);
     }
     learning_free(&l);
-    free(unknown);
+    mem_free(unknown);
     return ok;
 }
 

@@ -1,12 +1,24 @@
 // Which decoder reads an image, by its first bytes, and how large an image may be.
 #include "runtime/image_impl.h"
 
+static void say(struct why why, const char *fmt, va_list ap) {
+    if (why.n) vsnprintf(why.at, why.n, fmt, ap);
+}
+
 bool why_set(struct why why, const char *fmt, ...) {
-    if (why.n == 0) return false;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(why.at, why.n, fmt, ap);
+    say(why, fmt, ap);
     va_end(ap);
+    return false;
+}
+
+bool why_no_memory(struct why why, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    say(why, fmt, ap);
+    va_end(ap);
+    if (why.no_memory) *why.no_memory = true;
     return false;
 }
 
@@ -38,16 +50,19 @@ static const struct magic magics[] = {
     {0, "MM\0*", 4, NULL, "a TIFF"},
 };
 
-bool image_decode(const uint8_t *bytes, size_t n, struct image *out, char *why,
-                  size_t why_n) {
-    struct why w = {why, why_n};
+bool image_decode_why(const uint8_t *bytes, size_t n, struct image *out, struct why why) {
     *out = (struct image){0};
-    if (n == 0) return why_set(w, "the file is empty");
+    if (n == 0) return why_set(why, "the file is empty");
     for (size_t i = 0; i < COUNT(magics); i++) {
         const struct magic *m = &magics[i];
         if (n < m->at + m->n || memcmp(bytes + m->at, m->bytes, m->n) != 0) continue;
-        if (m->decode) return m->decode(bytes, n, out, w);
-        return why_set(w, "%s image; only JPEG and PNG are read", m->name);
+        if (m->decode) return m->decode(bytes, n, out, why);
+        return why_set(why, "%s image; only JPEG and PNG are read", m->name);
     }
-    return why_set(w, "neither a JPEG nor a PNG image");
+    return why_set(why, "neither a JPEG nor a PNG image");
+}
+
+bool image_decode(const uint8_t *bytes, size_t n, struct image *out, char *why,
+                  size_t why_n) {
+    return image_decode_why(bytes, n, out, (struct why){why, why_n, NULL});
 }

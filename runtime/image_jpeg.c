@@ -7,6 +7,8 @@
 // jpeglib.h needs size_t and FILE declared before it.
 #include <jpeglib.h>
 
+#include <jerror.h>
+
 #define MAX_SCANS  200 // a progressive file may ask for a pass over the image with each
 #define MAX_MEMORY ((long)1 << 30)
 
@@ -25,7 +27,8 @@ static _Noreturn void on_error(j_common_ptr info) {
     struct reading *r = info->client_data;
     char text[JMSG_LENGTH_MAX];
     r->errors.format_message(info, text);
-    why_set(r->why, "damaged JPEG: %s", text);
+    if (r->errors.msg_code == JERR_OUT_OF_MEMORY) why_no_memory(r->why, "out of memory");
+    else why_set(r->why, "damaged JPEG: %s", text);
     longjmp(r->failed, 1);
 }
 
@@ -91,14 +94,14 @@ static bool read_header(struct reading *r) {
 static bool allocate(struct reading *r) {
     size_t h = r->info.image_height, w = r->info.image_width;
     if (r->info.num_components == 4) {
-        r->cmyk = malloc(w * 4);
+        r->cmyk = mem_alloc(w * 4);
         r->info.out_color_space = JCS_CMYK;
     } else {
         r->info.out_color_space = JCS_RGB;
     }
-    *r->out = (struct image){h, w, malloc(h * w * 3)};
+    *r->out = (struct image){h, w, mem_alloc(h * w * 3)};
     bool ok = r->out->data && (r->cmyk || r->info.num_components != 4);
-    return ok || why_set(r->why, "out of memory for %zux%zu pixels", w, h);
+    return ok || why_no_memory(r->why, "out of memory for %zux%zu pixels", w, h);
 }
 
 // a * b / 255, rounded, as Pillow computes it.
@@ -140,9 +143,9 @@ bool jpeg_decode(const uint8_t *bytes, size_t n, struct image *out, struct why w
     struct reading r = {.out = out, .why = why};
     bool ok = read_all(&r, bytes, n);
     jpeg_destroy_decompress(&r.info);
-    free(r.cmyk);
+    mem_free(r.cmyk);
     if (ok) return true;
-    free(out->data);
+    mem_free(out->data);
     *out = (struct image){0};
     return false;
 }

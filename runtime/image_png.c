@@ -8,6 +8,23 @@
 #define MAX_CHUNK  ((png_alloc_size_t)8 << 20) // bytes of one chunk other than pixels
 #define MAX_CHUNKS 128
 
+// ---- memory -------------------------------------------------------------------------
+struct heap { // for libpng and its zlib
+    bool ran_out;
+};
+
+static png_voidp heap_alloc(png_structp png, png_alloc_size_t n) {
+    struct heap *heap = png_get_mem_ptr(png);
+    void *p = mem_alloc(n);
+    heap->ran_out |= !p;
+    return p;
+}
+
+static void heap_free(png_structp png, png_voidp p) {
+    (void)png;
+    mem_free(p);
+}
+
 // ---- decoding -----------------------------------------------------------------------
 struct reading {
     png_structp png;
@@ -15,12 +32,14 @@ struct reading {
     const uint8_t *at;
     size_t left;
     struct image *out;
+    struct heap heap;
     struct why why;
 };
 
 static _Noreturn void on_read_error(png_structp png, png_const_charp text) {
     struct reading *r = png_get_error_ptr(png);
-    why_set(r->why, "damaged PNG: %s", text);
+    if (r->heap.ran_out) why_no_memory(r->why, "out of memory");
+    else why_set(r->why, "damaged PNG: %s", text);
     png_longjmp(png, 1);
 }
 
@@ -49,9 +68,10 @@ static void skip_chunks(png_structp png) {
 }
 
 static bool start(struct reading *r) {
-    r->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r, on_read_error, on_warning);
+    r->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, r, on_read_error, on_warning,
+                                      &r->heap, heap_alloc, heap_free);
     if (r->png) r->info = png_create_info_struct(r->png);
-    if (!r->info) return why_set(r->why, "out of memory");
+    if (!r->info) return why_no_memory(r->why, "out of memory");
     return true;
 }
 
@@ -70,8 +90,9 @@ static bool read_header(struct reading *r) {
         return why_set(r->why, "a 16-bit grey PNG (Pillow would make it white; "
                                "convert it to 8 bits first)");
     if (!image_size_ok(h, w, r->why)) return false;
-    *r->out = (struct image){h, w, malloc(h * w * 3)};
-    return r->out->data || why_set(r->why, "out of memory for %zux%zu pixels", w, h);
+    *r->out = (struct image){h, w, mem_alloc(h * w * 3)};
+    return r->out->data ||
+           why_no_memory(r->why, "out of memory for %zux%zu pixels", w, h);
 }
 
 // Palette rows come as one index a byte, everything else as RGB.
@@ -125,9 +146,11 @@ static bool read_all(struct reading *r) {
 bool png_decode(const uint8_t *bytes, size_t n, struct image *out, struct why why) {
     struct reading r = {.at = bytes, .left = n, .out = out, .why = why};
     bool ok = read_all(&r);
+    // libpng passes over some chunks that it has no memory for.
+    if (ok && r.heap.ran_out) ok = why_no_memory(why, "out of memory");
     png_destroy_read_struct(&r.png, &r.info, NULL);
     if (ok) return true;
-    free(out->data);
+    mem_free(out->data);
     *out = (struct image){0};
     return false;
 }
@@ -139,6 +162,7 @@ struct writing {
     uint8_t *bytes; // what is written so far: n bytes of cap
     size_t n, cap;
     uint8_t *row;
+    struct heap heap;
 };
 
 static _Noreturn void on_write_error(png_structp png, png_const_charp text) {
@@ -150,7 +174,7 @@ static void write_bytes(png_structp png, png_bytep from, size_t n) {
     struct writing *w = png_get_io_ptr(png);
     if (w->cap - w->n < n) {
         size_t cap = size_max(w->cap * 2, w->n + n);
-        uint8_t *grown = realloc(w->bytes, cap);
+        uint8_t *grown = mem_resize(w->bytes, cap);
         if (!grown) png_longjmp(png, 1);
         w->bytes = grown;
         w->cap = cap;
@@ -181,10 +205,10 @@ static void write_header(struct writing *w, size_t c, size_t height, size_t widt
 
 static bool write_all(struct writing *w, const uint8_t *planar, size_t c, size_t height,
                       size_t width) {
-    w->png =
-        png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, on_write_error, on_warning);
+    w->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, NULL, on_write_error,
+                                       on_warning, &w->heap, heap_alloc, heap_free);
     if (!w->png || !(w->info = png_create_info_struct(w->png))) return false;
-    if (!(w->row = malloc(width * c))) return false;
+    if (!(w->row = mem_alloc(width * c))) return false;
     if (setjmp(png_jmpbuf(w->png))) return false;
     write_header(w, c, height, width);
     for (size_t y = 0; y < height; y++) {
@@ -203,9 +227,9 @@ uint8_t *image_encode_png(const uint8_t *planar, size_t c, size_t h, size_t w,
     struct writing out = {0};
     bool ok = write_all(&out, planar, c, h, w);
     png_destroy_write_struct(&out.png, &out.info);
-    free(out.row);
+    mem_free(out.row);
     if (!ok) {
-        free(out.bytes);
+        mem_free(out.bytes);
         return NULL;
     }
     *n = out.n;

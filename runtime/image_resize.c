@@ -51,23 +51,23 @@ static void taps_of(const struct axis *a, struct taps *t, size_t i, double *w) {
 }
 
 static void taps_free(struct taps *t) {
-    free(t->start);
-    free(t->count);
-    free(t->weight);
+    mem_free(t->start);
+    mem_free(t->count);
+    mem_free(t->weight);
 }
 
 static bool taps_make(const struct axis *a, struct taps *t) {
     double scale = (double)a->box / (double)a->out;
     *t = (struct taps){.n = a->n, .width = (size_t)ceil(scale < 1 ? 1 : scale) * 2 + 1};
-    t->start = calloc(t->n, sizeof *t->start);
-    t->count = calloc(t->n, sizeof *t->count);
+    t->start = mem_zalloc(t->n, sizeof *t->start);
+    t->count = mem_zalloc(t->n, sizeof *t->count);
     size_t weights;
     if (size_mul(t->n, t->width, &weights))
-        t->weight = calloc(weights, sizeof *t->weight);
-    double *w = calloc(t->width, sizeof *w);
+        t->weight = mem_zalloc(weights, sizeof *t->weight);
+    double *w = mem_zalloc(t->width, sizeof *w);
     bool ok = t->start && t->count && t->weight && w;
     for (size_t i = 0; ok && i < t->n; i++) taps_of(a, t, i, w);
-    free(w);
+    mem_free(w);
     if (!ok) taps_free(t);
     return ok;
 }
@@ -146,7 +146,7 @@ static bool resize_make(struct resize *r) {
     size_t last = r->ty.n - 1, bytes;
     r->top = r->ty.start[0];
     r->rows = r->ty.start[last] + r->ty.count[last] - r->top;
-    r->rows_done = size_mul(r->rows, r->x.n, &bytes) ? malloc(bytes) : NULL;
+    r->rows_done = size_mul(r->rows, r->x.n, &bytes) ? mem_alloc(bytes) : NULL;
     if (r->rows_done) return true;
     taps_free(&r->ty);
     taps_free(&r->tx);
@@ -156,7 +156,7 @@ static bool resize_make(struct resize *r) {
 static void resize_free(struct resize *r) {
     taps_free(&r->ty);
     taps_free(&r->tx);
-    free(r->rows_done);
+    mem_free(r->rows_done);
 }
 
 bool image_resize(const uint8_t *in, size_t c, size_t in_h, size_t in_w, size_t top,

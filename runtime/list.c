@@ -2,14 +2,22 @@
 #include "runtime/list.h"
 
 bool list_alloc(struct list *l, size_t n, bool keys) {
-    *l = (struct list){.at = malloc(n * sizeof *l->at + 1)};
-    if (keys) l->keys = malloc(n * sizeof *l->keys + 1);
+    *l = (struct list){.at = mem_array(n, sizeof *l->at)};
+    if (keys) l->keys = mem_array(n, sizeof *l->keys);
     return l->at && (l->keys || !keys);
 }
 
 void list_free(struct list *l) {
-    free(l->at);
-    free(l->keys);
+    mem_free(l->at);
+    mem_free(l->keys);
+}
+
+static void drop(void *list) {
+    list_free(list);
+}
+
+void list_hold(struct cleanup *c, struct list *l) {
+    cleanup_push(c, drop, l);
 }
 
 bool list_all(struct list *l, size_t rows) {
@@ -22,7 +30,7 @@ bool list_all(struct list *l, size_t rows) {
 bool list_ancestors(const struct rowsets *r, uint32_t which, const struct list *rows,
                     uint32_t ancestor, struct list *out) {
     size_t mult = rowset_mult(r, which, ancestor), all = r->at[ancestor].rows, n = 0;
-    bool *wanted = calloc(all + 1, 1);
+    bool *wanted = mem_zalloc(all + 1, 1);
     if (wanted)
         for (size_t i = 0; i < rows->n * mult; i++) {
             size_t q = rows->at[i / mult] * mult + i % mult;
@@ -33,7 +41,7 @@ bool list_ancestors(const struct rowsets *r, uint32_t which, const struct list *
     bool ok = list_alloc(out, n, false) && wanted;
     for (size_t i = 0; ok && i < all; i++)
         if (wanted[i]) out->at[out->n++] = (uint32_t)i;
-    free(wanted);
+    mem_free(wanted);
     return ok;
 }
 
@@ -52,8 +60,8 @@ static int by_row(const void *a, const void *b) {
 
 bool list_drop_copies(struct list *rows, struct same **same) {
     size_t n = rows->n, kept = 0;
-    struct same *s = *same = malloc(n * sizeof *s + 1), *first;
-    if (!s || !(first = malloc(n * sizeof *first + 1))) return false;
+    struct same *s = *same = mem_array(n, sizeof *s), *first;
+    if (!s || !(first = mem_array(n, sizeof *first))) return false;
     for (size_t i = 0; i < n; i++) s[i] = (struct same){rows->keys[i], rows->at[i]};
     qsort(s, n, sizeof *s, by_key);
     for (size_t i = 0; i < n; i++)
@@ -64,6 +72,6 @@ bool list_drop_copies(struct list *rows, struct same **same) {
         rows->keys[i] = first[i].key;
     }
     rows->n = kept;
-    free(first);
+    mem_free(first);
     return true;
 }

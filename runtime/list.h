@@ -13,6 +13,8 @@ struct list {
 // All that return bool: false when out of memory; list_free is right all the same.
 bool list_alloc(struct list *l, size_t n, bool keys); // room for n; there are none yet
 void list_free(struct list *l);
+// list_free by cleanup_run, or when what comes gives up.
+void list_hold(struct cleanup *c, struct list *l);
 // There is room. Rows of the list itself may be put back in order, to keep some of them.
 static inline void list_put(struct list *l, uint32_t row, struct digest key) {
     l->keys[l->n] = key;

@@ -278,19 +278,19 @@ struct npy_writer *npy_create(const char *path, enum npy_type type, size_t rank,
     CHECK(rank <= NPY_MAX_RANK);
     size_t count, bytes;
     CHECK(size_product(dim, rank, &count) && size_mul(count, kinds[type].size, &bytes));
-    struct arena *a = arena_new();
-    if (!a) {
-        diag_error(d, NO_SPAN, "cannot write `%s`: out of memory", path);
-        return NULL;
-    }
+    struct arena *a = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, a);
     struct npy_writer *w = NEW(a, struct npy_writer);
     *w = (struct npy_writer){.arena = a, .fd = -1, .left = bytes};
-    if (!out_place_open(a, path, &w->place, d)) {
+    struct text header = {.arena = a};
+    npy_header(&header, type, rank, dim);
+    bool placed = out_place_open(a, path, &w->place, d);
+    cleanup_pop(&held);
+    if (!placed) {
         arena_free(a);
         return NULL;
     }
-    struct text header = {.arena = a};
-    npy_header(&header, type, rank, dim);
     if (create(w, d)) {
         if (out_write(w->fd, header.at, header.n)) return w;
         write_failed(w, d);
@@ -322,8 +322,10 @@ bool npy_commit(struct npy_writer *w, struct diags *d) {
 
 void npy_abandon(struct npy_writer *w) {
     if (!w) return;
-    if (w->fd >= 0) close(w->fd);
-    unlink(w->place.temp);
+    if (w->fd >= 0) {
+        close(w->fd);
+        unlink(w->place.temp);
+    }
     out_place_undo(&w->place);
     arena_free(w->arena);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,10 +48,10 @@ static bool make_folder(const char *path, void *made) {
 bool out_place_open(struct arena *a, const char *to, struct out_place *out,
                     struct diags *d) {
     *out = (struct out_place){0};
-    char *real = realpath(to, NULL); // an existing result may be a link to where it is
-    bool named = split(a, real ? real : to, out);
-    free(real);
-    if (!named)
+    char real[PATH_MAX]; // an existing result may be a link to where it is
+    bool linked = realpath(to, real) != NULL;
+    if (!linked && errno == ENOMEM) return diag_no_memory(d, NO_SPAN);
+    if (!split(a, linked ? real : to, out))
         return diag_error(d, NO_SPAN, "cannot write to `%s`: it needs a name", to);
     out->temp =
         arena_printf(a, "%s/.%s" OUT_MARK "%ld", out->folder, out->name, (long)getpid());
@@ -62,13 +63,13 @@ bool out_place_open(struct arena *a, const char *to, struct out_place *out,
 }
 
 void out_place_undo(const struct out_place *p) {
-    char *path = strdup(p->folder);
-    for (size_t i = 0; path && i < p->made && rmdir(path) == 0; i++) {
+    char *path = p->folder, *end = path + strlen(path);
+    for (size_t i = 0; i < p->made && rmdir(path) == 0; i++) {
         char *slash = strrchr(path, '/');
         if (!slash) break;
         *slash = 0;
     }
-    free(path);
+    for (char *cut; (cut = path + strlen(path)) < end;) *cut = '/';
 }
 
 bool out_is_temp(const struct out_place *p, const char *name) {

@@ -30,16 +30,17 @@ static void stamp_rows(void *ctx, size_t first, size_t last) {
 static void decode_rows(void *ctx, size_t first, size_t last) {
     struct probe *p = ctx;
     struct decoder *d = decoder_new();
-    uint8_t *pixels = malloc(3 * p->size * p->size);
+    uint8_t *pixels = mem_alloc(3 * p->size * p->size);
     char why[256];
     if (!d || !pixels) p->out_of_memory = true;
-    for (size_t i = first; i < last && !p->out_of_memory; i++)
-        if (!p->found[i])
-            p->verdicts[i] = reader_load(p->reader, d, i, pixels, NULL, why, sizeof why)
-                                 ? fine
-                                 : broken;
+    for (size_t i = first; i < last && !p->out_of_memory; i++) {
+        if (p->found[i]) continue;
+        bool loaded = reader_load(p->reader, d, i, pixels, NULL, why, sizeof why);
+        p->verdicts[i] = loaded ? fine : broken;
+        if (!loaded && decoder_no_memory(d)) p->out_of_memory = true;
+    }
     decoder_free(d);
-    free(pixels);
+    mem_free(pixels);
 }
 
 static void recall(struct probe *p, size_t rows, struct store *store, size_t threads) {
@@ -62,10 +63,10 @@ bool probe_rows(const struct reader *r, size_t size, struct store *store, size_t
                 bool *bad) {
     size_t rows = reader_rows(r);
     struct probe p = {.reader = r, .size = size};
-    p.stamps = calloc(rows + 1, sizeof *p.stamps);
-    p.verdicts = calloc(rows + 1, sizeof *p.verdicts);
-    p.stamped = calloc(rows + 1, sizeof *p.stamped);
-    p.found = calloc(rows + 1, sizeof *p.found);
+    p.stamps = mem_zalloc(rows + 1, sizeof *p.stamps);
+    p.verdicts = mem_zalloc(rows + 1, sizeof *p.verdicts);
+    p.stamped = mem_zalloc(rows + 1, sizeof *p.stamped);
+    p.found = mem_zalloc(rows + 1, sizeof *p.found);
     bool ok = p.stamps && p.verdicts && p.stamped && p.found;
     if (ok) {
         if (store) recall(&p, rows, store, threads);
@@ -74,20 +75,21 @@ bool probe_rows(const struct reader *r, size_t size, struct store *store, size_t
         for (size_t i = 0; i < rows; i++) bad[i] = digest_eq(p.verdicts[i], broken);
         if (ok && store) remember(&p, rows, store);
     }
-    free(p.stamps);
-    free(p.verdicts);
-    free(p.stamped);
-    free(p.found);
+    mem_free(p.stamps);
+    mem_free(p.verdicts);
+    mem_free(p.stamped);
+    mem_free(p.found);
     return ok;
 }
 
 bool probe_why(const struct reader *r, size_t size, size_t row, char *why, size_t why_n) {
     struct decoder *d = decoder_new();
-    uint8_t *pixels = malloc(3 * size * size);
+    uint8_t *pixels = mem_alloc(3 * size * size);
     bool ok = d && pixels;
     *why = 0;
     if (ok && reader_load(r, d, row, pixels, NULL, why, why_n)) *why = 0;
+    ok = ok && !decoder_no_memory(d);
     decoder_free(d);
-    free(pixels);
+    mem_free(pixels);
     return ok;
 }

@@ -14,7 +14,7 @@ static const struct reader_format *const formats[] = {&reader_cifar, &reader_fol
 static bool grow(void **at, size_t n, size_t *cap, size_t size) {
     if (n < *cap) return true;
     size_t grown = *cap ? *cap + *cap / 2 : 64, bytes;
-    void *p = size_mul(grown, size, &bytes) ? realloc(*at, bytes) : NULL;
+    void *p = size_mul(grown, size, &bytes) ? mem_resize(*at, bytes) : NULL;
     if (!p) return false;
     *at = p;
     *cap = grown;
@@ -25,7 +25,7 @@ bool name_list_add(struct names *names, const char *name, size_t *offset) {
     size_t n = strlen(name) + 1;
     if (names->cap - names->n < n) {
         size_t cap = size_max(names->cap + names->cap / 2, names->n + n + 256);
-        char *p = realloc(names->at, cap);
+        char *p = mem_resize(names->at, cap);
         if (!p) return false;
         names->at = p;
         names->cap = cap;
@@ -42,7 +42,7 @@ static int by_bytes(const void *a, const void *b) {
 }
 
 const char **names_sorted(const struct names *names) {
-    const char **all = calloc(names->count + 1, sizeof *all), *at = names->at;
+    const char **all = mem_zalloc(names->count + 1, sizeof *all), *at = names->at;
     if (!all) return NULL;
     for (size_t i = 0; i < names->count; i++, at += strlen(at) + 1) all[i] = at;
     qsort(all, names->count, sizeof *all, by_bytes);
@@ -50,7 +50,7 @@ const char **names_sorted(const struct names *names) {
 }
 
 void names_free(struct names *names) {
-    free(names->at);
+    mem_free(names->at);
 }
 
 bool reader_add_row(struct reader *r, struct reader_row row) {
@@ -80,6 +80,7 @@ bool reader_add_file(struct reader *r, struct reader_file file) {
 }
 
 bool reader_no_memory(const struct reader_options *o, struct diags *d) {
+    d->no_memory = true;
     return diag_error(d, o->span, "out of memory for the list of images in `%s`",
                       o->path);
 }
@@ -92,8 +93,13 @@ static const struct reader_format *choose(const struct reader_options *o,
         diag_error(d, o->span, "cannot open `%s`: %s", o->path, strerror(errno));
         return NULL;
     }
-    for (size_t i = 0; i < COUNT(formats); i++)
+    for (size_t i = 0; i < COUNT(formats); i++) {
+        errno = 0;
         if (formats[i]->claims(o, &st)) return formats[i];
+        if (errno != ENOMEM) continue;
+        reader_no_memory(o, d);
+        return NULL;
+    }
     diag_error(d, o->span, "`%s` is not a folder of images", o->path);
     diag_help(d,
               "expected a folder with one folder of JPEG and PNG files a class, or "
@@ -105,7 +111,7 @@ struct reader *reader_open(const struct reader_options *o, struct diags *d) {
     CHECK(o->size > 0 && o->size <= IMAGE_MAX_SIDE);
     const struct reader_format *format = choose(o, d);
     if (!format) return NULL;
-    struct reader *r = calloc(1, sizeof *r);
+    struct reader *r = mem_zalloc(1, sizeof *r);
     if (!r) {
         reader_no_memory(o, d);
         return NULL;
@@ -121,11 +127,11 @@ struct reader *reader_open(const struct reader_options *o, struct diags *d) {
 void reader_close(struct reader *r) {
     if (!r) return;
     if (r->root >= 0) close(r->root);
-    free(r->rows);
-    free(r->classes);
-    free(r->files);
+    mem_free(r->rows);
+    mem_free(r->classes);
+    mem_free(r->files);
     names_free(&r->names);
-    free(r);
+    mem_free(r);
 }
 
 // ---- rows ---------------------------------------------------------------------------
@@ -153,20 +159,25 @@ void reader_row_name(const struct reader *r, size_t row, char *out, size_t n) {
 }
 
 struct decoder *decoder_new(void) {
-    return calloc(1, sizeof(struct decoder));
+    return mem_zalloc(1, sizeof(struct decoder));
+}
+
+bool decoder_no_memory(const struct decoder *d) {
+    return d->no_memory;
 }
 
 void decoder_free(struct decoder *d) {
     if (!d) return;
-    free(d->bytes);
-    free(d);
+    mem_free(d->bytes);
+    mem_free(d);
 }
 
 int reader_open_file(int folder, const char *name, struct stat *st, struct why why) {
     // Not to wait for a writer, should somebody have put a pipe there.
     int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        why_set(why, "cannot open the file: %s", strerror(errno));
+        if (errno == ENOMEM) why_no_memory(why, "out of memory");
+        else why_set(why, "cannot open the file: %s", strerror(errno));
         return -1;
     }
     if (fstat(fd, st) == 0 && S_ISREG(st->st_mode)) return fd;
@@ -177,8 +188,8 @@ int reader_open_file(int folder, const char *name, struct stat *st, struct why w
 
 static bool decoder_reserve(struct decoder *d, size_t n) {
     if (n <= d->cap) return true;
-    free(d->bytes);
-    d->bytes = malloc(n);
+    mem_free(d->bytes);
+    d->bytes = mem_alloc(n);
     d->cap = d->bytes ? n : 0;
     return d->bytes;
 }
@@ -186,7 +197,8 @@ static bool decoder_reserve(struct decoder *d, size_t n) {
 bool decoder_read(struct decoder *d, int fd, size_t at, size_t n, struct why why) {
     CHECK(n <= READER_MAX_FILE);
     d->n = 0;
-    if (!decoder_reserve(d, n)) return why_set(why, "out of memory for %zu bytes", n);
+    if (!decoder_reserve(d, n))
+        return why_no_memory(why, "out of memory for %zu bytes", n);
     while (d->n < n) {
         ssize_t got = pread(fd, d->bytes + d->n, n - d->n, (off_t)(at + d->n));
         if (got < 0 && errno == EINTR) continue;
@@ -202,12 +214,13 @@ bool reader_load(const struct reader *r, struct decoder *d, size_t row, uint8_t 
     CHECK(row < r->nrows);
     char reason[256];
     struct digest unwanted;
+    d->no_memory = false;
     if (r->format->load(r, d, &r->rows[row], pixels, content ? content : &unwanted,
-                        (struct why){reason, sizeof reason}))
+                        (struct why){reason, sizeof reason, &d->no_memory}))
         return true;
     char name[512];
     reader_row_name(r, row, name, sizeof name);
-    return why_set((struct why){why, why_n}, "%s: %s", name, reason);
+    return why_set((struct why){why, why_n, NULL}, "%s: %s", name, reason);
 }
 
 // ---- identities ---------------------------------------------------------------------

@@ -31,6 +31,8 @@ void reader_row_name(const struct reader *r, size_t row, char *out, size_t n);
 struct decoder;
 struct decoder *decoder_new(void);
 void decoder_free(struct decoder *d);
+// Whether the last row could not be loaded for want of memory, and not because of its file.
+bool decoder_no_memory(const struct decoder *d);
 
 // The row's pixels, [3][size][size], and the digest of its encoded bytes. Either out may be
 // NULL (no pixels: nothing is decoded). On failure returns false and says why in why

@@ -49,8 +49,10 @@ static bool claims(const struct reader_options *o, const struct stat *st) {
     if (S_ISREG(st->st_mode)) return ends_in_bin(o->path);
     if (!S_ISDIR(st->st_mode)) return false;
     struct names batches = {0};
-    bool found = find_batches(o->path, &batches) && batches.count > 0;
+    int err = find_batches(o->path, &batches) ? 0 : errno;
+    bool found = !err && batches.count > 0;
     names_free(&batches);
+    errno = err;
     return found;
 }
 
@@ -79,7 +81,7 @@ static bool list_record(struct listing *l, uint8_t label, size_t file, size_t re
 
 static bool list_records(struct listing *l, int fd, size_t file, size_t records) {
     char reason[256];
-    struct why why = {reason, sizeof reason};
+    struct why why = {reason, sizeof reason, &l->d->no_memory};
     const char *path = file_name(l->reader, file);
     for (size_t i = 0; i < records; i += AT_ONCE) {
         size_t n = size_min(AT_ONCE, records - i);
@@ -109,8 +111,8 @@ static bool list_batch(struct listing *l, const char *name) {
     if (!name_list_add(&l->reader->names, name, &file.name))
         return reader_no_memory(l->o, l->d);
     clock_gettime(CLOCK_REALTIME, &file.look.when);
-    int fd =
-        reader_open_file(l->reader->root, name, st, (struct why){reason, sizeof reason});
+    int fd = reader_open_file(l->reader->root, name, st,
+                              (struct why){reason, sizeof reason, &l->d->no_memory});
     if (fd < 0) return diag_error(l->d, l->o->span, "%s: %s", name, reason);
     bool ok = reader_add_file(l->reader, file) || reader_no_memory(l->o, l->d);
     ok = ok && check_size(l, name, st) &&
@@ -144,7 +146,7 @@ static bool number_classes(struct reader *r, const struct reader_options *o,
 
 static bool name_classes(struct listing *l) {
     char reason[256];
-    struct why why = {reason, sizeof reason};
+    struct why why = {reason, sizeof reason, &l->d->no_memory};
     struct stat st;
     struct reader *r = l->reader;
     if (faccessat(r->root, "batches.meta.txt", F_OK, 0) != 0)
@@ -164,12 +166,13 @@ static bool list_folder(struct listing *l) {
     struct names batches = {0};
     bool ok = find_batches(l->o->path, &batches);
     if (!ok) {
+        l->d->no_memory |= errno == ENOMEM;
         diag_error(l->d, l->o->span, "cannot read `%s`: %s", l->o->path, strerror(errno));
     } else {
         const char **files = names_sorted(&batches);
         ok = files || reader_no_memory(l->o, l->d);
         for (size_t i = 0; ok && i < batches.count; i++) ok = list_batch(l, files[i]);
-        free(files);
+        mem_free(files);
     }
     names_free(&batches);
     return ok;
@@ -179,10 +182,14 @@ static bool list_folder(struct listing *l) {
 static int open_folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
     if (!slash) return open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    char *folder = strndup(path, (size_t)(slash - path) + 1);
-    if (!folder) return -1;
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(folder);
+    char *folder = mem_strndup(path, (size_t)(slash - path) + 1);
+    if (!folder) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = errno;
+    mem_free(folder);
+    errno = err;
     return fd;
 }
 
@@ -191,6 +198,7 @@ static bool list_path(struct listing *l) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool folder = fd >= 0;
     l->reader->root = folder ? fd : open_folder_of(path);
+    l->d->no_memory |= l->reader->root < 0 && errno == ENOMEM;
     if (l->reader->root < 0)
         return diag_error(l->d, l->o->span, "cannot open `%s`: %s", path,
                           strerror(errno));
@@ -236,7 +244,7 @@ static bool load(const struct reader *r, struct decoder *d, const struct reader_
     if (!read_record(r, d, row, why)) return false;
     *content = digest_of(d->bytes + 1, PIXELS);
     if (!pixels || fit(d->bytes + 1, r->size, pixels)) return true;
-    return why_set(why, "out of memory to resize it");
+    return why_no_memory(why, "out of memory to resize it");
 }
 
 // As the batch was when its labels were read: one look serves all its rows, and what it is

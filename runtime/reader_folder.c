@@ -95,7 +95,7 @@ static bool add_images(struct reader *r, const struct listing *l, size_t limit) 
         row.file = offset;
         ok = ok && reader_add_row(r, row);
     }
-    free(files);
+    mem_free(files);
     return ok;
 }
 
@@ -103,6 +103,7 @@ static bool list_class(struct reader *r, const char *cls, const struct reader_op
                        struct diags *d) {
     struct listing l;
     int err = list_folder(r->root, cls, &l);
+    d->no_memory |= err == ENOMEM;
     if (err)
         return diag_error(d, o->span, "cannot read `%s/%s`: %s", o->path, cls,
                           strerror(err));
@@ -134,7 +135,7 @@ static bool list_classes(struct reader *r, const struct listing *l,
     if (!classes) return reader_no_memory(o, d);
     bool ok = true;
     for (size_t i = 0; i < l->folders.count; i++) ok &= list_class(r, classes[i], o, d);
-    free(classes);
+    mem_free(classes);
     return ok;
 }
 
@@ -142,6 +143,7 @@ static bool list(struct reader *r, const struct reader_options *o, struct diags 
     struct listing l;
     r->root = open(o->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int err = r->root < 0 ? errno : list_folder(r->root, ".", &l);
+    d->no_memory |= err == ENOMEM;
     if (err)
         return diag_error(d, o->span, "cannot read `%s`: %s", o->path, strerror(err));
     bool ok = list_classes(r, &l, o, d);
@@ -176,10 +178,10 @@ static bool load(const struct reader *r, struct decoder *d, const struct reader_
     *content = digest_of(d->bytes, d->n);
     if (!pixels) return true;
     struct image image;
-    if (!image_decode(d->bytes, d->n, &image, why.at, why.n)) return false;
+    if (!image_decode_why(d->bytes, d->n, &image, why)) return false;
     bool ok = image_fit(&image, r->size, pixels);
-    free(image.data);
-    return ok || why_set(why, "out of memory to resize it");
+    mem_free(image.data);
+    return ok || why_no_memory(why, "out of memory to resize it");
 }
 
 static bool look(const struct reader *r, const struct reader_row *row, struct look *out) {

@@ -21,7 +21,7 @@ struct names { // NUL-terminated names in one block
 
 // False when out of memory. offset: where the copy starts, or NULL.
 bool name_list_add(struct names *names, const char *name, size_t *offset);
-// Pointers to all of them in byte order, malloc'ed; NULL when out of memory.
+// Pointers to all of them in byte order, to be given to mem_free; NULL when out of memory.
 const char **names_sorted(const struct names *names);
 void names_free(struct names *names);
 
@@ -64,6 +64,7 @@ bool reader_add_file(struct reader *r, struct reader_file file);
 struct decoder {
     uint8_t *bytes; // of the file being read
     size_t n, cap;
+    bool no_memory; // the last row could not be loaded for that
 };
 
 // Opens a regular file for reading; -1 with the reason in why.
@@ -72,7 +73,7 @@ int reader_open_file(int folder, const char *name, struct stat *st, struct why w
 bool decoder_read(struct decoder *d, int fd, size_t at, size_t n, struct why why);
 
 struct reader_format {
-    // Whether this format reads what is at o->path.
+    // Whether this format reads what is at o->path. False with errno ENOMEM: not known.
     bool (*claims)(const struct reader_options *o, const struct stat *st);
     bool (*list)(struct reader *r, const struct reader_options *o, struct diags *d);
     // The row's pixels (unless NULL) and the digest of its encoded bytes.

@@ -34,6 +34,7 @@ void result_image_name(char out[RESULT_NAME_MAX], size_t cls, size_t id) {
 }
 
 static bool failed(const struct result *r, const char *file, struct diags *d) {
+    d->no_memory |= errno == ENOMEM;
     return diag_error(d, NO_SPAN, "cannot write `%s` of `%s`: %s", file, r->place.path,
                       strerror(errno));
 }
@@ -113,13 +114,15 @@ static bool begin_place(struct result *r, const char *to, struct diags *d) {
     return false;
 }
 
+static void abandon(void *r) {
+    result_abandon(r);
+}
+
 struct result *result_begin(const struct result_info *info, struct diags *d) {
     CHECK(info->height > 0 && info->width > 0);
-    struct arena *a = arena_new();
-    if (!a) {
-        diag_error(d, NO_SPAN, "cannot write `%s`: out of memory", info->to);
-        return NULL;
-    }
+    struct arena *a = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, a);
     struct result *r = NEW(a, struct result);
     *r = (struct result){.arena = a,
                          .height = info->height,
@@ -128,11 +131,16 @@ struct result *result_begin(const struct result_info *info, struct diags *d) {
                          .classes = info->classes,
                          .folder = -1};
     r->images = NEW_N(a, size_t, info->classes);
-    if (!begin_place(r, info->to, d)) {
+    bool placed = begin_place(r, info->to, d);
+    cleanup_pop(&held);
+    if (!placed) {
         arena_free(a);
         return NULL;
     }
-    if (begin_files(r, info, d)) return r;
+    cleanup_push(&held, abandon, r);
+    bool begun = begin_files(r, info, d);
+    cleanup_pop(&held);
+    if (begun) return r;
     result_abandon(r);
     return NULL;
 }
@@ -149,7 +157,7 @@ static bool write_image(struct result *r, const struct result_row *row, const ch
     if (!png) errno = ENOMEM;
     bool ok = png && out_file(r->folder, file, png, n);
     if (!ok) failed(r, file, d);
-    free(png);
+    mem_free(png);
     return ok;
 }
 
@@ -172,12 +180,12 @@ static bool write_labels(struct result *r, const float *labels, struct diags *d)
 
 static bool write_line(struct result *r, const struct result_row *row, const char *file,
                        struct diags *d) {
-    struct arena *a = arena_new();
-    if (!a) errno = ENOMEM;
-    if (a) write_manifest_row(r->manifest, a, row, file, r->rows == 0);
-    bool ok = a && !ferror(r->manifest);
-    arena_free(a);
-    return ok || failed(r, RESULT_MANIFEST, d);
+    struct arena *a = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, a);
+    write_manifest_row(r->manifest, a, row, file, r->rows == 0);
+    cleanup_run(&held);
+    return !ferror(r->manifest) || failed(r, RESULT_MANIFEST, d);
 }
 
 bool result_add(struct result *r, const struct result_row *row, struct diags *d) {
@@ -189,7 +197,8 @@ bool result_add(struct result *r, const struct result_row *row, struct diags *d)
         !write_image(r, row, file, d) || !write_labels(r, row->labels, d) ||
         !write_line(r, row, file, d))
         return false;
-    overview_add(r->overview, row->cls, row->pixels);
+    if (!overview_add(r->overview, row->cls, row->pixels))
+        return diag_no_memory(d, NO_SPAN);
     r->images[row->cls]++;
     r->rows++;
     return true;
@@ -199,8 +208,8 @@ bool result_wants_source(const struct result *r, uint32_t cls) {
     return overview_wants_source(r->overview, cls);
 }
 
-void result_add_source(struct result *r, const struct result_source *s) {
-    overview_add_source(r->overview, s);
+bool result_add_source(struct result *r, const struct result_source *s) {
+    return overview_add_source(r->overview, s);
 }
 
 // ---- the end ------------------------------------------------------------------------
@@ -232,7 +241,7 @@ static bool finish_overview(struct result *r, struct diags *d) {
     if (!png) errno = ENOMEM;
     bool ok = png && out_file(r->folder, RESULT_OVERVIEW, png, n);
     if (!ok) failed(r, RESULT_OVERVIEW, d);
-    free(png);
+    mem_free(png);
     return ok;
 }
 
@@ -276,8 +285,11 @@ static void free_result(struct result *r) {
 }
 
 bool result_commit(struct result *r, struct diags *d) {
+    struct cleanup held;
+    cleanup_push(&held, abandon, r);
     bool ok = finish_labels(r, d) && finish_overview(r, d) && finish_manifest(r, d) &&
               sync_all(r, d) && result_place(&r->place, d);
+    cleanup_pop(&held);
     if (ok) free_result(r);
     else result_abandon(r);
     return ok;

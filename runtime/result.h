@@ -59,7 +59,7 @@ bool result_add(struct result *r, const struct result_row *row, struct diags *d)
 // True while the overview still has room for a source image of this class, and has not
 // been given many.
 bool result_wants_source(const struct result *r, uint32_t cls);
-void result_add_source(struct result *r, const struct result_source *s);
+bool result_add_source(struct result *r, const struct result_source *s); // false: no memory
 bool result_commit(struct result *r, struct diags *d); // frees r
 void result_abandon(struct result *r);                 // frees r, leaves nothing behind
 

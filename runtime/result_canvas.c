@@ -111,7 +111,7 @@ static const uint8_t box[FONT_HEIGHT] = {0x1F, 0x11, 0x11, 0x11, 0x11, 0x11, 0x1
 struct canvas canvas_new(size_t h, size_t w, struct color paper) {
     struct canvas c = {h, w, NULL};
     size_t dims[] = {3, h, w}, bytes;
-    if (size_product(dims, 3, &bytes)) c.at = malloc(bytes);
+    if (size_product(dims, 3, &bytes)) c.at = mem_alloc(bytes);
     if (c.at) canvas_fill(&c, 0, 0, h, w, paper);
     return c;
 }

@@ -18,13 +18,13 @@ void result_image_name(char out[RESULT_NAME_MAX], size_t cls, size_t id);
 
 // ---- result_overview.c --------------------------------------------------------------
 struct overview;
-struct overview *overview_new(const struct result_info *info); // NULL: out of memory
+struct overview *overview_new(const struct result_info *info);
 void overview_free(struct overview *o);
-// What there is no room for is passed over; so is what there is no memory for.
-void overview_add(struct overview *o, uint32_t cls, const uint8_t *pixels);
+// What there is no room for is passed over. False: out of memory.
+bool overview_add(struct overview *o, uint32_t cls, const uint8_t *pixels);
 bool overview_wants_source(const struct overview *o, uint32_t cls);
-void overview_add_source(struct overview *o, const struct result_source *s);
-// The picture as PNG bytes, malloc'ed; NULL when out of memory.
+bool overview_add_source(struct overview *o, const struct result_source *s);
+// The picture as PNG bytes, for mem_free; NULL when out of memory.
 uint8_t *overview_png(const struct overview *o, size_t *n);
 
 // ---- result_place.c -----------------------------------------------------------------

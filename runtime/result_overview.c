@@ -59,7 +59,7 @@ static struct canvas tile_make(const uint8_t *pixels, size_t h, size_t w) {
     if (!t.at) return t;
     if (th < h || tw < w) {
         if (image_resize(pixels, 3, h, w, 0, 0, h, w, t.at, th, tw)) return t;
-        free(t.at);
+        mem_free(t.at);
         return (struct canvas){0};
     }
     for (size_t c = 0; c < 3; c++) // every pixel a square
@@ -128,14 +128,16 @@ static size_t bands_that_fit(const struct result_info *info) {
 }
 
 struct overview *overview_new(const struct result_info *info) {
-    struct arena *a = arena_new();
-    if (!a) return NULL;
+    struct arena *a = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, a);
     struct overview *o = NEW(a, struct overview);
     *o = (struct overview){
         a, NULL, bands_that_fit(info), info->classes, info->height, info->width, 0};
     o->bands = NEW_N(a, struct band, o->nbands);
     for (size_t i = 0; i < o->nbands; i++)
         o->bands[i].name = arena_strdup(a, info->class_names[i]);
+    cleanup_pop(&held);
     return o;
 }
 
@@ -143,23 +145,24 @@ void overview_free(struct overview *o) {
     if (!o) return;
     for (size_t i = 0; i < o->nbands; i++) {
         struct band *b = &o->bands[i];
-        for (size_t k = 0; k < b->nrows; k++) free(b->rows[k].at);
+        for (size_t k = 0; k < b->nrows; k++) mem_free(b->rows[k].at);
         for (size_t k = 0; k < b->nsources; k++) {
-            free(b->sources[k].image.at);
-            free(b->sources[k].map.at);
+            mem_free(b->sources[k].image.at);
+            mem_free(b->sources[k].map.at);
         }
     }
     arena_free(o->arena);
 }
 
-void overview_add(struct overview *o, uint32_t cls, const uint8_t *pixels) {
+bool overview_add(struct overview *o, uint32_t cls, const uint8_t *pixels) {
     o->total++;
-    if (cls >= o->nbands) return;
+    if (cls >= o->nbands) return true;
     struct band *b = &o->bands[cls];
     b->total++;
-    if (b->nrows == RESULT_OVERVIEW_ROWS) return;
+    if (b->nrows == RESULT_OVERVIEW_ROWS) return true;
     struct canvas t = tile_make(pixels, o->height, o->width);
     if (t.at) b->rows[b->nrows++] = t;
+    return t.at;
 }
 
 bool overview_wants_source(const struct overview *o, uint32_t cls) {
@@ -181,19 +184,21 @@ static bool is_shown(const struct band *b, const struct shown *t) {
     return false;
 }
 
-void overview_add_source(struct overview *o, const struct result_source *s) {
-    if (!overview_wants_source(o, s->cls)) return;
+bool overview_add_source(struct overview *o, const struct result_source *s) {
+    if (!overview_wants_source(o, s->cls)) return true;
     struct band *b = &o->bands[s->cls];
     struct shown t = {.image = tile_make(s->pixels, s->h, s->w)};
     b->offered++;
-    if (!t.image.at) return;
+    if (!t.image.at) return false;
     if (s->map) t.map = heat_make(&t.image, s->map, s->mh, s->mw);
-    if (!is_shown(b, &t)) {
+    bool whole = !s->map || t.map.at;
+    if (whole && !is_shown(b, &t)) {
         b->sources[b->nsources++] = t;
-        return;
+        return true;
     }
-    free(t.image.at);
-    free(t.map.at);
+    mem_free(t.image.at);
+    mem_free(t.map.at);
+    return whole;
 }
 
 // ---- layout -------------------------------------------------------------------------
@@ -315,6 +320,6 @@ uint8_t *overview_png(const struct overview *o, size_t *n) {
     if (!c.at) return NULL;
     draw(&c, o, &l);
     uint8_t *png = image_encode_png(c.at, 3, c.h, c.w, n);
-    free(c.at);
+    mem_free(c.at);
     return png;
 }

@@ -28,26 +28,44 @@ static bool is_dots(const char *name) {
 }
 
 // ---- what a folder is ---------------------------------------------------------------
-static char *read_manifest(struct arena *a, const char *folder, struct json *j) {
+struct manifest { // a folder's, as text
+    const char *folder;
+    struct arena *arena;
+    bool there, no_memory;
+    struct json json;
+};
+
+static void read_manifest(void *ctx) {
+    struct manifest *m = ctx;
+    struct arena *a = m->arena = arena_must();
     size_t n = 0;
     char *text =
-        file_read(a, arena_printf(a, "%s/" RESULT_MANIFEST, folder), MAX_MANIFEST, &n);
-    if (text) *j = (struct json){text, text + n};
-    return text;
+        file_read(a, arena_printf(a, "%s/" RESULT_MANIFEST, m->folder), MAX_MANIFEST, &n);
+    m->there = text != NULL;
+    if (text) m->json = (struct json){text, text + n};
+}
+
+// Those who ask hold folders open: a manifest that there is no memory for is not there.
+static bool manifest_open(struct manifest *m, const char *folder) {
+    *m = (struct manifest){.folder = folder};
+    struct scope scope = scope_same();
+    enum scope_end end = scope_run(&scope, read_manifest, m);
+    if (end == SCOPE_BUG) scope_raise(&scope);
+    m->no_memory = end == SCOPE_NO_MEMORY;
+    return m->there && json_open(&m->json, '{');
 }
 
 // Whether its manifest says that ddg wrote the folder.
-static bool is_ours(const char *folder) {
-    struct arena *a = arena_new();
-    if (!a) return false;
-    struct json j;
+static bool is_ours(const char *folder, bool *no_memory) {
+    struct manifest m;
     char key[16], format[32] = "";
-    if (read_manifest(a, folder, &j) && json_open(&j, '{'))
-        while (!*format && json_key(&j, key, sizeof key)) {
-            if (strcmp(key, "format") != 0) json_skip(&j);
-            else if (!json_text(&j, format, sizeof format)) break;
+    if (manifest_open(&m, folder))
+        while (!*format && json_key(&m.json, key, sizeof key)) {
+            if (strcmp(key, "format") != 0) json_skip(&m.json);
+            else if (!json_text(&m.json, format, sizeof format)) break;
         }
-    arena_free(a);
+    arena_free(m.arena);
+    *no_memory = m.no_memory;
     return strcmp(format, RESULT_FORMAT) == 0;
 }
 
@@ -74,7 +92,9 @@ bool result_place_free(const struct out_place *p, struct diags *d) {
                           "cannot write to `%s`: it is a %s, and images need a "
                           "folder",
                           p->path, S_ISLNK(st.st_mode) ? "broken link" : "file");
-    if (is_empty(p->path) || is_ours(p->path)) return true;
+    bool no_memory;
+    if (is_empty(p->path) || is_ours(p->path, &no_memory)) return true;
+    if (no_memory) return diag_no_memory(d, NO_SPAN);
     diag_error(d, NO_SPAN, "`%s` exists and holds something that ddg did not write",
                p->path);
     diag_help(d, "choose another folder, or move that one away");
@@ -125,17 +145,16 @@ static void remove_listed_image(int folder, struct json *j) {
 // Removes what the manifest lists. The manifest itself goes last: until then the rest can
 // still be told apart from foreign files.
 static void remove_listed(int folder, const char *path) {
-    struct arena *a = arena_new();
-    if (!a) return;
-    struct json j;
+    struct manifest m;
     char key[16];
-    if (read_manifest(a, path, &j) && json_open(&j, '{'))
-        while (json_key(&j, key, sizeof key)) {
-            if (strcmp(key, "images") != 0 || !json_open(&j, '[')) json_skip(&j);
+    if (manifest_open(&m, path))
+        while (json_key(&m.json, key, sizeof key)) {
+            if (strcmp(key, "images") != 0 || !json_open(&m.json, '['))
+                json_skip(&m.json);
             else
-                while (json_element(&j)) remove_listed_image(folder, &j);
+                while (json_element(&m.json)) remove_listed_image(folder, &m.json);
         }
-    arena_free(a);
+    arena_free(m.arena);
     remove_fixed(folder);
 }
 
@@ -234,7 +253,8 @@ static void sweep_one(const struct out_place *p, const char *path, struct diags 
     int fd = open_folder(AT_FDCWD, path);
     if (fd < 0) return;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        int into = is_ours(p->path) ? open_folder(AT_FDCWD, p->path) : -1;
+        bool no_memory;
+        int into = is_ours(p->path, &no_memory) ? open_folder(AT_FDCWD, p->path) : -1;
         retire(path, into, d);
         if (into >= 0) close(into);
     }
@@ -256,10 +276,10 @@ void result_sweep(const struct out_place *p, struct diags *d) {
     DIR *dir = opendir(p->folder);
     for (struct dirent *e; dir && (e = readdir(dir));) {
         if (!is_temp_name(p, e->d_name)) continue;
-        char *path = NULL;
-        if (asprintf(&path, "%s/%s", p->folder, e->d_name) < 0) break;
+        char *path = mem_printf("%s/%s", p->folder, e->d_name);
+        if (!path) break;
         sweep_one(p, path, d);
-        free(path);
+        mem_free(path);
     }
     if (dir) closedir(dir);
 }
@@ -276,8 +296,8 @@ static bool swap_slowly(const struct out_place *p, const char *aside) {
 }
 
 static bool replace(const struct out_place *p, struct diags *d) {
-    char *aside = NULL;
-    if (asprintf(&aside, "%s" OLD_MARK, p->temp) < 0) {
+    char *aside = mem_printf("%s" OLD_MARK, p->temp);
+    if (!aside) {
         errno = ENOMEM;
         return false;
     }
@@ -289,7 +309,7 @@ static bool replace(const struct out_place *p, struct diags *d) {
         retire(swapped ? p->temp : aside, into, d);
         if (into >= 0) close(into);
     }
-    free(aside);
+    mem_free(aside);
     errno = err;
     return ok;
 }

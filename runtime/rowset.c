@@ -14,13 +14,13 @@ void rowsets_init(struct rowsets *r, struct arena *arena, const struct plan *pla
 void rowsets_close(struct rowsets *r) {
     for (size_t i = 0; i < r->plan->nrowsets; i++) {
         reader_close(r->at[i].reader);
-        free(r->at[i].pick);
-        free(r->at[i].keys);
-        free(r->at[i].known);
+        mem_free(r->at[i].pick);
+        mem_free(r->at[i].keys);
+        mem_free(r->at[i].known);
     }
     for (size_t i = 0; i < r->plan->ncolumns; i++) {
-        free(r->columns[i].values);
-        free(r->columns[i].have);
+        mem_free(r->columns[i].values);
+        mem_free(r->columns[i].have);
     }
 }
 
@@ -97,7 +97,7 @@ struct digest rowset_key(const struct rowsets *r, uint32_t which, size_t row) {
 
 // ---- readers --------------------------------------------------------------------------
 static bool out_of_memory(struct diags *d) {
-    return diag_error(d, NO_SPAN, "out of memory");
+    return diag_no_memory(d, NO_SPAN);
 }
 
 static bool note_skipped(struct rowsets *r, uint32_t which, size_t row) {
@@ -114,14 +114,16 @@ static bool leave_out(struct rowsets *r, uint32_t which, struct store *store,
                       size_t threads, struct diags *d) {
     struct rowset *s = &r->at[which];
     size_t rows = reader_rows(s->reader), kept = 0;
-    bool *bad = calloc(rows + 1, sizeof *bad);
-    s->pick = malloc(rows * sizeof *s->pick + 1);
+    bool *bad = mem_zalloc(rows + 1, sizeof *bad);
+    struct cleanup held;
+    cleanup_push(&held, mem_free_at, &bad);
+    s->pick = mem_array(rows, sizeof *s->pick);
     bool ok = bad && s->pick &&
               probe_rows(s->reader, spec(r, which)->size, store, threads, bad);
     for (size_t i = 0; i < rows && ok; i++)
         if (bad[i]) ok = note_skipped(r, which, i);
         else s->pick[kept++] = (uint32_t)i;
-    free(bad);
+    cleanup_run(&held);
     if (!ok) return out_of_memory(d);
     s->rows = kept;
     if (kept) return true;
@@ -199,9 +201,9 @@ static bool make_select(struct rowsets *r, uint32_t which, struct diags *d) {
     size_t rows = parent->rows;
     struct rowset *out = &r->at[which];
     if (!s->per_class && !enough_in_all(s, rows, d)) return false;
-    struct ranked *list = malloc(rows * sizeof *list + 1);
-    size_t *count = calloc(class_count(r, which) + 1, sizeof *count);
-    out->pick = malloc(rows * sizeof *out->pick + 1);
+    struct ranked *list = mem_array(rows, sizeof *list);
+    size_t *count = mem_zalloc(class_count(r, which) + 1, sizeof *count);
+    out->pick = mem_array(rows, sizeof *out->pick);
     bool ok = list && count && out->pick;
     for (size_t i = 0; i < rows && ok; i++) {
         uint32_t cls = rowset_class(r, s->parent, i);
@@ -214,8 +216,8 @@ static bool make_select(struct rowsets *r, uint32_t which, struct diags *d) {
         qsort(list, rows, sizeof *list, by_score);
         take_best(list, rows, s->k, out);
     }
-    free(list);
-    free(count);
+    mem_free(list);
+    mem_free(count);
     return ok;
 }
 
@@ -239,8 +241,8 @@ static bool make_group(struct rowsets *r, uint32_t which, struct diags *d) {
     const struct plan_rowset *s = spec(r, which);
     size_t rows = r->at[s->parent].rows, classes = class_count(r, which);
     struct rowset *out = &r->at[which];
-    size_t *count = calloc(classes + 1, sizeof *count);
-    out->pick = malloc(rows * sizeof *out->pick + 1);
+    size_t *count = mem_zalloc(classes + 1, sizeof *count);
+    out->pick = mem_array(rows, sizeof *out->pick);
     bool ok = count && out->pick;
     if (!ok) out_of_memory(d);
     for (size_t i = 0; i < rows && ok; i++) count[rowset_class(r, s->parent, i)]++;
@@ -254,7 +256,7 @@ static bool make_group(struct rowsets *r, uint32_t which, struct diags *d) {
             out->pick[count[rowset_class(r, s->parent, i)]++] = (uint32_t)i;
         out->rows = rows / s->factor;
     }
-    free(count);
+    mem_free(count);
     return ok;
 }
 
@@ -266,8 +268,8 @@ static bool columns_make(struct rowsets *r, uint32_t which, struct diags *d) {
     for (size_t i = 0; i < r->plan->ncolumns; i++) {
         const struct plan_column *c = &r->plan->columns[i];
         if (c->rowset != which) continue;
-        r->columns[i].values = calloc(r->at[which].rows + 1, c->row_bytes);
-        r->columns[i].have = calloc(r->at[which].rows + 1, 1);
+        r->columns[i].values = mem_zalloc(r->at[which].rows + 1, c->row_bytes);
+        r->columns[i].have = mem_zalloc(r->at[which].rows + 1, 1);
         if (!r->columns[i].values || !r->columns[i].have) return out_of_memory(d);
     }
     return true;
@@ -366,8 +368,8 @@ static bool readers_ready(struct rowsets *r, struct diags *d) {
     for (uint32_t i = 0; i < r->plan->nrowsets; i++) {
         struct rowset *s = &r->at[i];
         if (spec(r, i)->kind != ROWSET_READER) continue;
-        s->keys = calloc(s->rows + 1, sizeof *s->keys);
-        s->known = calloc(s->rows + 1, sizeof *s->known);
+        s->keys = mem_zalloc(s->rows + 1, sizeof *s->keys);
+        s->known = mem_zalloc(s->rows + 1, sizeof *s->known);
         if (!s->keys || !s->known) return out_of_memory(d);
         if (!columns_make(r, i, d)) return false;
     }

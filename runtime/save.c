@@ -198,16 +198,17 @@ static bool show_source(const struct saves *s, struct save *save,
     size_t row = rowset_ancestor(s->rowsets, save->plan->rowset, q, save->root);
     char why[512];
     if (!reader_load(reader->reader, decoder, reader_row(reader, row), save->source, NULL,
-                     why, sizeof why))
+                     why, sizeof why)) {
+        d->no_memory |= decoder_no_memory(decoder);
         return diag_error(d, NO_SPAN, "%s", why);
+    }
     struct result_source source = {
         .cls = cls, .pixels = save->source, .h = size, .w = size};
     if (c->maps) {
         source.mh = save->plan->map_h, source.mw = save->plan->map_w;
         source.map = c->maps + i * save->mult * source.mh * source.mw;
     }
-    result_add_source(save->result, &source);
-    return true;
+    return result_add_source(save->result, &source) || diag_no_memory(d, NO_SPAN);
 }
 
 static bool write_image(struct saves *s, struct save *save, const struct save_chunk *c,

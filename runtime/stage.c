@@ -31,6 +31,7 @@ struct shared { // what the workers of a stage share; under the lock where it sa
         bool any;
         size_t first;
         struct span span;
+        bool no_memory;
         char message[1024], help[256];
     } failure;
 };
@@ -72,6 +73,8 @@ static bool load_row(struct worker *w, uint32_t rowset, size_t row, uint8_t *pix
     size_t at = reader_row(r, row);
     if (!reader_load(r->reader, w->decoder, at, pixels, &content, why, sizeof why)) {
         diag_error(w->d, w->shared->run->plan->rowsets[rowset].span, "%s", why);
+        w->d->no_memory |= decoder_no_memory(w->decoder);
+        if (w->d->no_memory) return false;
         return diag_help(w->d, "on_error = \"skip\" leaves such files out");
     }
     bool same = !r->known[row] || digest_eq(r->keys[row], reader_key(r->reader, content));
@@ -167,7 +170,7 @@ static bool run_step(struct worker *w, const struct plan_step *step) {
         for (size_t i = 0; i < step->nout; i++)
             w->out[i] = slot_at(w, step->out[i], step->mult, row);
         if (!call_func(p, f, w->arena, w->in, w->out, n, row % unit == 0))
-            return diag_error(w->d, NO_SPAN, "out of memory");
+            return diag_no_memory(w->d, NO_SPAN);
         row += n;
     }
     return true;
@@ -356,11 +359,13 @@ static bool take_chunk(struct worker *w) {
 }
 
 // Keeps the error of the first chunk in order, whichever thread meets one first.
-static void chunk_failed(struct shared *s, size_t first, const struct diag *why) {
+static void chunk_failed(struct shared *s, size_t first, const struct diag *why,
+                         bool no_memory) {
     pthread_mutex_lock(&s->lock);
     struct failure *f = &s->failure;
     if (!f->any || first < f->first) {
-        *f = (struct failure){.any = true, .first = first, .span = why->span};
+        *f = (struct failure){
+            .any = true, .first = first, .span = why->span, .no_memory = no_memory};
         snprintf(f->message, sizeof f->message, "%s", why->message);
         snprintf(f->help, sizeof f->help, "%s", why->help ? why->help : "");
     }
@@ -395,7 +400,7 @@ static size_t worker_bytes(const struct stage_run *run, size_t rows) {
 static bool slots_alloc(struct worker *w) {
     const struct plan_stage *s = w->shared->run->stage;
     for (size_t i = 0; i < s->nslots; i++) {
-        w->slots[i] = aligned_alloc(64, slot_bytes(&s->slots[i], w->shared->most));
+        w->slots[i] = mem_aligned(slot_bytes(&s->slots[i], w->shared->most));
         if (!w->slots[i]) return false;
     }
     return true;
@@ -404,10 +409,10 @@ static bool slots_alloc(struct worker *w) {
 static bool chunk_alloc(struct worker *w) {
     const struct stage_run *run = w->shared->run;
     size_t most = w->shared->most;
-    w->rows = calloc(most, sizeof *w->rows);
-    w->keys = calloc(most, sizeof *w->keys);
-    w->found = calloc(most, sizeof *w->found);
-    if (run->store) w->values = calloc(most, value_bytes(run));
+    w->rows = mem_zalloc(most, sizeof *w->rows);
+    w->keys = mem_zalloc(most, sizeof *w->keys);
+    w->found = mem_zalloc(most, sizeof *w->found);
+    if (run->store) w->values = mem_zalloc(most, value_bytes(run));
     return w->rows && w->keys && w->found && (w->values || !run->store);
 }
 
@@ -419,30 +424,32 @@ static bool worker_init(struct worker *w) {
         nout = size_max(nout, s->steps[i].nout);
     }
     w->decoder = decoder_new();
-    w->arena = aligned_alloc(64, arena_bytes(w->shared->run));
-    w->slots = calloc(s->nslots + 1, sizeof *w->slots);
-    w->in = calloc(nin, sizeof *w->in);
-    w->out = calloc(nout, sizeof *w->out);
+    w->arena = mem_aligned(arena_bytes(w->shared->run));
+    w->slots = mem_zalloc(s->nslots + 1, sizeof *w->slots);
+    w->in = mem_zalloc(nin, sizeof *w->in);
+    w->out = mem_zalloc(nout, sizeof *w->out);
     return w->decoder && w->arena && w->slots && w->in && w->out && slots_alloc(w) &&
            chunk_alloc(w);
 }
 
 static void worker_free(struct worker *w) {
     for (size_t i = 0; w->slots && i < w->shared->run->stage->nslots; i++)
-        free(w->slots[i]);
-    free(w->slots);
-    free(w->rows);
-    free(w->keys);
-    free(w->found);
-    free(w->values);
-    free(w->in);
-    free(w->out);
-    free(w->arena);
+        mem_free(w->slots[i]);
+    mem_free(w->slots);
+    mem_free(w->rows);
+    mem_free(w->keys);
+    mem_free(w->found);
+    mem_free(w->values);
+    mem_free(w->in);
+    mem_free(w->out);
+    mem_free(w->arena);
     decoder_free(w->decoder);
 }
 
 // ---- workers' lives -------------------------------------------------------------------
-static const struct diag no_memory = {.message = "out of memory"};
+static void out_of_memory(struct shared *s, size_t first) {
+    chunk_failed(s, first, &(struct diag){.message = "out of memory"}, true);
+}
 
 static void run_chunks(struct worker *w, struct arena *arena) {
     struct diags d;
@@ -451,7 +458,7 @@ static void run_chunks(struct worker *w, struct arena *arena) {
     while (take_chunk(w)) {
         if (run_chunk(w)) continue;
         CHECK(d.list.n > 0);
-        chunk_failed(w->shared, w->first, &d.list.at[0]);
+        chunk_failed(w->shared, w->first, &d.list.at[0], d.no_memory);
         return;
     }
 }
@@ -467,7 +474,7 @@ static void live(void *ctx) {
     struct life *l = ctx;
     l->arena = arena_new();
     if (l->arena && worker_init(&l->w)) run_chunks(&l->w, l->arena);
-    else if (l->which == 0) chunk_failed(l->w.shared, 0, &no_memory);
+    else if (l->which == 0) out_of_memory(l->w.shared, 0);
 }
 
 // However a worker ends, the others hear of it.
@@ -475,7 +482,8 @@ static void work(void *ctx, size_t which) {
     struct life l = {.w = {.shared = ctx}, .which = which};
     struct scope scope = scope_same();
     enum scope_end end = scope_run(&scope, live, &l);
-    if (end != SCOPE_DONE) chunk_failed(ctx, l.w.first, &no_memory);
+    if (end == SCOPE_BUG || (end == SCOPE_NO_MEMORY && (l.w.n || which == 0)))
+        out_of_memory(ctx, l.w.first);
     worker_free(&l.w);
     arena_free(l.arena);
     if (end == SCOPE_BUG) scope_raise(&scope);
@@ -530,5 +538,6 @@ bool stage_run(const struct stage_run *s, struct stage_done *done, struct diags 
     const struct failure *f = &shared.failure;
     if (!f->any) return !done->stopped;
     diag_error(d, f->span, "%s", f->message);
+    d->no_memory |= f->no_memory;
     return diag_help(d, f->help[0] ? "%s" : NULL, f->help);
 }

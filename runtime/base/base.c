@@ -1,6 +1,7 @@
 // Arenas, checked sizes, text, digests and files. See base.h.
 #include "runtime/base/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -279,36 +280,53 @@ double clock_seconds(void) {
 }
 
 // ---- files ----------------------------------------------------------------------------
+void cleanup_fd(void *fd) {
+    int *at = fd;
+    if (*at >= 0) close(*at);
+    *at = -1;
+}
+
+void cleanup_dir(void *dir) {
+    DIR **at = dir;
+    if (*at) closedir(*at);
+    *at = NULL;
+}
+
 char *path_beside(struct arena *a, const char *from, const char *path) {
     const char *slash = strrchr(from, '/');
     if (path[0] == '/' || !slash) return arena_strdup(a, path);
     return arena_printf(a, "%.*s/%s", (int)(slash - from), from, path);
 }
 
+static int read_whole(int fd, char *data, size_t size, size_t *n) {
+    for (*n = 0; *n < size;) {
+        ssize_t k = read(fd, data + *n, size - *n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k < 0) return errno;
+        if (k == 0) break;
+        *n += (size_t)k;
+    }
+    return 0;
+}
+
 char *file_read(struct arena *a, const char *path, size_t max, size_t *n) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return NULL;
+    struct cleanup open_file;
     struct stat st;
     char *data = NULL;
     int err = 0;
+    cleanup_push(&open_file, cleanup_fd, &fd);
     if (fstat(fd, &st) != 0) err = errno;
     else if (S_ISDIR(st.st_mode)) err = EISDIR;
     else if (!S_ISREG(st.st_mode)) err = EINVAL;
     else if (st.st_size < 0 || (uintmax_t)st.st_size > max) err = EFBIG;
-    if (!err) {
-        size_t size = (size_t)st.st_size, got = 0;
-        data = arena_raw(a, size + 1, 1);
-        while (got < size) {
-            ssize_t k = read(fd, data + got, size - got);
-            if (k < 0 && errno == EINTR) continue;
-            if (k < 0) err = errno;
-            if (k <= 0) break;
-            got += (size_t)k;
-        }
-        data[got] = 0;
-        *n = got;
+    else {
+        data = arena_raw(a, (size_t)st.st_size + 1, 1);
+        err = read_whole(fd, data, (size_t)st.st_size, n);
+        data[*n] = 0;
     }
-    close(fd);
+    cleanup_run(&open_file);
     errno = err;
     return err ? NULL : data;
 }

@@ -12,8 +12,11 @@
 #define VIEW_LEAD  60  // cells shown before the span then
 
 // ---- gathering ----------------------------------------------------------------------
+static const char NO_MEMORY[] = "out of memory";
+
 void diags_init(struct diags *d, struct arena *arena) {
     *d = (struct diags){.arena = arena};
+    d->list.at = vec_grow(arena, NULL, 0, &d->list.cap, sizeof *d->list.at);
 }
 
 // Past the limit nothing more is kept: a note there belongs to an error nobody sees.
@@ -21,18 +24,52 @@ static bool full(const struct diags *d) {
     return d->errors > DIAGS_MAX_ERRORS;
 }
 
+struct
+    words { // to be put together; va_list may be an array, which can only be pointed to
+    struct diags *d;
+    const char *fmt;
+    va_list *ap;
+    const char *out;
+};
+
+static void write_words(void *ctx) {
+    struct words *w = ctx;
+    w->out = arena_vprintf(w->d->arena, w->fmt, *w->ap);
+}
+
+static void grow_list(void *ctx) {
+    struct diags *d = ctx;
+    d->list.at =
+        vec_grow(d->arena, d->list.at, d->list.n, &d->list.cap, sizeof *d->list.at);
+}
+
+// False: there was no memory for that.
+static bool attempt(struct diags *d, void (*fn)(void *), void *ctx) {
+    struct scope scope = scope_same();
+    enum scope_end end = scope_run(&scope, fn, ctx);
+    if (end == SCOPE_BUG) scope_raise(&scope);
+    d->no_memory |= end == SCOPE_NO_MEMORY;
+    return end == SCOPE_DONE;
+}
+
+static void keep(struct diags *d, enum severity severity, struct span at,
+                 const char *message) {
+    if (d->list.n == d->list.cap && !attempt(d, grow_list, d)) return;
+    d->list.at[d->list.n++] = (struct diag){severity, at, message, NULL};
+}
+
 static void add(struct diags *d, enum severity severity, struct span at, const char *fmt,
-                va_list ap) {
+                va_list *ap) {
+    struct words w = {d, fmt, ap, NULL};
     if (severity == DIAG_ERROR) d->errors++;
     if (full(d)) return;
-    const char *message = arena_vprintf(d->arena, fmt, ap);
-    VEC_PUSH(d->arena, &d->list, (struct diag){severity, at, message, NULL});
+    keep(d, severity, at, attempt(d, write_words, &w) ? w.out : NO_MEMORY);
 }
 
 bool diag_error(struct diags *d, struct span at, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_ERROR, at, fmt, ap);
+    add(d, DIAG_ERROR, at, fmt, &ap);
     va_end(ap);
     return false;
 }
@@ -40,7 +77,7 @@ bool diag_error(struct diags *d, struct span at, const char *fmt, ...) {
 bool diag_note(struct diags *d, struct span at, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_NOTE, at, fmt, ap);
+    add(d, DIAG_NOTE, at, fmt, &ap);
     va_end(ap);
     return false;
 }
@@ -48,8 +85,15 @@ bool diag_note(struct diags *d, struct span at, const char *fmt, ...) {
 bool diag_warning(struct diags *d, struct span at, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_WARNING, at, fmt, ap);
+    add(d, DIAG_WARNING, at, fmt, &ap);
     va_end(ap);
+    return false;
+}
+
+bool diag_no_memory(struct diags *d, struct span at) {
+    d->errors++;
+    d->no_memory = true;
+    if (!full(d)) keep(d, DIAG_ERROR, at, NO_MEMORY);
     return false;
 }
 
@@ -57,7 +101,8 @@ bool diag_help(struct diags *d, const char *fmt, ...) {
     if (!fmt || full(d) || d->list.n == 0) return false;
     va_list ap;
     va_start(ap, fmt);
-    d->list.at[d->list.n - 1].help = arena_vprintf(d->arena, fmt, ap);
+    struct words w = {d, fmt, &ap, NULL};
+    if (attempt(d, write_words, &w)) d->list.at[d->list.n - 1].help = w.out;
     va_end(ap);
     return false;
 }

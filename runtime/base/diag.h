@@ -32,16 +32,21 @@ struct diags {
     struct arena *arena; // owns the messages
     VEC(struct diag) list;
     size_t errors;
+    bool no_memory; // one of them is that memory ran out
 };
 
 #define DIAGS_MAX_ERRORS 20 // further errors are counted, not kept
 
+// Makes room for the first few, which are told even when there is no memory for their words:
+// only this gives up, and what adds an error may hold what it has to let go of.
 void diags_init(struct diags *d, struct arena *arena);
 // All return false, so that a failing function can `return diag_error(...)`.
 bool diag_error(struct diags *d, struct span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // A note belongs to the error before it ("the list opened here").
 bool diag_note(struct diags *d, struct span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool diag_warning(struct diags *d, struct span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// "out of memory"
+bool diag_no_memory(struct diags *d, struct span at);
 // Adds a help line to the last diagnostic; a NULL fmt adds nothing.
 bool diag_help(struct diags *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

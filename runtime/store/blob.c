@@ -64,13 +64,13 @@ enum blob_state blob_read(int folder, struct digest name, size_t n, void *out) {
     if (fd < 0) return errno == EINVAL || errno == ELOOP ? BLOB_DAMAGED : BLOB_MISSING;
     enum blob_state state = BLOB_DAMAGED;
     // Checked apart, so that out gets right bytes or none.
-    char *data = (uintmax_t)st.st_size == n ? malloc(size_max(n, 1)) : NULL;
+    char *data = (uintmax_t)st.st_size == n ? mem_alloc(size_max(n, 1)) : NULL;
     if ((uintmax_t)st.st_size == n && !data) state = BLOB_MISSING; // no memory to look
     if (data && read_all(fd, data, n) && digest_eq(digest_of(data, n), name)) {
         if (out && n) memcpy(out, data, n);
         state = BLOB_FINE;
     }
-    free(data);
+    mem_free(data);
     close(fd);
     return state;
 }

@@ -11,7 +11,7 @@ struct locks {
 };
 
 struct locks *locks_open(int folder) {
-    struct locks *l = malloc(sizeof *l);
+    struct locks *l = mem_alloc(sizeof *l);
     if (!l) return NULL;
     int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     l->fd = openat(folder, "locks", O_RDWR | O_CREAT | flags, 0600);
@@ -23,7 +23,7 @@ struct locks *locks_open(int folder) {
 void locks_close(struct locks *l) {
     if (!l) return;
     if (l->fd >= 0) close(l->fd);
-    free(l);
+    mem_free(l);
 }
 
 // False, with errno set: not done.

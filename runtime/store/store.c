@@ -169,13 +169,14 @@ static bool has_log(const struct store *s) {
     return stat(path, &st) == 0 && st.st_size > 0;
 }
 
-// Whether every page is there and right.
+// Whether every page is there and right, as far as there is memory to look.
 static bool pages_right(const struct store *s, uint64_t size,
                         const unsigned char *header) {
     uint64_t pages, damaged;
     if (size > SCAN_BYTES)
         return has_log(s) || big_endian(header + 28) <= size / VFS_PAGE;
-    if (!store_vfs_scan(s->file, &pages, &damaged) || damaged) return false;
+    if (!store_vfs_scan(s->file, &pages, &damaged)) return errno == ENOMEM;
+    if (damaged) return false;
     return has_log(s) || big_endian(header + 28) <= pages;
 }
 
@@ -203,8 +204,10 @@ static bool left_log_right(struct store *s) {
 
 static enum found examine_header(struct opening *o, unsigned char *header,
                                  uint64_t *size) {
-    struct raw *raw = raw_open(o->s->file);
-    if (!raw) return refuse(o, "its database cannot be read");
+    bool no_memory;
+    struct raw *raw = raw_open(o->s->file, &no_memory);
+    if (!raw)
+        return refuse(o, no_memory ? "out of memory" : "its database cannot be read");
     *size = raw_size(raw);
     bool read = raw_read(raw, 0, header, HEADER_BYTES);
     raw_close(raw);
@@ -453,13 +456,14 @@ static bool open_memory(struct opening *o) {
 }
 
 static struct store *store_new(const struct store_options *o) {
-    struct store *s = calloc(1, sizeof *s);
+    struct store *s = mem_zalloc(1, sizeof *s);
     struct arena *a = s ? arena_new() : NULL;
     if (!a) {
-        free(s);
+        mem_free(s);
         return NULL;
     }
     s->arena = a;
+    s->scope = scope_same();
     s->folder = -1;
     s->look = o->look;
     s->max_bytes = o->max_bytes;
@@ -478,7 +482,8 @@ static struct store *store_new(const struct store_options *o) {
     return s;
 }
 
-static void store_free(struct store *s) {
+static void store_free(void *store) {
+    struct store *s = store;
     db_close(&s->write);
     db_close(&s->read);
     store_vfs_free(s->vfs);
@@ -490,7 +495,7 @@ static void store_free(struct store *s) {
     pthread_cond_destroy(&s->more);
     pthread_cond_destroy(&s->less);
     arena_free(s->arena);
-    free(s);
+    mem_free(s);
 }
 
 struct store *store_open(const struct store_options *options, char *why, size_t why_n) {
@@ -499,7 +504,11 @@ struct store *store_open(const struct store_options *options, char *why, size_t 
         snprintf(why, why_n, "the store cannot be used: out of memory");
         return NULL;
     }
-    if (options->path ? open_folder(&o, options) : open_memory(&o)) return o.s;
+    struct cleanup held;
+    cleanup_push(&held, store_free, o.s);
+    bool open = options->path ? open_folder(&o, options) : open_memory(&o);
+    cleanup_pop(&held);
+    if (open) return o.s;
     store_free(o.s);
     return NULL;
 }

@@ -92,16 +92,18 @@ static int recount(struct db *db, struct digest key, struct arena *a) {
 }
 
 int care_recount(struct db *db, struct digest key) {
-    struct arena *a = arena_new();
-    int rc = a ? recount(db, key, a) : SQLITE_NOMEM;
-    if (a) arena_free(a);
+    struct arena *a = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, a);
+    int rc = recount(db, key, a);
+    cleanup_run(&held);
     return rc;
 }
 
 int digests_add(struct digests *d, struct digest one) {
     if (d->n == d->room) {
         size_t room = d->room ? 2 * d->room : 256;
-        struct digest *more = realloc(d->at, room * sizeof *more);
+        struct digest *more = mem_resize(d->at, room * sizeof *more);
         if (!more) return SQLITE_NOMEM;
         d->at = more;
         d->room = room;
@@ -123,10 +125,12 @@ static int collect(struct db *db, enum sql which, int column, struct digests *ou
 
 int care_recount_all(struct db *db) {
     struct digests keys = {0};
+    struct cleanup held;
     int rc = collect(db, SQL_RECORD_LIST, 1, &keys);
+    cleanup_push(&held, mem_free_at, &keys.at);
     for (size_t i = 0; i < keys.n && rc == SQLITE_OK; i++)
         rc = care_recount(db, keys.at[i]);
-    free(keys.at);
+    cleanup_run(&held);
     return rc;
 }
 
@@ -262,10 +266,16 @@ static void verify_pages(struct verify *v) {
     store_fault(v->s, SQLITE_IOERR_DATA);
 }
 
+static void finalize(void *st) {
+    sqlite3_finalize(st);
+}
+
 // What the pages say together: trees in order, indexes complete.
 static void verify_structure(struct verify *v) {
     sqlite3_stmt *st;
+    struct cleanup held;
     int rc = sqlite3_prepare_v2(v->db->h, "PRAGMA integrity_check(4)", -1, &st, NULL);
+    cleanup_push(&held, finalize, st);
     while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(st, 0);
         rc = SQLITE_OK;
@@ -274,7 +284,7 @@ static void verify_structure(struct verify *v) {
                 text);
         store_fault(v->s, SQLITE_CORRUPT);
     }
-    sqlite3_finalize(st);
+    cleanup_run(&held);
     if (rc != SQLITE_DONE) fail(v, rc);
 }
 
@@ -404,6 +414,8 @@ static void verify_values(struct verify *v) {
 static void verify_contents(struct verify *v) {
     int rc, step = SQLITE_DONE;
     struct digests bad = {0};
+    struct cleanup held;
+    cleanup_push(&held, mem_free_at, &bad.at);
     sqlite3_stmt *st = db_statement(v->db, SQL_CONTENT_EACH, &rc);
     while (st && (step = sqlite3_step(st)) == SQLITE_ROW) {
         struct digest stamp = {0}, content, sum;
@@ -421,7 +433,7 @@ static void verify_contents(struct verify *v) {
         if (st) db_bind_digest(st, 1, &bad.at[i]);
         if (st) fail(v, db_finish(st));
     }
-    free(bad.at);
+    cleanup_run(&held);
 }
 
 struct blob_walk {
@@ -445,11 +457,12 @@ static void verify_blobs(struct verify *v) {
     if (rc == SQLITE_OK && !blob_each(v->s->folder, look_at_blob, &w))
         rc = SQLITE_IOERR_READ;
     care_let_blobs(v->s);
+    mem_free(all.at);
     fail(v, rc);
-    free(all.at);
 }
 
-static void verify_all(struct verify *v) {
+static int verify_all(void *ctx) {
+    struct verify *v = ctx;
     if (v->s->set_aside)
         damaged(v, v->s->set_aside, "%" PRIu64 " value%s when the store was opened",
                 v->s->set_aside, v->s->set_aside == 1 ? "" : "s");
@@ -459,6 +472,7 @@ static void verify_all(struct verify *v) {
     if (v->rc == SQLITE_OK) verify_values(v);
     if (v->rc == SQLITE_OK) verify_contents(v);
     if (v->rc == SQLITE_OK) verify_blobs(v);
+    return v->rc;
 }
 
 bool store_verify(struct store *s, struct arena *a, struct store_check *out) {
@@ -467,7 +481,8 @@ bool store_verify(struct store *s, struct arena *a, struct store_check *out) {
     store_flush(s);
     struct verify v = {.s = s, .a = a, .out = out};
     v.db = care_lock(s);
-    verify_all(&v);
+    v.rc = db_contain(v.db, verify_all, &v);
+    if (v.rc == SQLITE_NOMEM) care_let_blobs(s); // should it have been looking at values
     care_unlock(s, v.db);
     out->words = v.words.at;
     out->nwords = v.words.n;

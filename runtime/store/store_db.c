@@ -96,9 +96,11 @@ static bool same_tables(sqlite3_stmt *st, int *rc) {
     bool same = true;
     while ((*rc = sqlite3_step(st)) == SQLITE_ROW && same) {
         const char *text = (const char *)sqlite3_column_text(st, 0);
+        if (!text) break; // none of them is NULL: for want of memory
         same = n < COUNT(TABLES) && text && strcmp(text, TABLES[n]) == 0;
         n++;
     }
+    if (*rc == SQLITE_ROW && same) *rc = SQLITE_NOMEM;
     if (*rc == SQLITE_DONE || *rc == SQLITE_ROW) *rc = SQLITE_OK;
     return same && n == COUNT(TABLES);
 }
@@ -128,6 +130,28 @@ sqlite3_stmt *db_statement(struct db *db, enum sql which, int *rc) {
         *rc = sqlite3_prepare_v3(db->h, TEXTS[which], -1, SQLITE_PREPARE_PERSISTENT,
                                  &db->at[which], NULL);
     return db->at[which];
+}
+
+struct contained {
+    int (*fn)(void *);
+    void *ctx;
+    int rc;
+};
+
+static void call(void *ctx) {
+    struct contained *c = ctx;
+    c->rc = c->fn(c->ctx);
+}
+
+int db_contain(struct db *db, int (*fn)(void *), void *ctx) {
+    struct contained c = {fn, ctx, SQLITE_NOMEM};
+    struct scope scope = scope_same();
+    enum scope_end end = scope_run(&scope, call, &c);
+    if (end == SCOPE_DONE) return c.rc;
+    for (size_t i = 0; i < SQL_COUNT; i++)
+        if (db->at[i]) sqlite3_reset(db->at[i]);
+    if (end == SCOPE_BUG) scope_raise(&scope);
+    return SQLITE_NOMEM;
 }
 
 int db_finish(sqlite3_stmt *st) {

@@ -249,7 +249,7 @@ static int sweep_blobs(struct store *s, struct db *db, bool keep_none, uint64_t 
     int rc = keep_none ? SQLITE_OK : care_blobs(db, &all);
     if (rc == SQLITE_OK && !blob_each(s->folder, sweep_file, &w)) rc = SQLITE_IOERR_READ;
     care_let_blobs(s);
-    free(all.at);
+    mem_free(all.at);
     *files += w.files;
     return rc;
 }
@@ -295,7 +295,8 @@ static int drop_old(struct evict *e) {
     return rc;
 }
 
-static int collect_garbage(struct evict *e) {
+static int collect_garbage(void *ctx) {
+    struct evict *e = ctx;
     struct store_stats now;
     struct store_gc *out = e->out;
     int rc = care_bytes(e->s, e->db, &now);
@@ -309,7 +310,6 @@ static int collect_garbage(struct evict *e) {
     if (rc == SQLITE_OK) rc = list_records(e);
     if (rc == SQLITE_OK) rc = price_records(e);
     if (rc == SQLITE_OK) rc = evict_down(e, &now);
-    let_records(e);
     out->bytes_after = now.bytes;
     out->bytes = out->bytes_before -
                  (now.bytes < out->bytes_before ? now.bytes : out->bytes_before);
@@ -324,7 +324,8 @@ bool store_gc(struct store *s, uint64_t max_bytes, struct store_gc *out) {
     struct evict e = {.s = s, .max = max_bytes, .out = out, .a = arena_new()};
     if (!e.a) return false;
     e.db = care_lock(s);
-    int rc = store_writes(s) ? collect_garbage(&e) : SQLITE_READONLY;
+    int rc = store_writes(s) ? db_contain(e.db, collect_garbage, &e) : SQLITE_READONLY;
+    let_records(&e);
     care_unlock(s, e.db);
     arena_free(e.a);
     if (rc != SQLITE_OK) store_fault(s, rc);
@@ -336,7 +337,7 @@ static bool surely_small(struct store *s) {
     struct arena *a = arena_new();
     struct store_record *records;
     uint64_t pages = 0;
-    if (!a) return true;
+    if (!a) return true; // the next to close it will see
     size_t n = store_records(s, NULL, a, &records);
     uint64_t bytes = 0;
     for (size_t i = 0; i < n; i++) bytes += records[i].bytes;

@@ -118,6 +118,9 @@ bool db_is_ours(struct db *db, int *rc);
 // The statement, ready for its arguments; NULL, with SQLite's answer in *rc.
 sqlite3_stmt *db_statement(struct db *db, enum sql which, int *rc);
 // Runs a statement that gives no rows; SQLITE_OK when it was done.
+// fn(ctx), which answers as SQLite does; SQLITE_NOMEM where it gives up for want of memory.
+// Statements of db that it leaves half done are reset then.
+int db_contain(struct db *db, int (*fn)(void *ctx), void *ctx);
 int db_finish(sqlite3_stmt *st);
 int db_run(struct db *db, enum sql which);
 // A statement that gives one number.
@@ -146,7 +149,8 @@ struct digest content_sum(struct digest stamp, struct digest content);
 // Read through SQLite's default VFS: to open and close a database file by other means
 // would end the locks that this process's connections hold on it.
 struct raw;
-struct raw *raw_open(const char *path); // NULL: it cannot be read
+// NULL: it cannot be read. no_memory, unless NULL: whether only for that.
+struct raw *raw_open(const char *path, bool *no_memory);
 void raw_close(struct raw *r);
 uint64_t raw_size(struct raw *r);
 bool raw_read(struct raw *r, uint64_t at, void *to, size_t n); // all n bytes, or false
@@ -231,6 +235,8 @@ struct store {
     pthread_mutex_t state;
     struct arena *arena;
     struct use *uses;
+    struct scope scope; // of who opened it: the thread's
+    struct scope bug;   // what the thread ended a batch with, if with a bug
     struct store_counts counts;
     char trouble[STORE_TROUBLES][320];
     size_t ntroubles;

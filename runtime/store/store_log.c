@@ -122,12 +122,12 @@ static bool frames_right(struct log *l, uint64_t n) {
 
 // ---- the log ---------------------------------------------------------------------------
 bool log_right(const char *path) {
-    struct log *l = calloc(1, sizeof *l);
-    if (l) l->raw = raw_open(path);
+    struct log *l = mem_zalloc(1, sizeof *l);
+    if (l) l->raw = raw_open(path, NULL);
     bool right = true; // a log that cannot be read is SQLite's to complain about
     if (l && l->raw && raw_size(l->raw) >= HEADER + FRAME)
         right = header_right(l) && frames_right(l, (raw_size(l->raw) - HEADER) / FRAME);
     if (l) raw_close(l->raw);
-    free(l);
+    mem_free(l);
     return right;
 }

@@ -95,7 +95,10 @@ int place_open(struct arena *a, const char *path, bool make, char **real, char *
         close(folder);
         return refuse_errno(why, why_n, path, make);
     }
+    struct cleanup held;
+    cleanup_push(&held, cleanup_fd, &folder);
     *real = arena_strdup(a, full);
+    cleanup_pop(&held);
     // What SQLite takes, less the longest name in the folder.
     if (strlen(full) <= 512 - 40) return folder;
     close(folder);

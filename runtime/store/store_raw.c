@@ -11,14 +11,19 @@ static sqlite3_file *file_of(struct raw *r) {
     return (sqlite3_file *)(void *)r->file;
 }
 
-struct raw *raw_open(const char *path) {
-    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-    struct raw *r = vfs ? calloc(1, sizeof *r + (size_t)vfs->szOsFile) : NULL;
-    if (!r) return NULL;
+static int open_raw(struct raw *r, sqlite3_vfs *vfs, const char *path) {
     int flags = SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READONLY;
+    if (!r) return SQLITE_NOMEM;
     r->name = sqlite3_create_filename(path, "", "", 0, NULL);
-    if (r->name && vfs->xOpen(vfs, r->name, file_of(r), flags, &flags) == SQLITE_OK)
-        return r;
+    return r->name ? vfs->xOpen(vfs, r->name, file_of(r), flags, &flags) : SQLITE_NOMEM;
+}
+
+struct raw *raw_open(const char *path, bool *no_memory) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    struct raw *r = vfs ? mem_zalloc(1, sizeof *r + (size_t)vfs->szOsFile) : NULL;
+    int rc = open_raw(r, vfs, path);
+    if (no_memory) *no_memory = (rc & 0xff) == SQLITE_NOMEM;
+    if (rc == SQLITE_OK) return r;
     raw_close(r);
     return NULL;
 }
@@ -27,7 +32,7 @@ void raw_close(struct raw *r) {
     if (!r) return;
     if (file_of(r)->pMethods) file_of(r)->pMethods->xClose(file_of(r));
     if (r->name) sqlite3_free_filename(r->name);
-    free(r);
+    mem_free(r);
 }
 
 uint64_t raw_size(struct raw *r) {

@@ -46,13 +46,19 @@ static struct store_record record_copy(struct arena *a, const struct store_recor
     return c;
 }
 
+static void unlock(void *mutex) {
+    pthread_mutex_unlock(mutex);
+}
+
 static void remember_use(struct store *s, const struct store_record *r) {
+    struct cleanup held;
     pthread_mutex_lock(&s->state);
+    cleanup_push(&held, unlock, &s->state);
     struct use *u = NEW(s->arena, struct use);
     u->record = record_copy(s->arena, r);
     u->next = s->uses;
     s->uses = u;
-    pthread_mutex_unlock(&s->state);
+    cleanup_run(&held);
 }
 
 // Eviction holds a record for moments; after a second the run goes on without the lock,
@@ -130,24 +136,37 @@ static bool decode_row(sqlite3_stmt *st, struct arena *a, struct store_record *o
     return true;
 }
 
-size_t store_records(struct store *s, const char *op, struct arena *a,
-                     struct store_record **out) {
-    VEC(struct store_record) list = {0};
-    *out = NULL;
-    if (!s) return 0;
+struct listing_records {
+    struct store *s;
+    const char *op; // NULL: any
+    struct arena *a;
+    VEC(struct store_record) list;
+};
+
+static int list_records(void *ctx) {
+    struct listing_records *l = ctx;
     int rc;
-    pthread_mutex_lock(&s->reading);
-    sqlite3_stmt *st = db_statement(&s->read, SQL_RECORD_EACH, &rc);
+    sqlite3_stmt *st = db_statement(&l->s->read, SQL_RECORD_EACH, &rc);
     while (st && (rc = sqlite3_step(st)) == SQLITE_ROW) {
         struct store_record r;
-        if (decode_row(st, a, &r) && (!op || strcmp(r.op, op) == 0))
-            VEC_PUSH(a, &list, r);
+        if (decode_row(st, l->a, &r) && (!l->op || strcmp(r.op, l->op) == 0))
+            VEC_PUSH(l->a, &l->list, r);
     }
     if (st) sqlite3_reset(st);
+    return rc;
+}
+
+size_t store_records(struct store *s, const char *op, struct arena *a,
+                     struct store_record **out) {
+    struct listing_records l = {.s = s, .op = op, .a = a};
+    *out = NULL;
+    if (!s) return 0;
+    pthread_mutex_lock(&s->reading);
+    int rc = db_contain(&s->read, list_records, &l);
     pthread_mutex_unlock(&s->reading);
     if (db_fault(rc) != FAULT_NONE) store_fault(s, rc);
-    *out = list.at;
-    return list.n;
+    *out = l.list.at;
+    return l.list.n;
 }
 
 // ---- values --------------------------------------------------------------------------
@@ -166,7 +185,7 @@ struct lookup {
 static void note_stale(struct lookup *l, struct digest row) {
     if (l->nstale == l->room) {
         size_t room = l->room ? 2 * l->room : 256;
-        struct digest *more = realloc(l->stale, room * sizeof *more);
+        struct digest *more = mem_resize(l->stale, room * sizeof *more);
         if (!more) return;
         l->stale = more;
         l->room = room;
@@ -241,7 +260,7 @@ size_t store_get(struct store *s, struct digest record, const struct digest *row
     pthread_mutex_unlock(&s->reading);
     if (l.rc != SQLITE_OK) store_fault(s, l.rc);
     if (l.nstale) queue_touch(s, record, l.stale, l.nstale);
-    free(l.stale);
+    mem_free(l.stale);
     store_count(s, l.hits, n - l.hits, l.damaged);
     return l.hits;
 }
@@ -299,6 +318,6 @@ void store_contents_get(struct store *s, const struct digest *stamps, size_t n,
     pthread_mutex_unlock(&s->reading);
     if (l.rc != SQLITE_OK) store_fault(s, l.rc);
     if (l.nstale) queue_touch_contents(s, l.stale, l.nstale);
-    free(l.stale);
+    mem_free(l.stale);
     store_count(s, 0, 0, l.damaged);
 }

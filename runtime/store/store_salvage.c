@@ -52,32 +52,37 @@ static bool read_page(struct pages *p, uint32_t number, unsigned char *to) {
     return at < p->nfile && raw_read(p->file, at * VFS_PAGE, to, VFS_PAGE);
 }
 
-static void map_log(struct pages *p) {
+static int map_log(struct pages *p) {
     unsigned char header[FRAME_HEADER];
-    p->newest = calloc((size_t)(p->nfile + p->nlog), sizeof *p->newest);
-    for (uint64_t i = 0; p->newest && i < p->nlog; i++) {
+    p->newest = mem_zalloc((size_t)(p->nfile + p->nlog), sizeof *p->newest);
+    if (!p->newest) return SQLITE_NOMEM;
+    for (uint64_t i = 0; i < p->nlog; i++) {
         if (!raw_read(p->log, LOG_HEADER + i * FRAME, header, sizeof header)) continue;
         uint32_t number = be32(header);
         if (number && number - 1 < p->nfile + p->nlog)
             p->newest[number - 1] = (uint32_t)i + 1;
     }
+    return SQLITE_OK;
 }
 
-static void pages_open(struct pages *p, const char *file) {
+// What cannot be read holds nothing; what there is no memory to read may hold all.
+static int pages_open(struct pages *p, const char *file) {
     char log[1024];
-    *p = (struct pages){.file = raw_open(file)};
+    bool short_of[2] = {false, false}; // memory
+    *p = (struct pages){.file = raw_open(file, &short_of[0])};
     snprintf(log, sizeof log, "%s-wal", file);
-    if (access(log, R_OK) == 0) p->log = raw_open(log);
+    if (access(log, R_OK) == 0) p->log = raw_open(log, &short_of[1]);
+    if (short_of[0] || short_of[1]) return SQLITE_NOMEM;
     if (p->file) p->nfile = (raw_size(p->file) + VFS_PAGE - 1) / VFS_PAGE;
     if (p->log && raw_size(p->log) > LOG_HEADER)
         p->nlog = (raw_size(p->log) - LOG_HEADER) / FRAME;
-    if (p->nlog) map_log(p);
+    return p->nlog ? map_log(p) : SQLITE_OK;
 }
 
 static void pages_close(struct pages *p) {
     raw_close(p->file);
     raw_close(p->log);
-    free(p->newest);
+    mem_free(p->newest);
 }
 
 // Page i of all there are, the log's after the file's. A last page that was cut off is
@@ -236,7 +241,7 @@ static size_t find(const struct salvaging *s, int64_t id) {
 static int note(struct salvaging *s, struct known k) {
     if (s->n == s->room) {
         size_t room = s->room ? 2 * s->room : 64;
-        struct known *more = realloc(s->known, room * sizeof *more);
+        struct known *more = mem_resize(s->known, room * sizeof *more);
         if (!more) return SQLITE_NOMEM;
         s->known = more;
         s->room = room;
@@ -269,11 +274,12 @@ static int take_record(struct salvaging *s, const struct row *r) {
     if (r->n != 5 || !digest_at(&c[1], &k.key) || !digest_at(&c[3], &sum))
         return SQLITE_OK;
     if (!body->blob || body->n == 0) return SQLITE_OK;
-    struct arena *a = arena_new();
-    if (!a) return SQLITE_NOMEM;
+    struct arena *a = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, a);
     bool right = store_decode(k.key, (const char *)body->at, body->n, &sum, a, &words);
     if (right) k.rows = words.rows;
-    arena_free(a);
+    cleanup_run(&held);
     if (!right) return SQLITE_OK;
     int rc = put_record(s, &k.key, day(s, &c[2]), &sum, body);
     return rc == SQLITE_OK ? note(s, k) : rc;
@@ -421,7 +427,8 @@ static int keep_records(struct salvaging *s) {
     return rc;
 }
 
-static int run(struct salvaging *s) {
+static int run(void *ctx) {
+    struct salvaging *s = ctx;
     int rc = take_pages(s, take_records);
     if (rc == SQLITE_OK) rc = keep_records(s);
     if (rc == SQLITE_OK) rc = take_pages(s, take_values);
@@ -434,12 +441,12 @@ static int run(struct salvaging *s) {
 int salvage_into(const char *file, int64_t today, struct db *to, struct salvage *out) {
     *out = (struct salvage){0};
     struct salvaging s = {.to = to, .today = today, .out = out};
-    s.buffer = malloc(PAYLOAD_MAX);
+    s.buffer = mem_alloc(PAYLOAD_MAX);
     if (!s.buffer) return SQLITE_NOMEM;
-    pages_open(&s.pages, file);
-    int rc = run(&s);
+    int rc = pages_open(&s.pages, file);
+    if (rc == SQLITE_OK) rc = db_contain(to, run, &s);
     pages_close(&s.pages);
-    free(s.known);
-    free(s.buffer);
+    mem_free(s.known);
+    mem_free(s.buffer);
     return rc;
 }

@@ -42,7 +42,7 @@ static struct job *job_new(enum job_kind kind, const struct digest *rows, size_t
     if (!size_mul(n, sizeof *rows * (second ? 2 : 1), &digests)) return NULL;
     if (!size_mul(n, bytes, &values) || !size_add(digests, values, &held)) return NULL;
     if (!size_add(held, sizeof(struct job), &held)) return NULL;
-    struct job *j = malloc(held);
+    struct job *j = mem_alloc(held);
     if (!j) return NULL;
     *j = (struct job){.kind = kind, .n = n, .bytes = bytes, .held = held};
     if (n) memcpy(j->rows, rows, n * sizeof *rows);
@@ -59,7 +59,7 @@ static void jobs_done(struct store *s, struct job *jobs, bool written) {
             store_release(s, j->record, j->rows, j->n);
             values += j->n;
         }
-        free(j);
+        mem_free(j);
     }
     pthread_mutex_lock(&s->state);
     s->counts.written += written ? values : 0;
@@ -77,6 +77,7 @@ struct batch {
     struct store *s;
     struct db *db;
     struct arena *a;
+    const struct job *jobs;
     VEC(struct touched) records;
 };
 
@@ -287,14 +288,22 @@ static int begin(struct db *db) {
     return rc;
 }
 
-static int run_jobs(struct batch *b, const struct job *jobs) {
-    int rc = begin(b->db);
-    if (rc != SQLITE_OK) return rc;
-    for (const struct job *j = jobs; j && rc == SQLITE_OK; j = j->next)
+static int run_begun(void *ctx) {
+    struct batch *b = ctx;
+    int rc = SQLITE_OK;
+    b->a = arena_must();
+    for (const struct job *j = b->jobs; j && rc == SQLITE_OK; j = j->next)
         rc = run_job(b, j);
     for (size_t i = 0; i < b->records.n && rc == SQLITE_OK; i++)
         rc = save_record(b, &b->records.at[i]);
-    if (rc == SQLITE_OK) rc = db_run(b->db, SQL_COMMIT);
+    return rc == SQLITE_OK ? db_run(b->db, SQL_COMMIT) : rc;
+}
+
+static int run_jobs(struct batch *b) {
+    int rc = begin(b->db);
+    if (rc != SQLITE_OK) return rc;
+    rc = db_contain(b->db, run_begun, b);
+    arena_free(b->a);
     if (rc != SQLITE_OK) db_run(b->db, SQL_ROLLBACK);
     return rc;
 }
@@ -318,23 +327,33 @@ static bool any_blobs(const struct job *jobs) {
 
 // Under `writing`. True: all of it is on the disk, where the store is.
 static bool write_rows(struct store *s, const struct job *jobs) {
-    struct batch b = {.s = s, .db = writer_connection(s), .a = arena_new()};
-    int rc = !b.a ? SQLITE_NOMEM : b.db ? run_jobs(&b, jobs) : SQLITE_CANTOPEN;
-    if (b.a) arena_free(b.a);
+    struct batch b = {.s = s, .db = writer_connection(s), .jobs = jobs};
+    int rc = b.db ? run_jobs(&b) : SQLITE_CANTOPEN;
     if (rc == SQLITE_OK && store_in_place(s)) return true;
     store_stop(s, rc);
     return false;
 }
 
+static void let_blobs(void *s) {
+    care_let_blobs(s);
+}
+
+static void unlock(void *s) {
+    writer_unlock(s);
+}
+
 static bool write_batch(struct store *s, const struct job *jobs) {
+    struct cleanup locked, kept;
     if (!store_writes(s)) return false;
     writer_lock(s);
+    cleanup_push(&locked, unlock, s);
     // So that eviction sees no blob whose row is still to come (store_evict.c).
     bool blobs = any_blobs(jobs);
     if (blobs) care_keep_blobs(s, LOCK_SHARED);
+    if (blobs) cleanup_push(&kept, let_blobs, s);
     bool written = write_blobs(s, jobs) && write_rows(s, jobs);
-    if (blobs) care_let_blobs(s);
-    writer_unlock(s);
+    if (blobs) cleanup_run(&kept);
+    cleanup_run(&locked);
     return written;
 }
 
@@ -373,10 +392,33 @@ static struct job *take_jobs(struct store *s) {
     return jobs;
 }
 
+struct taken {
+    struct store *s;
+    const struct job *jobs;
+    bool written;
+};
+
+static void write_taken(void *ctx) {
+    struct taken *t = ctx;
+    t->written = write_batch(t->s, t->jobs);
+}
+
+// Who waits for the thread hears of its bug (store_flush); until then nothing is written.
+static bool write_guarded(struct store *s, const struct job *jobs) {
+    struct taken t = {s, jobs, false};
+    struct scope scope = s->scope;
+    if (scope_run(&scope, write_taken, &t) == SCOPE_DONE) return t.written;
+    store_stop(s, scope.end == SCOPE_BUG ? SQLITE_INTERNAL : SQLITE_NOMEM);
+    pthread_mutex_lock(&s->state);
+    if (scope.end == SCOPE_BUG) s->bug = scope;
+    pthread_mutex_unlock(&s->state);
+    return false;
+}
+
 static void *writer_main(void *arg) {
     struct store *s = arg;
     for (struct job *jobs; (jobs = take_jobs(s));) {
-        jobs_done(s, jobs, write_batch(s, jobs));
+        jobs_done(s, jobs, write_guarded(s, jobs));
         pthread_mutex_lock(&s->state);
         s->busy = false;
         pthread_cond_broadcast(&s->less);
@@ -481,5 +523,7 @@ void store_flush(struct store *s) {
     if (!s) return;
     pthread_mutex_lock(&s->state);
     while (s->first || s->busy) pthread_cond_wait(&s->less, &s->state);
+    struct scope bug = s->bug;
     pthread_mutex_unlock(&s->state);
+    if (bug.end == SCOPE_BUG) scope_raise(&bug);
 }

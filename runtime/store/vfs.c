@@ -8,6 +8,7 @@
 // unchecked: nothing that was read so is used once page 1 itself was refused.
 #include "runtime/store/vfs.h"
 
+#include <errno.h>
 #include <time.h>
 #include <xxhash.h>
 
@@ -226,9 +227,9 @@ static int vfs_error(sqlite3_vfs *v, int n, char *out) {
 
 struct store_vfs *store_vfs_new(void) {
     sqlite3_vfs *real = sqlite3_vfs_find(NULL);
-    struct store_vfs *v = calloc(1, sizeof *v);
+    struct store_vfs *v = mem_zalloc(1, sizeof *v);
     if (!v || !real) {
-        free(v);
+        mem_free(v);
         return NULL;
     }
     v->real = real;
@@ -249,14 +250,14 @@ struct store_vfs *store_vfs_new(void) {
         .xGetLastError = vfs_error,
     };
     if (sqlite3_vfs_register(&v->base, 0) == SQLITE_OK) return v;
-    free(v);
+    mem_free(v);
     return NULL;
 }
 
 void store_vfs_free(struct store_vfs *v) {
     if (!v) return;
     sqlite3_vfs_unregister(&v->base);
-    free(v);
+    mem_free(v);
 }
 
 const char *store_vfs_name(const struct store_vfs *v) {
@@ -335,8 +336,10 @@ static bool scan_file(struct scan *s) {
 
 static bool scan_path(sqlite3_vfs *v, const char *path, struct scan *s) {
     int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB;
-    bool ok = v->xOpen(v, path, s->file, flags, NULL) == SQLITE_OK && scan_file(s);
+    int rc = v->xOpen(v, path, s->file, flags, NULL);
+    bool ok = rc == SQLITE_OK && scan_file(s);
     if (s->file->pMethods) s->file->pMethods->xClose(s->file);
+    errno = (rc & 0xff) == SQLITE_NOMEM ? ENOMEM : EIO;
     return ok;
 }
 
@@ -344,13 +347,16 @@ bool store_vfs_scan(const char *path, uint64_t *pages, uint64_t *damaged) {
     sqlite3_vfs *v = sqlite3_vfs_find(NULL);
     if (!v) return false;
     struct scan s = {.pauses = SCAN_PAUSES};
-    s.file = calloc(1, (size_t)v->szOsFile);
-    s.chunk = malloc((size_t)SCAN_PAGES * VFS_PAGE);
+    s.file = mem_zalloc(1, (size_t)v->szOsFile);
+    s.chunk = mem_alloc((size_t)SCAN_PAGES * VFS_PAGE);
     sqlite3_filename name = sqlite3_create_filename(path, "", "", 0, NULL);
+    errno = ENOMEM;
     bool ok = s.file && s.chunk && name && scan_path(v, name, &s);
+    int err = errno;
     sqlite3_free_filename(name);
-    free(s.chunk);
-    free(s.file);
+    mem_free(s.chunk);
+    mem_free(s.file);
+    errno = err;
     *pages = s.pages;
     *damaged = s.damaged;
     return ok;

@@ -25,7 +25,7 @@ uint64_t store_vfs_damaged(const struct store_vfs *v);
 // Reads the database file from end to end, by itself, while others may write it: how many
 // pages there are and how many are wrong, looked at again a moment later before it is
 // said (a page being written by another process is read in halves). False: cannot be
-// read.
+// read, for want of memory when errno is ENOMEM.
 bool store_vfs_scan(const char *path, uint64_t *pages, uint64_t *damaged);
 
 #endif

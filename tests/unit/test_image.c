@@ -52,7 +52,7 @@ static void check_golden(struct arena *a, const char *golden) {
     assert_int_equal(got.w, u16_at(want.at + 2));
     if (memcmp(got.data, want.at + 4, got.h * got.w * 3) != 0)
         fail_msg("%s: pixels differ from Pillow's", golden);
-    free(got.data);
+    mem_free(got.data);
 }
 
 static void test_pixels_are_pillows(void **state) {
@@ -210,9 +210,9 @@ static void test_png_round_trip(void **state) {
                                      pixels[c == 1 ? 0 : k][y][x]);
         assert_int_equal(n, again);
         assert_memory_equal(png, same, n);
-        free(got.data);
-        free(png);
-        free(same);
+        mem_free(got.data);
+        mem_free(png);
+        mem_free(same);
     }
 }
 

@@ -151,8 +151,8 @@ static size_t check_boxes(struct fixture *f, const char *name) {
         struct image whole =
             load_image(f, arena_printf(f->arena, "%s/%s", SHAPES, source));
         same_window(&whole, b, &part);
-        free(part.data);
-        free(whole.data);
+        mem_free(part.data);
+        mem_free(whole.data);
         seen++;
     }
     fclose(manifest);
@@ -240,9 +240,9 @@ static void stitched_rows_lie_in_order(void **state) {
             load_image(f, arena_printf(f->arena, "%s/parts/00007/class00007_id%05u.png",
                                        f->folder, 8 + i));
         same_window(&set, box, &part);
-        free(part.data);
+        mem_free(part.data);
     }
-    free(set.data);
+    mem_free(set.data);
 }
 
 // A factor that does not divide the side: remainders go to the first rows and columns.
@@ -255,8 +255,8 @@ static void sides_that_do_not_divide(void **state) {
     struct image part = load_image(f, in_folder(f, "parts/00002/class00002_id00049.png"));
     assert_int_equal(set.h, 37); // 8 + 8 + 7 + 7 + 7: the last is as it was
     same_window(&set, (unsigned[]){30, 30, 7, 7}, &part);
-    free(set.data);
-    free(part.data);
+    mem_free(set.data);
+    mem_free(part.data);
 }
 
 static void many_rows_a_side(void **state) {

@@ -208,7 +208,7 @@ static void test_pixels_and_keys(void **state) {
     assert_true(image_decode((uint8_t *)bytes, n, &image, why, sizeof why));
     assert_true(image_fit(&image, 8, want));
     assert_memory_equal(got, want, sizeof want);
-    free(image.data);
+    mem_free(image.data);
     decoder_free(d);
     reader_close(r);
     reader_close(r9);

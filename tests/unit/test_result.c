@@ -147,7 +147,7 @@ static void test_files_and_pixels(void **state) {
     for (size_t i = 0; i < H * W; i++)
         for (size_t c = 0; c < 3; c++)
             assert_int_equal(image.data[i * 3 + c], want[c * H * W + i]);
-    free(image.data);
+    mem_free(image.data);
 }
 
 static void test_labels(void **state) {
@@ -272,7 +272,7 @@ static void test_overview_enlarges_small_images(void **state) {
     static const uint8_t first[3] = {1, 0, 0};
     assert_int_equal(squares_of(&image, first, 13), 1); // 64 / 5, rounded up
     assert_int_equal(squares_of(&image, first, 14), 0);
-    free(image.data);
+    mem_free(image.data);
 }
 
 // A map of one positive cell among zeros on a grey image: the cell turns red, the rest
@@ -292,7 +292,7 @@ static void test_overview_draws_maps(void **state) {
                      1); // 0.4 grey, 0.6 red
     assert_int_equal(squares_of(&image, (uint8_t[]){52, 95, 154}, 32), 1);
     assert_int_equal(squares_of(&image, (uint8_t[]){193, 193, 193}, 32), 2);
-    free(image.data);
+    mem_free(image.data);
 }
 
 static void test_overview_takes_so_many_sources(void **state) {
@@ -328,7 +328,7 @@ static void test_overview_shows_a_source_once(void **state) {
     assert_true(result_commit(r, &f->d));
     struct image image = read_overview(f);
     assert_int_equal(squares_of(&image, (uint8_t[]){100, 100, 100}, 64), 2);
-    free(image.data);
+    mem_free(image.data);
 }
 
 static void test_overview_is_bounded(void **state) {
@@ -346,7 +346,7 @@ static void test_overview_is_bounded(void **state) {
     assert_true(result_commit(r, &f->d));
     struct image image = read_overview(f);
     assert_true(image.h * image.w < (size_t)32 << 20);
-    free(image.data);
+    mem_free(image.data);
 }
 
 // ---- what was there before ----------------------------------------------------------
