@@ -57,8 +57,8 @@ static_library(ddg "${rooms}" ddg_lib ddg_lib_rt)
 # ---- what finds them ---------------------------------------------------------------------
 set(rt_names ${JPEG_LIBRARIES} ${PNG_LIBRARIES} ${XXHASH_LIBRARIES} ${SQLITE_LIBRARIES}
     ${MSGPACK_LIBRARIES} m)
-set(names ${rt_names} ${PROTOBUF_C_LIBRARIES} LLVM-19)
-set(folders ${LLVM_LIBDIR})
+set(names ${rt_names} ${OPENBLAS_LIBRARIES} ${PROTOBUF_C_LIBRARIES} LLVM-19)
+set(folders ${LLVM_LIBDIR} ${OPENBLAS_LIBRARY_DIRS})
 list(REMOVE_DUPLICATES names)
 
 function(package_config name description requires private)
@@ -72,7 +72,7 @@ endfunction()
 set(rt_requires "libjpeg libpng sqlite3 libxxhash msgpack")
 package_config(ddg_rt "runs compiled pipelines of ddg" "${rt_requires}" "-lm -pthread")
 package_config(ddg "compiles and runs pipelines of dataset distillation"
-  "${rt_requires} libprotobuf-c" "-L${LLVM_LIBDIR} -lLLVM-19 -lm -pthread")
+  "${rt_requires} openblas libprotobuf-c" "-L${LLVM_LIBDIR} -lLLVM-19 -lm -pthread")
 
 set(config ${CMAKE_INSTALL_LIBDIR}/cmake/ddg)
 configure_package_config_file(cmake/ddg-config.cmake.in ddg-config.cmake

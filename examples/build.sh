@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="gcc libc6-dev cmake ninja-build pkg-config llvm-19-dev libxxhash-dev
+packages="gcc libc6-dev cmake ninja-build pkg-config llvm-19-dev libopenblas-serial-dev libxxhash-dev
 libjpeg62-turbo-dev libpng-dev libsqlite3-dev libmsgpack-dev libonnx-dev libprotobuf-c-dev
 protobuf-c-compiler $*"
 missing=""

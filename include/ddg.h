@@ -27,7 +27,7 @@
 // independent. ddg_stop may be called from any thread and from a signal handler.
 //
 // Memory: ddg's own comes from the context's allocator; libraries below it (LLVM, SQLite,
-// libjpeg, libpng, protobuf-c, msgpack-c) use malloc.
+// libjpeg, libpng, protobuf-c, msgpack-c, OpenBLAS) use malloc.
 #ifndef DDG_H
 #define DDG_H
 

@@ -1,8 +1,13 @@
 // Drawing coalitions and solving for Shapley values. See shapley.h.
 #include "passes/shapley.h"
 
-#include "passes/cholesky.h"
 #include "runtime/random.h"
+
+#include <cblas.h>
+
+// LAPACK, from OpenBLAS: solves a x = b for symmetric positive definite a by Cholesky.
+void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda,
+            double *b, const int *ldb, int *info);
 
 static const double ANCHOR_WEIGHT = 1e6; // of the full and the empty coalition, as Captum
 
@@ -52,50 +57,7 @@ static double weight_of(const uint8_t *z, size_t m) {
     return present == 0 || present == m ? ANCHOR_WEIGHT : 1;
 }
 
-// A row of A = [z 1].
-static void row_of(const struct coalitions *c, size_t i, double *row) {
-    for (size_t j = 0; j < c->m; j++) row[j] = c->z[i * c->m + j];
-    row[c->m] = 1;
-}
-
-// The upper triangle of A'WA, with W the weights. Sums of whole numbers: exact.
-static double *normal_matrix(struct arena *a, const struct coalitions *c) {
-    size_t p = c->m + 1;
-    double *normal = NEW_N(a, double, p *p), *row = NEW_N(a, double, p);
-    for (size_t i = 0; i < c->n; i++) {
-        double w = weight_of(c->z + i * c->m, c->m);
-        row_of(c, i, row);
-        for (size_t j = 0; j < p; j++)
-            for (size_t k = row[j] != 0 ? j : p; k < p; k++)
-                normal[j * p + k] += w * row[k];
-    }
-    return normal;
-}
-
-static bool is_determined(const double *factor, size_t p) {
-    double least = factor[0], most = factor[0];
-    for (size_t j = 0; j < p; j++) {
-        double diagonal = factor[j * p + j];
-        least = diagonal < least ? diagonal : least;
-        most = diagonal > most ? diagonal : most;
-    }
-    return least >= most * 1e-7;
-}
-
-// Row i of solve: w_i times the sum of the inverse's rows of the players that are present,
-// and of the intercept.
-static void solve_row(const struct coalitions *c, const double *inverse, size_t i,
-                      double *sum) {
-    size_t m = c->m, p = m + 1;
-    const uint8_t *z = c->z + i * m;
-    double w = weight_of(z, m);
-    memcpy(sum, inverse + m * p, m * sizeof *sum);
-    for (size_t j = 0; j < m; j++)
-        for (size_t k = z[j] ? 0 : m; k < m; k++) sum[k] += inverse[j * p + k];
-    for (size_t k = 0; k < m; k++) c->solve[i * m + k] = (float)(w * sum[k]);
-}
-
-// phi = (A'WA)^-1 A'W v, without the intercept's row.
+// With A = [z 1] and W the weights: phi = (A'WA)^-1 A'W v, without the intercept's row.
 bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **why) {
     size_t n = c->n, m = c->m, p = m + 1;
     if (n < p) {
@@ -103,8 +65,27 @@ bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **w
             arena_printf(a, "%zu coalitions cannot determine %zu Shapley values", n, m);
         return false;
     }
-    double *normal = normal_matrix(a, c), *inverse = NEW_N(a, double, p *p);
-    if (!cholesky_invert(normal, p, inverse) || !is_determined(normal, p)) {
+    double *rows = NEW_N(a, double, n *p), *weighted = NEW_N(a, double, n *p);
+    double *normal = NEW_N(a, double, p *p);
+    for (size_t i = 0; i < n; i++) {
+        double w = weight_of(c->z + i * m, m);
+        for (size_t j = 0; j < p; j++) {
+            rows[i * p + j] = j < m ? c->z[i * m + j] : 1;
+            weighted[i * p + j] = w * rows[i * p + j];
+        }
+    }
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)p, (int)p, (int)n, 1, rows,
+                (int)p, weighted, (int)p, 0, normal, (int)p);
+    // Column-major for LAPACK: weighted's rows are the right-hand sides' columns.
+    int order = (int)p, sides = (int)n, info = 0;
+    dposv_("U", &order, &sides, normal, &order, weighted, &order, &info);
+    double least = normal[0], most = normal[0];
+    for (size_t j = 0; j < p; j++) {
+        double diagonal = normal[j * p + j];
+        least = diagonal < least ? diagonal : least;
+        most = diagonal > most ? diagonal : most;
+    }
+    if (info != 0 || least < most * 1e-7) {
         *why = arena_printf(a,
                             "these %zu coalitions do not determine %zu Shapley values "
                             "(some patches are always present or absent together)",
@@ -112,8 +93,8 @@ bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **w
         return false;
     }
     c->solve = NEW_N(a, float, n *m);
-    double *sum = NEW_N(a, double, m);
-    for (size_t i = 0; i < n; i++) solve_row(c, inverse, i, sum);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < m; j++) c->solve[i * m + j] = (float)weighted[i * p + j];
     return true;
 }
 
