@@ -12,6 +12,8 @@ static const struct command commands[] = {
      "Dtgsnj"},
     {GROUP_PROGRAM, "run", "FILE.ddg", "compile and run a program", command_run, 1, 1,
      "DtgsnATj"},
+    {GROUP_PROGRAM, "inspect", "FILE", "what a compiled program holds", command_inspect,
+     1, 1, "lj"},
     {GROUP_PROGRAM, "why", "FILE.ddg NAME",
      "why a value has to be computed: what has changed since", command_why, 2, 2,
      "Dtgsj"},

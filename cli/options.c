@@ -36,6 +36,12 @@ static const char *take_target(struct args *a, const char *v) {
     return NULL;
 }
 
+static const char *take_all(struct args *a, const char *v) {
+    (void)v;
+    a->all = true;
+    return NULL;
+}
+
 static const char *take_size(struct args *a, const char *v) {
     a->sized = parse_size(v, &a->size);
     return a->sized ? NULL : "a size such as 5G or 500M";
@@ -52,6 +58,8 @@ static const struct option options[] = {
     {'g', "--target", "NAME",
      "the processor to make code for: native (the default), x86-64, x86-64-v3, x86-64-v4",
      take_target},
+    {'l', "--all", NULL, "print everything: what enters keys, functions, kernels",
+     take_all},
     {'a', "--after", "STAGE", "the stage of the compiler to print after", take_after},
 };
 // In the order of the help.

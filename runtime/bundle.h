@@ -44,6 +44,7 @@ struct bundle {
     size_t nvariants;
     struct bundle_variant *variants; // in order of preference, best first
     size_t bytes;                    // of all of it, footer and all
+    size_t const_bytes, plan_bytes;  // of the constants, and of the msgpack
 };
 
 // ---- writing ----------------------------------------------------------------------------

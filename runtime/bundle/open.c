@@ -43,6 +43,7 @@ static const char *read_bundle(struct opened *o, const char *base,
     if (!footer_right(base, f->bytes)) return "it is damaged: its checksum is another";
     const char *why = bundle_unpack(o->arena, &view, &o->bundle);
     o->bundle.bytes = f->bytes;
+    o->bundle.plan_bytes = f->message_bytes;
     return why ? arena_printf(o->arena, "it is damaged: %s", why) : NULL;
 }
 

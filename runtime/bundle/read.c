@@ -382,7 +382,7 @@ static bool read_variant(struct reading *r, struct bundle_variant *v) {
 }
 
 // ---- the bundle ----------------------------------------------------------------------
-static bool read_constants(struct reading *r) {
+static bool read_constants(struct reading *r, struct bundle *out) {
     const char *data;
     size_t bytes;
     if (!unpack_key(&r->u, "constants") ||
@@ -390,7 +390,7 @@ static bool read_constants(struct reading *r) {
         return false;
     if (bytes < PLAN_SLACK) return unpack_fail(&r->u, "`constants` is too short");
     r->consts_at = (size_t)(data - r->view->base);
-    r->consts_bytes = bytes - PLAN_SLACK;
+    r->consts_bytes = out->const_bytes = bytes - PLAN_SLACK;
     return true;
 }
 
@@ -408,7 +408,7 @@ static bool read_variants(struct reading *r, struct bundle *out) {
 
 static bool read_bundle(struct reading *r, struct bundle *out) {
     return unpack_map(&r->u, "bundle", 3) && unpack_key(&r->u, "version") &&
-           unpack_text(&r->u, "version", &out->version) && read_constants(r) &&
+           unpack_text(&r->u, "version", &out->version) && read_constants(r, out) &&
            read_variants(r, out) &&
            (!unpack_left(&r->u) || unpack_fail(&r->u, "more follows than a bundle"));
 }
