@@ -2,6 +2,7 @@
 // equal ones, packed alike, are one, whichever function came with them.
 #include "codegen/assemble.h"
 
+#include "runtime/pool.h"
 #include "runtime/settings.h"
 
 struct constant {     // one of plan->consts
@@ -150,18 +151,39 @@ bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct d
 
 // ---- finishing ------------------------------------------------------------------------
 
-static void write_constants(struct assembly *a) {
+static size_t room_of(const struct plan_const *block) {
+    return size_align(block->bytes + PLAN_SLACK, 64);
+}
+
+static void write_constant(const struct assembly *a, const struct constant *c,
+                           struct plan_const *block) {
+    const struct node *n = node_at(c->kf->f, c->node);
+    float setting = n->op == OP_SETTING ? (float)attr_float(n, "value") : 0;
+    const void *data = n->op == OP_SETTING ? &setting : n->data;
+    if (c->kernel) codegen_pack(a->target, c->kf, c->kernel, c->node, block->data);
+    else memcpy(block->data, data, block->bytes);
+    memset(block->data + block->bytes, 0, room_of(block) - block->bytes);
+}
+
+static void write_some(void *ctx, size_t first, size_t last) {
+    struct assembly *a = ctx;
+    for (size_t i = a->written + first; i < a->written + last; i++)
+        write_constant(a, &a->constants.at[i], &a->blocks.at[i]);
+}
+
+// All of them in one block.
+static void write_constants(struct assembly *a, size_t threads) {
     double began = timeline_now(a->times);
-    for (; a->written < a->constants.n; a->written++) {
-        const struct constant *c = &a->constants.at[a->written];
-        struct plan_const *block = &a->blocks.at[a->written];
-        block->data = arena_alloc(a->arena, block->bytes + PLAN_SLACK, 1);
-        const struct node *n = node_at(c->kf->f, c->node);
-        float setting = n->op == OP_SETTING ? (float)attr_float(n, "value") : 0;
-        const void *data = n->op == OP_SETTING ? &setting : n->data;
-        if (c->kernel) codegen_pack(a->target, c->kf, c->kernel, c->node, block->data);
-        else memcpy(block->data, data, block->bytes);
+    size_t bytes = 0;
+    for (size_t i = a->written; i < a->blocks.n; i++)
+        if (!size_add(bytes, room_of(&a->blocks.at[i]), &bytes)) scope_no_memory();
+    char *at = arena_raw(a->arena, bytes, 1);
+    for (size_t i = a->written; i < a->blocks.n; i++) {
+        a->blocks.at[i].data = at;
+        at += room_of(&a->blocks.at[i]);
     }
+    pool_for(threads, a->blocks.n - a->written, 1, write_some, a);
+    a->written = a->blocks.n;
     a->plan->consts = a->blocks.at;
     a->plan->nconsts = a->blocks.n;
     timeline_add(a->times, began, "pack constants", NULL);
@@ -176,7 +198,7 @@ static bool link_func(struct assembly *a, struct plan_func *f, struct diags *d) 
 }
 
 bool assembly_finish(struct assembly *a, size_t threads, struct diags *d) {
-    write_constants(a);
+    write_constants(a, threads);
     if (!codegen_finish(a->cg, threads, d)) return false;
     double began = timeline_now(a->times);
     for (size_t i = 0; i < a->added.n; i++) {
@@ -199,7 +221,7 @@ static size_t entry_of(const struct codegen_image *im, const char *symbol) {
 
 bool assembly_image(struct assembly *a, size_t threads, struct codegen_image *out,
                     struct diags *d) {
-    write_constants(a);
+    write_constants(a, threads);
     if (!codegen_image(a->cg, threads, a->arena, out, d)) return false;
     for (size_t i = 0; i < a->plan->nfuncs; i++) {
         struct plan_func *f = &a->plan->funcs[i];

@@ -193,26 +193,31 @@ size_t conv_pack_floats(const struct conv_plan *c) {
     return floats;
 }
 
-// What operand channel `in` counts for result channel `out`; 0 outside of its group.
-static float weight(const struct conv_plan *c, const float *w, size_t in, size_t out,
-                    size_t ky, size_t kx) {
-    if (out >= c->out->dim[0] || in / c->in_per != out / c->out_per) return 0;
+// The taps by which operand channel `in` counts for result channel `out`; NULL: outside of
+// its group.
+static const float *taps_of(const struct conv_plan *c, const float *w, size_t in,
+                            size_t out) {
+    if (out >= c->out->dim[0] || in / c->in_per != out / c->out_per) return NULL;
     size_t o = c->transposed ? in : out;
     size_t i = c->transposed ? out % c->out_per : in % c->in_per;
-    return w[((o * c->w->dim[1] + i) * c->w->dim[2] + ky) * c->w->dim[3] + kx];
+    return w + (o * c->w->dim[1] + i) * c->w->dim[2] * c->w->dim[3];
 }
 
+// [tap][n channels], from `out` on; `same`: each by the operand channel of its number.
 static float *pack_taps(const struct conv_plan *c, const struct side side[2],
                         const float *w, size_t in, bool same, size_t out, size_t n,
                         float *to) {
-    for (int64_t y = 0; y < side[0].taps; y++)
-        for (int64_t x = 0; x < side[1].taps; x++)
-            for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
+        const float *from = taps_of(c, w, same ? out + i : in, out + i);
+        float *at = to + i;
+        for (int64_t y = 0; y < side[0].taps; y++)
+            for (int64_t x = 0; x < side[1].taps; x++, at += n) {
                 size_t ky = (size_t)(side[0].k + y * side[0].k_step);
                 size_t kx = (size_t)(side[1].k + x * side[1].k_step);
-                *to++ = weight(c, w, same ? out + i : in, out + i, ky, kx);
+                *at = from ? from[ky * c->w->dim[3] + kx] : 0;
             }
-    return to;
+    }
+    return to + (size_t)(side[0].taps * side[1].taps) * n;
 }
 
 static float *pack_class(const struct conv_plan *c, const struct side side[2],
