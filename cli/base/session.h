@@ -23,7 +23,7 @@ struct session {
 
 struct session session_of(const struct args *a, struct arena *arena);
 // Opens the store and catches the signals; again does nothing. shared: several plans will
-// be run, which share what they have in common even when nothing is remembered after them.
+// be run, which share what they can even when nothing is remembered after them.
 void session_begin(struct session *s, bool shared);
 
 struct session_load { // makes a stage's functions ready; fn NULL: they are

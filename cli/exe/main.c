@@ -1,4 +1,5 @@
-// A compiled program: the runtime, and behind it in the same file the pipeline (bundle.h).
+// A compiled program: the runtime, and behind it in the same file the pipeline
+// (runtime/bundle.h).
 //
 // `ddg compile` writes this executable with a bundle appended. It links no compiler: only
 // the runtime and cli/base.

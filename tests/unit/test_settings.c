@@ -1,4 +1,4 @@
-// Setting a plan's params: what follows from them, what is refused, that nothing is half done.
+// Setting a plan's params: what follows, what is refused, that nothing is half done.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include "runtime/settings.h"
 #include "scratch.h"
 
-// ---- a plan by hand -------------------------------------------------------------------
+// ---- a plan by hand -----------------------------------------------------------------
 //     param ipc: int = 5
 //     param factor: int = 2           # compiled in
 //     param sigma: float = 0.5
@@ -177,7 +177,7 @@ static void assert_refused(struct rig *r, const char *const *texts, const char *
 #define REFUSED(r, words, ...)                                                           \
     assert_refused(r, (const char *const[]){__VA_ARGS__, NULL}, words)
 
-// ---- what follows -----------------------------------------------------------------------
+// ---- what follows ---------------------------------------------------------------------
 static void everything_follows(void **unused) {
     struct rig *r = rig_new(*unused);
     assert_string_equal(state(r), BEFORE);
@@ -236,7 +236,7 @@ static void defaults_follow_until_they_are_set(void **unused) {
     assert_int_equal(r->p.rowsets->limit, 3);
 }
 
-// ---- what is refused --------------------------------------------------------------------
+// ---- what is refused ------------------------------------------------------------------
 static void unknown_names(void **unused) {
     struct rig *r = rig_new(*unused);
     REFUSED(r,
@@ -300,7 +300,7 @@ static void values_of_another_kind(void **unused) {
     REFUSED(r, "control characters", "to=a\x1b[1m");
 }
 
-// ---- literals ---------------------------------------------------------------------------
+// ---- literals -------------------------------------------------------------------------
 // The value's text after reading it, or the reason.
 static const char *read_as(struct arena *a, enum value_kind kind, const char *text) {
     struct value v;
