@@ -65,43 +65,40 @@ struct bundle *bundle_read(struct arena *arena, const char *bytes, size_t n,
     return NULL;
 }
 
-// The words for what errno says, kept.
-static const char *os_error(struct opened *o) {
-    return arena_strdup(o->arena, strerror(errno));
-}
-
 // The footer, which is all that is read before it is known how much to map.
-static const char *read_footer(struct opened *o, int fd, struct footer *f) {
+static const char *read_footer(int fd, struct footer *f) {
     char end[BUNDLE_FOOTER];
     struct stat st;
-    if (fstat(fd, &st) != 0) return os_error(o);
+    if (fstat(fd, &st) != 0) return strerror(errno);
     if (!S_ISREG(st.st_mode)) return "it is not a regular file";
     if (st.st_size < (off_t)BUNDLE_FOOTER) return "it is too short";
     off_t at = st.st_size - (off_t)BUNDLE_FOOTER;
     ssize_t got = pread(fd, end, sizeof end, at);
-    if (got < 0) return os_error(o);
+    if (got < 0) return strerror(errno);
     if ((size_t)got < sizeof end) return "it became shorter while it was read";
     return footer_get(end, (size_t)st.st_size, f);
 }
 
-static const char *open_file(struct opened *o, int fd) {
-    struct footer f;
-    const char *why = read_footer(o, fd, &f);
+static const char *map_file(int fd, struct mapping *m, struct footer *f) {
+    const char *why = read_footer(fd, f);
     if (why) return why;
-    struct mapping *m = mapping_new(o->arena);
     void *at =
-        mmap(NULL, f.bytes, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, (off_t)f.start);
-    if (at == MAP_FAILED) return os_error(o);
-    *m = (struct mapping){at, f.bytes};
-    return read_bundle(o, at, &f);
+        mmap(NULL, f->bytes, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, (off_t)f->start);
+    if (at == MAP_FAILED) return strerror(errno);
+    *m = (struct mapping){at, f->bytes};
+    return NULL;
 }
 
+// Nothing is allocated while the file is open, so that it is closed come what may.
 struct bundle *bundle_open(struct arena *arena, const char *path, struct diags *d) {
     struct opened *o = opened_new(arena, true);
+    struct mapping *m = mapping_new(arena);
+    struct footer f;
     // Not to wait for a writer, should somebody have put a pipe there.
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    const char *why = fd < 0 ? os_error(o) : open_file(o, fd);
+    const char *why = fd < 0 ? strerror(errno) : map_file(fd, m, &f);
     if (fd >= 0) close(fd);
+    if (!why) why = read_bundle(o, m->at, &f);
     if (!why) return &o->bundle;
     diag_error(d, NO_SPAN, "cannot open `%s`: %s", path, why);
     return NULL;

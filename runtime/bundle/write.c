@@ -57,11 +57,6 @@ static bool read_back(const struct output *o, const char *to) {
 }
 
 // ---- on disk -------------------------------------------------------------------------
-static bool write_failed(const struct output *o) {
-    return diag_error(o->d, NO_SPAN, "cannot write `%s`: %s", o->place.path,
-                      strerror(errno));
-}
-
 static bool write_all(const struct output *o, int fd) {
     static const char zeros[BUNDLE_PAGE];
     size_t gap = size_align(o->prefix_bytes, BUNDLE_PAGE) - o->prefix_bytes;
@@ -84,11 +79,12 @@ static bool write_temp(const struct output *o) {
 static bool put_in_place(const struct output *o) {
     bool ok = write_temp(o) && rename(o->place.temp, o->place.path) == 0 &&
               out_place_sync(&o->place);
+    int err = errno;
     if (ok) return true;
-    write_failed(o);
     unlink(o->place.temp);
     out_place_undo(&o->place);
-    return false;
+    return diag_error(o->d, NO_SPAN, "cannot write `%s`: %s", o->place.path,
+                      strerror(err));
 }
 
 bool bundle_write(const struct bundle *b, const void *prefix, size_t n, const char *to,
