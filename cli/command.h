@@ -18,6 +18,7 @@ struct command {
     const char *options; // letters of those it takes (options.c)
 };
 
+int command_compile(const struct args *a, struct arena *arena);
 int command_inspect(const struct args *a, struct arena *arena);
 int command_check(const struct args *a, struct arena *arena);
 int command_dump(const struct args *a, struct arena *arena);

@@ -36,6 +36,16 @@ static const char *take_target(struct args *a, const char *v) {
     return NULL;
 }
 
+static const char *take_output(struct args *a, const char *v) {
+    a->output = v;
+    return *v ? NULL : "the name of a file";
+}
+
+static const char *take_emit(struct args *a, const char *v) {
+    a->emit = v;
+    return NULL;
+}
+
 static const char *take_all(struct args *a, const char *v) {
     (void)v;
     a->all = true;
@@ -53,10 +63,16 @@ static const struct option options[] = {
      "set a param; several values, name=a,b, are a sweep: check, plan and run take every "
      "combination, one after the other",
      take_define},
+    {'o', "-o", "FILE", "what to write; by default the program's name without .ddg",
+     take_output},
+    {'e', "--emit", "KIND",
+     "exe (the default), plan (the same for libddg_rt), obj, llvm or asm", take_emit},
     {'z', "--size", "SIZE", "what the store may hold: 5G, 500M; its cap by default",
      take_size},
     {'g', "--target", "NAME",
-     "the processor to make code for: native (the default), x86-64, x86-64-v3, x86-64-v4",
+     "the processor to make code for: native (the default), x86-64, x86-64-v3, "
+     "x86-64-v4; "
+     "compile takes several, best first, and the file chooses where it is started",
      take_target},
     {'l', "--all", NULL, "print everything: what enters keys, functions, kernels",
      take_all},

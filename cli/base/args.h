@@ -9,7 +9,7 @@ struct args {
     size_t noperands;
     const char **defines; // "name=value", as given
     size_t ndefines, threads;
-    const char *after;
+    const char *after, *output, *emit;
     const char *targets[4]; // --target, as given; commands that take one take the last
     size_t ntargets;
     const char *store; // --store, or NULL

@@ -1,0 +1,84 @@
+// See bundle_out.h.
+#include "cli/bundle_out.h"
+
+#include "cli/anchor.h"
+#include "runtime/bundle.h"
+
+struct writing {
+    struct driver *v;
+    struct bundle_variant variants[TARGETS_MAX];
+    struct driver drivers[TARGETS_MAX]; // each plan belongs to one
+    size_t n;
+};
+
+static const struct bundle_kernel *kernels_of(struct arena *a,
+                                              const struct codegen_image *image) {
+    struct bundle_kernel *k = NEW_N(a, struct bundle_kernel, image->nkernels);
+    for (size_t i = 0; i < image->nkernels; i++)
+        k[i] = (struct bundle_kernel){image->kernels[i].symbol, image->kernels[i].entry,
+                                      image->kernels[i].bytes};
+    return k;
+}
+
+// The program is read once, lowered for each target anew.
+static bool compile_for(struct writing *w, const char *target) {
+    struct driver *v = &w->drivers[w->n], *first = w->v;
+    struct driver_options o = first->options;
+    struct codegen_image image;
+    o.target = target;
+    driver_init(v, first->arena, &o);
+    v->program = first->program;
+    bool ok = driver_lower(v, NULL) && driver_image(v, &image) &&
+              plan_anchor(v->arena, v->module.plan, &v->d);
+    if (!ok) return false;
+    w->variants[w->n++] =
+        (struct bundle_variant){.target = target,
+                                .cpu = v->target.cpu,
+                                .needs = codegen_needs(v->arena, &v->target),
+                                .numerics = v->target.numerics,
+                                .code = image.bytes,
+                                .code_bytes = image.n,
+                                .nkernels = image.nkernels,
+                                .kernels = kernels_of(v->arena, &image),
+                                .plan = v->module.plan};
+    return true;
+}
+
+static void adopt(struct diags *to, const struct diags *from) {
+    for (size_t i = 0; i < from->list.n; i++)
+        VEC_PUSH(to->arena, &to->list, from->list.at[i]);
+    to->errors += from->errors;
+}
+
+static bool named_twice(const char *const *targets, size_t n, struct diags *d) {
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(targets[i], targets[k]))
+                return !diag_error(d, NO_SPAN, "target `%s` is named twice", targets[i]);
+    return false;
+}
+
+static bool compile_all(struct writing *w, const char *const *targets, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!compile_for(w, targets[i])) return false;
+    return true;
+}
+
+bool driver_write(struct driver *v, const char *const *targets, size_t n,
+                  const void *prefix, size_t prefix_n, const char *to) {
+    static const char *const native[] = {"native"};
+    struct writing w = {.v = v};
+    if (!n) targets = native, n = 1;
+    if (n > TARGETS_MAX)
+        return diag_error(&v->d, NO_SPAN, "a file holds code for at most %d targets",
+                          TARGETS_MAX);
+    if (named_twice(targets, n, &v->d)) return false;
+    bool ok = compile_all(&w, targets, n);
+    struct bundle b = {.version = DDG_VERSION, .nvariants = n, .variants = w.variants};
+    ok = ok && bundle_write(&b, prefix, prefix_n, to, &v->d);
+    for (size_t i = 0; i < n && w.drivers[i].arena; i++) {
+        adopt(&v->d, &w.drivers[i].d);
+        driver_free(&w.drivers[i]);
+    }
+    return ok;
+}
