@@ -8,8 +8,11 @@
 #include "codegen/compile.h"
 #include "codegen/emit.h"
 
+#include "runtime/pool.h"
+
 #include <llvm-c/BitReader.h>
 #include <llvm-c/BitWriter.h>
+#include <llvm-c/ErrorHandling.h>
 #include <llvm-c/Linker.h>
 #include <llvm-c/Target.h>
 #include <pthread.h>
@@ -25,7 +28,15 @@ static LLVMTargetMachineRef machine_new(const struct target *t, char **why) {
                                    LLVMCodeModelSmall);
 }
 
+// LLVM's own checks go where ours go.
+static void on_fatal(const char *why) {
+    char words[256];
+    snprintf(words, sizeof words, "LLVM: %s", why);
+    scope_bug(words);
+}
+
 static void set_up_llvm(void) {
+    LLVMInstallFatalErrorHandler(on_fatal);
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
@@ -47,15 +58,18 @@ LLVMTargetMachineRef machine_first(const struct target *t, struct diags *d) {
 
 struct codegen *codegen_new(const struct target *t, struct diags *d) {
     struct arena *arena = arena_new();
+    struct cleanup held;
     if (!arena) {
-        diag_error(d, NO_SPAN, "out of memory");
+        diag_no_memory(d, NO_SPAN);
         return NULL;
     }
+    cleanup_push(&held, arena_drop, arena);
     struct codegen *cg = NEW(arena, struct codegen);
     *cg = (struct codegen){.arena = arena, .t = *t};
     cg->t.triple = arena_strdup(arena, t->triple);
     cg->t.cpu = arena_strdup(arena, t->cpu);
     cg->t.features = arena_strdup(arena, t->features);
+    cleanup_pop(&held);
     return cg;
 }
 
@@ -63,15 +77,17 @@ void codegen_times(struct codegen *cg, struct timeline *times) {
     cg->times = times;
 }
 
+static void drop_entry(struct entry *e) {
+    drop_object(e);
+    LLVMDisposeModule(e->module);
+    LLVMContextDispose(e->ctx);
+}
+
 void codegen_free(struct codegen *cg) {
     if (!cg) return;
-    for (size_t i = 0; i < cg->entries.n; i++) {
-        struct entry *e = &cg->entries.at[i];
-        drop_object(e);
-        LLVMDisposeModule(e->module);
-        LLVMContextDispose(e->ctx);
-    }
-    if (cg->jit) LLVMConsumeError(LLVMOrcDisposeLLJIT(cg->jit));
+    for (size_t i = 0; !cg->broken && i < cg->entries.n; i++)
+        drop_entry(&cg->entries.at[i]);
+    if (cg->jit && !cg->broken) LLVMConsumeError(LLVMOrcDisposeLLJIT(cg->jit));
     arena_free(cg->arena);
 }
 
@@ -84,28 +100,41 @@ static const char *find(const struct codegen *cg, const char *symbol) {
     return NULL;
 }
 
+struct making { // an entry that is not in the list yet
+    struct codegen *cg;
+    struct entry e;
+};
+
+static void give_up(void *making) {
+    struct making *m = making;
+    if (scope_ending() == SCOPE_BUG) m->cg->broken = true;
+    else drop_entry(&m->e);
+}
+
 static const char *add(struct codegen *cg, struct arena *work, const struct kfunc *kf,
                        const struct kernel *k, struct diags *d) {
     if (!kernel_check(work, kf, k, d)) return NULL;
     const char *symbol = kernel_symbol(work, &cg->t, kf, k), *known = find(cg, symbol);
     if (known) return known;
-    struct entry e = {.symbol = arena_strdup(cg->arena, symbol),
-                      .ctx = LLVMContextCreate()};
-    e.module = kernel_emit(work, e.ctx, &cg->t, kf, k, e.symbol);
-    VEC_PUSH(cg->arena, &cg->entries, e);
-    return e.symbol;
+    struct making m = {.cg = cg, .e = {.symbol = arena_strdup(cg->arena, symbol)}};
+    struct cleanup held;
+    m.e.ctx = LLVMContextCreate();
+    m.e.module = LLVMModuleCreateWithNameInContext(symbol, m.e.ctx);
+    cleanup_push(&held, give_up, &m);
+    kernel_emit(work, m.e.module, &cg->t, kf, k, m.e.symbol);
+    VEC_PUSH(cg->arena, &cg->entries, m.e);
+    cleanup_pop(&held);
+    return m.e.symbol;
 }
 
 const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
                         const struct kernel *k, struct diags *d) {
     CHECK(!k->runtime);
-    struct arena *work = arena_new();
-    if (!work) {
-        diag_error(d, NO_SPAN, "out of memory");
-        return NULL;
-    }
+    struct arena *work = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, work);
     const char *symbol = add(cg, work, kf, k, d);
-    arena_free(work);
+    cleanup_run(&held);
     return symbol;
 }
 
@@ -115,6 +144,8 @@ static bool not_compiled(const char *name, const char *why, struct diags *d) {
     return diag_error(d, NO_SPAN, "`%s` could not be compiled: %s", name,
                       why ? why : "unknown reason");
 }
+
+#define MAX_CREW ((size_t)64)
 
 struct crew {
     struct codegen *cg;
@@ -150,10 +181,11 @@ static LLVMMemoryBufferRef generate_entry(struct codegen *cg,
     return out;
 }
 
-static void *compile_some(void *arg) {
-    struct crew *crew = arg;
+static void compile_some(void *ctx, size_t worker) {
+    struct crew *crew = ctx;
     struct codegen *cg = crew->cg;
     char *why = NULL;
+    (void)worker;
     LLVMTargetMachineRef machine = machine_new(&cg->t, &why);
     CHECK(machine); // machine_first made one
     for (size_t i; (i = atomic_fetch_add(&crew->next, 1)) < cg->entries.n;) {
@@ -162,18 +194,19 @@ static void *compile_some(void *arg) {
         e->object = generate_entry(cg, machine, e, LLVMObjectFile, &e->error);
     }
     LLVMDisposeTargetMachine(machine);
-    return NULL;
+}
+
+static void give_up_all(void *cg) {
+    ((struct codegen *)cg)->broken = true;
 }
 
 static void compile_all(struct codegen *cg, size_t from, size_t threads) {
     struct crew crew = {.cg = cg, .next = from};
-    pthread_t helper[64];
-    size_t n = 0, pending = cg->entries.n - from;
-    while (n + 1 < size_min(size_min(threads, pending), COUNT(helper)) &&
-           pthread_create(&helper[n], NULL, compile_some, &crew) == 0)
-        n++;
-    compile_some(&crew);
-    for (size_t i = 0; i < n; i++) pthread_join(helper[i], NULL);
+    struct cleanup held;
+    cleanup_push(&held, give_up_all, cg);
+    pool_run(size_min(size_min(threads, cg->entries.n - from), MAX_CREW), compile_some,
+             &crew);
+    cleanup_pop(&held);
 }
 
 bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags *d) {
@@ -181,8 +214,8 @@ bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags 
     bool ok = machine != NULL;
     double began = timeline_now(cg->times);
     if (ok) compile_all(cg, from, threads);
-    timeline_add(cg->times, began, "make machine code", NULL);
     LLVMDisposeTargetMachine(machine);
+    timeline_add(cg->times, began, "make machine code", NULL);
     for (size_t i = from; machine && i < cg->entries.n; i++) {
         const struct entry *e = &cg->entries.at[i];
         if (!e->object) ok = not_compiled(e->symbol, e->error, d);
@@ -222,35 +255,73 @@ static LLVMMemoryBufferRef join_all(struct codegen *cg, LLVMTargetMachineRef mac
     return object;
 }
 
+struct object { // of all kernels
+    LLVMTargetMachineRef machine;
+    LLVMContextRef ctx;
+    LLVMMemoryBufferRef buffer;
+};
+
+static void drop_all(void *object) {
+    struct object *o = object;
+    if (scope_ending() == SCOPE_BUG) return;
+    if (o->buffer) LLVMDisposeMemoryBuffer(o->buffer);
+    LLVMContextDispose(o->ctx);
+    LLVMDisposeTargetMachine(o->machine);
+}
+
 bool codegen_object(struct codegen *cg, struct arena *arena, char **bytes, size_t *n,
                     struct diags *d) {
-    LLVMTargetMachineRef machine = machine_first(&cg->t, d);
-    if (!machine) return false;
-    LLVMContextRef ctx = LLVMContextCreate();
-    LLVMMemoryBufferRef object = join_all(cg, machine, ctx, d);
-    if (object) {
-        *n = LLVMGetBufferSize(object);
-        *bytes = arena_dup(arena, LLVMGetBufferStart(object), *n, 1);
-        LLVMDisposeMemoryBuffer(object);
+    struct object o = {.machine = machine_first(&cg->t, d)};
+    struct cleanup held;
+    if (!o.machine) return false;
+    o.ctx = LLVMContextCreate();
+    cleanup_push(&held, drop_all, &o);
+    o.buffer = join_all(cg, o.machine, o.ctx, d);
+    bool ok = o.buffer != NULL;
+    if (ok) {
+        *n = LLVMGetBufferSize(o.buffer);
+        *bytes = arena_dup(arena, LLVMGetBufferStart(o.buffer), *n, 1);
     }
-    LLVMContextDispose(ctx);
-    LLVMDisposeTargetMachine(machine);
-    return object != NULL;
+    cleanup_run(&held);
+    return ok;
 }
 
 // ---- text -----------------------------------------------------------------------------
+
+static void drop_buffer(void *buffer) {
+    LLVMDisposeMemoryBuffer(buffer);
+}
+
+static void drop_message(void *message) {
+    LLVMDisposeMessage(message);
+}
+
+static void drop_machine(void *machine) {
+    LLVMDisposeTargetMachine(machine);
+}
 
 static bool add_asm(struct codegen *cg, LLVMTargetMachineRef machine,
                     const struct entry *e, struct text *out, struct diags *d) {
     char *error = NULL;
     LLVMMemoryBufferRef text = generate_entry(cg, machine, e, LLVMAssemblyFile, &error);
+    struct cleanup held;
     if (!text) {
         not_compiled(e->symbol, error, d);
         LLVMDisposeMessage(error);
         return false;
     }
+    cleanup_push(&held, drop_buffer, text);
     text_add_n(out, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
-    LLVMDisposeMemoryBuffer(text);
+    cleanup_run(&held);
+    return true;
+}
+
+static bool add_ir(const struct entry *e, struct text *out) {
+    char *ir = LLVMPrintModuleToString(e->module);
+    struct cleanup held;
+    cleanup_push(&held, drop_message, ir);
+    text_add(out, "%s\n", ir);
+    cleanup_run(&held);
     return true;
 }
 
@@ -258,19 +329,15 @@ const char *codegen_text(struct codegen *cg, enum codegen_text what, struct aren
                          struct diags *d) {
     struct text out = {.arena = arena};
     LLVMTargetMachineRef machine = machine_first(&cg->t, d);
+    struct cleanup held;
     bool ok = true;
     if (!machine) return NULL;
+    cleanup_push(&held, drop_machine, machine);
     text_add(&out, "%s", "");
     for (size_t i = 0; ok && i < cg->entries.n; i++) {
         const struct entry *e = &cg->entries.at[i];
-        if (what == CODEGEN_ASM) {
-            ok = add_asm(cg, machine, e, &out, d);
-        } else {
-            char *ir = LLVMPrintModuleToString(e->module);
-            text_add(&out, "%s\n", ir);
-            LLVMDisposeMessage(ir);
-        }
+        ok = what == CODEGEN_ASM ? add_asm(cg, machine, e, &out, d) : add_ir(e, &out);
     }
-    LLVMDisposeTargetMachine(machine);
+    cleanup_run(&held);
     return ok ? out.at : NULL;
 }

@@ -23,6 +23,7 @@ struct codegen {
     VEC(struct entry) entries;
     size_t linked; // entries that have an address
     LLVMOrcLLJITRef jit;
+    bool broken; // a check failed, perhaps LLVM's: nothing of LLVM's is touched any more
     struct timeline *times; // may be NULL
 };
 

@@ -149,25 +149,30 @@ static void init_types(struct emit *e) {
     e->ptr = LLVMPointerTypeInContext(e->ctx, 0);
 }
 
-LLVMModuleRef kernel_emit(struct arena *arena, LLVMContextRef ctx, const struct target *t,
-                          const struct kfunc *kf, const struct kernel *k,
-                          const char *symbol) {
+static void drop_builder(void *b) {
+    if (scope_ending() != SCOPE_BUG) LLVMDisposeBuilder(b);
+}
+
+void kernel_emit(struct arena *arena, LLVMModuleRef module, const struct target *t,
+                 const struct kfunc *kf, const struct kernel *k, const char *symbol) {
+    LLVMContextRef ctx = LLVMGetModuleContext(module);
+    struct cleanup held;
     struct emit e = {.t = t,
                      .kf = kf,
                      .f = kf->f,
                      .k = k,
                      .arena = arena,
                      .ctx = ctx,
-                     .module = LLVMModuleCreateWithNameInContext(symbol, ctx),
+                     .module = module,
                      .b = LLVMCreateBuilderInContext(ctx),
                      .lanes = t->lanes};
+    cleanup_push(&held, drop_builder, e.b);
     init_types(&e);
     begin_function(&e, symbol);
     emit_body(&e);
-    LLVMDisposeBuilder(e.b);
+    cleanup_run(&held);
     char *why = NULL;
     if (LLVMVerifyModule(e.module, LLVMReturnStatusAction, &why))
         BUG("invalid code for %s: %s", symbol, why);
     LLVMDisposeMessage(why);
-    return e.module;
 }

@@ -102,9 +102,15 @@ static void set_numerics(struct arena *arena, struct target *t) {
 
 // ---- targets --------------------------------------------------------------------------
 
-static char *take_message(struct arena *arena, char *message) {
-    char *copy = arena_strdup(arena, message);
+static void drop_message(void *message) {
     LLVMDisposeMessage(message);
+}
+
+static char *take_message(struct arena *arena, char *message) {
+    struct cleanup held;
+    cleanup_push(&held, drop_message, message);
+    char *copy = arena_strdup(arena, message);
+    cleanup_run(&held);
     return copy;
 }
 

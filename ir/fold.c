@@ -53,7 +53,7 @@ nid build_fold(struct builder *b, const struct node *n) {
         in[i] = node_at(b->f, n->in[i])->data;
     }
     void *out = arena_alloc(b->arena, type_bytes(&n->type), 1);
-    if (!eval_node(n, types, in, n->nin, out, NULL)) return NID_NONE;
+    if (!eval_node(n, types, in, n->nin, out, NULL)) scope_no_memory();
     struct node c = {.op = OP_CONST, .type = n->type, .data = out};
     c.digest = data_digest(&c.type, out);
     return build_intern(b, &c);

@@ -132,9 +132,10 @@ static bool outputs_ok(struct verifier *v) {
 }
 
 bool ir_verify(const struct func *f, enum family family, struct text *why) {
-    struct verifier v = {.f = f, .family = family, .arena = arena_new()};
-    bool ok = v.arena != NULL;
-    if (!ok) text_add(why, "@%s: out of memory", f->name);
+    struct verifier v = {.f = f, .family = family, .arena = arena_must()};
+    struct cleanup held;
+    bool ok = true;
+    cleanup_push(&held, arena_drop, v.arena);
     for (size_t i = 0; ok && i < f->nodes.n; i++) {
         ok = node_ok(&v, i);
         if (!ok) text_add(why, "@%s: %%%zu %s", f->name, i, v.error);
@@ -143,6 +144,6 @@ bool ir_verify(const struct func *f, enum family family, struct text *why) {
         ok = false;
         text_add(why, "@%s: %s", f->name, v.error);
     }
-    arena_free(v.arena);
+    cleanup_run(&held);
     return ok;
 }

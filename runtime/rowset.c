@@ -24,6 +24,14 @@ void rowsets_close(struct rowsets *r) {
     }
 }
 
+static void drop(void *rowsets) {
+    rowsets_close(rowsets);
+}
+
+void rowsets_hold(struct cleanup *c, struct rowsets *r) {
+    cleanup_push(c, drop, r);
+}
+
 static const struct plan_rowset *spec(const struct rowsets *r, uint32_t which) {
     return &r->plan->rowsets[which];
 }

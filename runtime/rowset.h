@@ -36,6 +36,8 @@ struct rowsets {
 
 void rowsets_init(struct rowsets *r, struct arena *arena, const struct plan *plan);
 void rowsets_close(struct rowsets *r);
+// rowsets_close by cleanup_run, or when what comes gives up.
+void rowsets_hold(struct cleanup *c, struct rowsets *r);
 
 // Opens the readers, finds what they cannot decode where it is to be left out, and says
 // where there cannot be rows enough.

@@ -66,10 +66,6 @@ static bool run_all(struct demand *m, struct diags *d) {
     return ok;
 }
 
-static void close_rowsets(void *rowsets) {
-    rowsets_close(rowsets);
-}
-
 static void abandon_saves(void *saves) {
     saves_abandon(saves);
 }
@@ -83,7 +79,7 @@ bool plan_run(const struct plan *p, const struct run_options *o, struct arena *a
     struct cleanup close, abandon;
     *report = (struct run_report){0};
     rowsets_init(&rowsets, arena, p);
-    cleanup_push(&close, close_rowsets, &rowsets);
+    rowsets_hold(&close, &rowsets);
     saves_init(&saves, arena, p, &rowsets, !o->no_files, o->keep);
     cleanup_push(&abandon, abandon_saves, &saves);
     demand_init(&m, arena, p, o, &rowsets, &saves);

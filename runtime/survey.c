@@ -95,10 +95,12 @@ bool plan_survey(const struct plan *p, const struct run_options *o, struct arena
                  struct survey *out, struct diags *d) {
     struct rowsets rowsets;
     struct demand m;
+    struct cleanup held;
     rowsets_init(&rowsets, arena, p);
+    rowsets_hold(&held, &rowsets);
     demand_init(&m, arena, p, o, &rowsets, NULL);
     bool ok = survey_demand(&m, d);
     if (ok) survey_fill(&m, out);
-    rowsets_close(&rowsets);
+    cleanup_run(&held);
     return ok;
 }

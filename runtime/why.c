@@ -307,7 +307,9 @@ bool plan_why(const struct plan *p, const struct run_options *o, const char *nod
     if (!s) return no_such_value(p, node, d);
     struct rowsets rowsets;
     struct demand m;
+    struct cleanup held;
     rowsets_init(&rowsets, arena, p);
+    rowsets_hold(&held, &rowsets);
     demand_init(&m, arena, p, o, &rowsets, NULL);
     bool ok = survey_demand(&m, d);
     if (ok) {
@@ -316,6 +318,6 @@ bool plan_why(const struct plan *p, const struct run_options *o, const char *nod
         if (!s->saves) a.index = s->target, a.column = &p->columns[s->target];
         out->kind = explain(&a);
     }
-    rowsets_close(&rowsets);
+    cleanup_run(&held);
     return ok;
 }

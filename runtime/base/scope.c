@@ -46,9 +46,12 @@ static void run_cleanups(struct scope *s) {
 static _Noreturn void unwind(enum scope_end end, const char *words) {
     char kept[sizeof now->words]; // the words may lie in what is let go of
     snprintf(kept, sizeof kept, "%s", words);
-    for (run_cleanups(now); !now->recover; run_cleanups(now)) now = now->outer;
+    for (;; now = now->outer) {
+        now->end = end;
+        run_cleanups(now);
+        if (now->recover) break;
+    }
     snprintf(now->words, sizeof now->words, "%s", kept);
-    now->end = end;
     longjmp(*now->recover, 1);
 }
 
@@ -79,6 +82,10 @@ _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) {
     vsnprintf(words + at, sizeof words - at, fmt, ap);
     va_end(ap);
     scope_bug(words);
+}
+
+enum scope_end scope_ending(void) {
+    return now ? now->end : SCOPE_DONE;
 }
 
 // ---- cleanups -----------------------------------------------------------------------------

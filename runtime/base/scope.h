@@ -70,5 +70,7 @@ _Noreturn void scope_raise(const struct scope *ended);
 void cleanup_push(struct cleanup *c, void (*fn)(void *), void *arg);
 void cleanup_pop(struct cleanup *c); // c is the last one pushed
 void cleanup_run(struct cleanup *c); // the same, and calls it
+// For cleanups: what is being given up for; DONE in ordinary work.
+enum scope_end scope_ending(void);
 
 #endif
