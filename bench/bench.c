@@ -9,7 +9,6 @@
 
 #include "runtime/pool.h"
 
-#include <cblas.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -164,7 +163,6 @@ int main(int argc, char **argv) {
                       .threads = pool_cores(),
                       .size = 32,
                       .folder = "/tmp/ddg-bench-XXXXXX"};
-    openblas_set_num_threads(1);
     if (!parse(argc, argv, &s)) {
         fputs(
             "usage: bench [--json] [--runs N] [--threads N] [MODEL.onnx IMAGES SHARED]\n",

@@ -74,6 +74,7 @@ bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **w
             weighted[i * p + j] = w * rows[i * p + j];
         }
     }
+    openblas_set_num_threads(1); // more round otherwise, and compete with our own
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)p, (int)p, (int)n, 1, rows,
                 (int)p, weighted, (int)p, 0, normal, (int)p);
     // Column-major for LAPACK: weighted's rows are the right-hand sides' columns.

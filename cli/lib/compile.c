@@ -4,9 +4,6 @@
 #include "cli/driver.h"
 #include "runtime/pool.h"
 
-#include <cblas.h>
-#include <pthread.h>
-
 struct compiled { // in the pipeline's arena
     struct driver driver;
     struct driver_options options;
@@ -38,11 +35,6 @@ static bool defines_check(ddg_context *c, const ddg_define *d, size_t n,
 }
 
 // ---- compiling --------------------------------------------------------------------------
-// Its threads would compete with ours, and change how sums are rounded.
-static void calm_openblas(void) {
-    openblas_set_num_threads(1);
-}
-
 static struct driver_options options_of(struct arena *a, const struct compiling *m) {
     const char **defines = NEW_N(a, const char *, m->n);
     for (size_t i = 0; i < m->n; i++)
@@ -69,8 +61,6 @@ static void end_driver(void *driver) {
 
 static bool compile(struct call *call, void *ctx) {
     struct compiling *m = ctx;
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, calm_openblas);
     ddg_pipeline *p = pipeline_new(call);
     struct compiled *made = p->compiled = NEW(p->arena, struct compiled);
     struct driver *v = &made->driver;
