@@ -121,9 +121,29 @@ static struct value *late_values(struct arena *a, const struct plan *p) {
     return values;
 }
 
+// Of something that was checked already, for the params as they are.
+static struct value late_now(struct arena *a, const struct plan_late *l,
+                             const struct formula_param *params) {
+    const char *folder;
+    struct fault why;
+    struct value v;
+    CHECK(formula_eval(a, l->value.of, params, &v, &folder, &why) &&
+          constant_convert(a, &v, l->kind));
+    if (l->path && *v.s != '/' && folder) v.s = arena_printf(a, "%s/%s", folder, v.s);
+    v.of = l->value.of;
+    return v;
+}
+
+// Late values that came with the code are those the program was compiled with.
 void plan_settle(struct arena *a, struct plan *p) {
-    const struct value *values = late_values(a, p);
-    put_uses(p, values, fit_uses(a, p, values));
+    struct formula_param *params = NEW_N(a, struct formula_param, p->params.n);
+    struct value *values = NEW_N(a, struct value, p->lates.n);
+    for (size_t i = 0; i < p->params.n; i++) params[i] = p->params.at[i].at;
+    for (size_t i = 0; i < p->lates.n; i++)
+        values[i] = late_now(a, &p->lates.at[i], params);
+    const struct fit *fits = fit_uses(a, p, values);
+    for (size_t i = 0; i < p->lates.n; i++) p->lates.at[i].value = values[i];
+    put_uses(p, values, fits);
 }
 
 // ---- a change -------------------------------------------------------------------------

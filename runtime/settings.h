@@ -21,7 +21,8 @@ struct setting {
 };
 bool plan_set(struct arena *a, struct plan *p, const struct setting *settings, size_t n,
               struct diags *d);
-// Puts late values where they are used; again after code was loaded, which brings more uses.
+// Works all late values out and puts them where they are used: for after code was loaded,
+// which brings more of both.
 void plan_settle(struct arena *a, struct plan *p);
 
 // The text of a literal ("0.2", "1e-3", "[8, 16]", "true", "\"a\"" or a bare string) as a value

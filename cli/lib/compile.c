@@ -1,12 +1,12 @@
 // Compiling programs: what libddg has and libddg_rt has not.
 #include "cli/lib/lib.h"
 
-#include "cli/driver.h"
+#include "cli/bundle_out.h"
+#include "cli/stub.h"
 #include "runtime/pool.h"
 
 struct compiled { // in the pipeline's arena
     struct driver driver;
-    struct driver_options options;
 };
 
 struct compiling {
@@ -62,10 +62,10 @@ static void end_driver(void *driver) {
 static bool compile(struct call *call, void *ctx) {
     struct compiling *m = ctx;
     ddg_pipeline *p = pipeline_new(call);
-    struct compiled *made = p->compiled = NEW(p->arena, struct compiled);
-    struct driver *v = &made->driver;
-    made->options = options_of(p->arena, m);
-    driver_init(v, p->arena, &made->options);
+    p->compiled = NEW(p->arena, struct compiled);
+    struct driver *v = &p->compiled->driver;
+    const struct driver_options o = options_of(p->arena, m);
+    driver_init(v, p->arena, &o);
     arena_defer(p->arena, end_driver, v);
     bool ok = prepare(v);
     call->d = v->d;
@@ -98,4 +98,72 @@ ddg_pipeline *ddg_compile_text(ddg_context *c, const char *name, const char *tex
     if (c && !name) return is_null(c, "the name", error), NULL;
     if (c && !text) return is_null(c, "the text", error), NULL;
     return start(c, &m, error);
+}
+
+// ---- writing ----------------------------------------------------------------------------
+struct writing {
+    ddg_pipeline *p;
+    const char *to;
+    const char *const *targets;
+    size_t n;
+    bool executable;
+};
+
+static bool is_set(const ddg_pipeline *p, const char *define) {
+    for (size_t i = 0; i < p->plan->params.n; i++) {
+        const char *name = p->plan->params.at[i].name;
+        size_t n = strlen(name);
+        if (p->given[i] && !strncmp(define, name, n) && define[n] == '=') return true;
+    }
+    return false;
+}
+
+// The program as it was compiled, and what was set since.
+static struct driver_options options_now(struct arena *a, const ddg_pipeline *p) {
+    struct driver_options o = p->compiled->driver.options;
+    const char **defines = NEW_N(a, const char *, o.ndefines + p->plan->params.n);
+    size_t n = 0;
+    for (size_t i = 0; i < o.ndefines; i++)
+        if (!is_set(p, o.defines[i])) defines[n++] = o.defines[i];
+    for (size_t i = 0; i < p->plan->params.n; i++)
+        if (p->given[i])
+            defines[n++] =
+                arena_printf(a, "%s=%s", p->plan->params.at[i].name, p->given[i]);
+    o.defines = defines;
+    o.ndefines = n;
+    return o;
+}
+
+static bool write_plan(struct call *call, void *ctx) {
+    const struct writing *w = ctx;
+    struct arena *a = call_makes(call);
+    struct driver *v = NEW(a, struct driver);
+    const struct driver_options o = options_now(a, w->p);
+    size_t n = 0;
+    const void *prefix = w->executable ? stub_bytes(&n) : NULL;
+    driver_init(v, a, &o);
+    arena_defer(a, end_driver, v);
+    bool ok = driver_load(v) && driver_write(v, w->targets, w->n, prefix, n, w->to);
+    call->d = v->d;
+    return ok;
+}
+
+static bool targets_check(ddg_context *c, const char *const *targets, size_t n,
+                          ddg_error **error) {
+    if (n && !targets) return is_null(c, "the array of targets", error);
+    for (size_t i = 0; i < n; i++)
+        if (!targets[i]) return is_null(c, "a target", error);
+    return true;
+}
+
+bool ddg_write(ddg_pipeline *p, const char *to, const char *const *targets, size_t n,
+               bool executable, ddg_error **error) {
+    struct writing w = {p, to, targets, n, executable};
+    if (!p) return is_null(NULL, "the pipeline", error);
+    if (!to) return is_null(p->context, "the path", error);
+    if (!targets_check(p->context, targets, n, error)) return false;
+    if (p->compiled) return serve(p->context, write_plan, &w, error);
+    error_say(error, &p->context->allocator, DDG_ERROR_ARGUMENT,
+              "the pipeline was loaded, not compiled: copy the file it came from");
+    return false;
 }

@@ -2,6 +2,7 @@
 #include "cli/lib/lib.h"
 
 #include "runtime/pool.h"
+#include "runtime/settings.h"
 
 #define MAX_THREADS ((size_t)1024)
 
@@ -28,6 +29,7 @@ static bool load_stage(void *ctx, const struct plan_stage *s, struct diags *d) {
                           "it again");
     p->loading = true;
     bool ok = !p->load || p->load(p->load_ctx, s, d);
+    if (ok && p->load && p->settled) plan_settle(p->arena, p->plan);
     p->loading = !ok;
     return ok;
 }
