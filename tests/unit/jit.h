@@ -8,6 +8,7 @@
 #include "ir/eval.h"
 #include "passes/pass.h"
 #include "runtime/call.h"
+#include "tests/unit/code_map.h"
 
 struct jit {
     struct module module;
@@ -59,6 +60,18 @@ static inline bool jit_compile(struct jit *j, struct arena *a, struct func *f,
 static inline void jit_free(struct jit *j) {
     if (j->codegen) codegen_free(j->codegen);
     free(j->arena);
+}
+
+// From here on the function runs from an image, to be unmapped by the caller.
+static inline bool jit_ahead(struct jit *j, struct code_map *map, struct diags *d) {
+    struct codegen_image image;
+    if (!assembly_image(j->assembly, 1, &image, d)) return false;
+    *map = code_map(&image);
+    for (size_t i = 0; i < j->func.ncalls; i++) {
+        struct plan_call *c = &j->func.calls[i];
+        if (c->symbol) c->fn = code_at(map, c->entry);
+    }
+    return true;
 }
 
 static inline size_t jit_stride(const struct type *t) {
