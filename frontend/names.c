@@ -47,12 +47,11 @@ void candidates_add_ops(struct candidates *c) {
             add(c, op_info((enum op)i)->name);
 }
 
-static const char *candidate_at(const void *ctx, size_t i) {
+const char *candidates_at(const void *ctx, size_t i) {
     const struct candidates *c = ctx;
     return i < c->list.n ? c->list.at[i] : NULL;
 }
 
 const char *candidates_near(const struct candidates *c, const char *name) {
-    bool letter = name[0] && !name[1]; // any other letter would be near
-    return letter ? NULL : near_miss(name, candidate_at, c);
+    return near_miss(name, candidates_at, c);
 }

@@ -17,6 +17,7 @@ struct candidates {
 // Those of a table whose kind is in the set (1u << DECL_BIND | ...).
 void candidates_add(struct candidates *c, const struct names *t, unsigned kinds);
 void candidates_add_ops(struct candidates *c);
+const char *candidates_at(const void *candidates, size_t i); // NULL past the end
 const char *candidates_near(const struct candidates *c, const char *name); // or NULL
 
 #endif

@@ -148,20 +148,6 @@ static struct decl *find_param(const struct tree *tree, const char *name) {
     return NULL;
 }
 
-// "`ipc`, `factor` and `sigma`"
-static const char *name_list(struct arena *a, const struct candidates *c) {
-    struct text t = {.arena = a};
-    size_t shown = size_min(c->list.n, 16);
-    for (size_t i = 0; i < shown; i++)
-        text_add(&t, "%s`%s`",
-                 i == 0              ? ""
-                 : i + 1 < c->list.n ? ", "
-                                     : " and ",
-                 c->list.at[i]);
-    if (shown < c->list.n) text_add(&t, " and %zu more", c->list.n - shown);
-    return t.at;
-}
-
 static bool unknown_param(struct define *f, const struct tree *tree, const char *name) {
     struct candidates c = {.arena = f->arena};
     for (size_t i = 0; i < tree->files.n; i++) {
@@ -172,10 +158,7 @@ static bool unknown_param(struct define *f, const struct tree *tree, const char 
     }
     diag_error(f->d, define_span(f, f->name, f->value - 1),
                "the program has no param `%s`", name);
-    const char *near = candidates_near(&c, name);
-    if (near) return diag_help(f->d, "did you mean `%s`?", near);
-    if (c.list.n == 0) return diag_help(f->d, "it has none");
-    return diag_help(f->d, "it has %s", name_list(f->arena, &c));
+    return diag_help_names(f->d, name, candidates_at, &c);
 }
 
 // Whoever can run a sweep has parted the values before (sweep_points).

@@ -186,27 +186,9 @@ static const char *param_names(const void *ctx, size_t i) {
     return i < p->params.n ? p->params.at[i].name : NULL;
 }
 
-// "`ipc`, `factor` and `sigma`"
-static const char *name_list(struct arena *a, const struct plan *p) {
-    struct text t = {.arena = a};
-    size_t n = p->params.n, most = size_min(n, 16);
-    for (size_t i = 0; i < most; i++)
-        text_add(&t, "%s`%s`",
-                 i == 0      ? ""
-                 : i + 1 < n ? ", "
-                             : " and ",
-                 p->params.at[i].name);
-    if (most < n) text_add(&t, " and %zu more", n - most);
-    return t.at;
-}
-
 static bool unknown_param(const struct change *c, const char *name, struct span at) {
-    const struct plan *p = c->plan;
-    const char *near = near_miss(name, param_names, p);
     diag_error(c->d, at, "the program has no param `%s`", name);
-    if (near) return diag_help(c->d, "did you mean `%s`?", near);
-    if (p->params.n == 0) return diag_help(c->d, "it has none");
-    return diag_help(c->d, "it has %s", name_list(c->arena, p));
+    return diag_help_names(c->d, name, param_names, c->plan);
 }
 
 // A fixed param may be given what it was compiled for; of paths nobody can say.

@@ -243,7 +243,7 @@ const char *near_miss(const char *name, const char *(*get)(const void *, size_t)
                       const void *ctx) {
     const char *best = NULL, *s;
     size_t n = strlen(name), least = n < 4 ? 2 : n / 3 + 1; // below this is near
-    if (n > NEAR_MAX) return NULL;
+    if (n < 2 || n > NEAR_MAX) return NULL; // to one letter any other is near
     for (size_t i = 0; (s = get(ctx, i)); i++) {
         size_t m = strlen(s);
         if (m > NEAR_MAX || m >= n + least || n >= m + least) continue;

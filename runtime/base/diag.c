@@ -107,6 +107,23 @@ bool diag_help(struct diags *d, const char *fmt, ...) {
     return false;
 }
 
+#define NAMES_SHOWN 16
+
+// "it has `ipc`, `factor` and `sigma`"
+bool diag_help_names(struct diags *d, const char *name,
+                     const char *(*get)(const void *ctx, size_t i), const void *ctx) {
+    const char *near = near_miss(name, get, ctx);
+    struct text t = {.arena = d->arena};
+    size_t n = 0;
+    if (near) return diag_help(d, "did you mean `%s`?", near);
+    while (get(ctx, n)) n++;
+    if (n == 0) return diag_help(d, "it has none");
+    for (size_t i = 0; i < n && i < NAMES_SHOWN; i++)
+        text_add(&t, "%s`%s`", i == 0 ? "" : i + 1 < n ? ", " : " and ", get(ctx, i));
+    if (n > NAMES_SHOWN) text_add(&t, " and %zu more", n - NAMES_SHOWN);
+    return diag_help(d, "it has %s", t.at);
+}
+
 // ---- glyphs -------------------------------------------------------------------------
 #define REPLACEMENT 0xFFFDu // stands for a byte that is no character
 

@@ -49,6 +49,10 @@ bool diag_warning(struct diags *d, struct span at, const char *fmt, ...) PRINTF_
 bool diag_no_memory(struct diags *d, struct span at);
 // Adds a help line to the last diagnostic; a NULL fmt adds nothing.
 bool diag_help(struct diags *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// What a name that is not there may have meant: the nearest of those there are, or all of
+// them. get as for near_miss.
+bool diag_help_names(struct diags *d, const char *name,
+                     const char *(*get)(const void *ctx, size_t i), const void *ctx);
 
 // Line and column (both from 1; columns count display cells, tabs to the next multiple of
 // 8) of a byte offset.
