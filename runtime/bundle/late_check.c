@@ -85,6 +85,17 @@ static bool is_seed(const struct plan *p, const struct plan_use *u) {
            (which == BUILTIN_RANDOM_BOX && u->c == 6);
 }
 
+// A seed's own late value says no bounds: the attribute that it is does, listed by itself.
+static bool fits_seed(const struct plan *p, const struct plan_use *u,
+                      const struct plan_late *l) {
+    if (!is_seed(p, u) || l->kind != VAL_INT || l->value.i < 0) return false;
+    for (size_t i = 0; i < p->lates.n; i++)
+        if (bounded(&p->lates.at[i], 0, 0x1p62) &&
+            formula_eq(p->lates.at[i].value.of, l->value.of))
+            return true;
+    return false;
+}
+
 static bool is_number(const struct plan_late *l) {
     return l->kind == VAL_INT || l->kind == VAL_FLOAT;
 }
@@ -113,7 +124,7 @@ static bool fits(const struct plan *p, const struct plan_use *u,
                p->rowsets[u->a].kind == ROWSET_SELECT;
     case USE_TO: return u->a < p->nsaves && l->kind == VAL_STRING;
     case USE_CONST: return fits_const(p, u, l);
-    case USE_BUILTIN: return is_seed(p, u) && l->kind == VAL_INT && l->value.i >= 0;
+    case USE_BUILTIN: return fits_seed(p, u, l);
     case USE_RECORD: return fits_record(p, u);
     case USE_FIELD: return u->a < p->nfields;
     }

@@ -118,7 +118,10 @@ static inline void rig_lates(struct rig_made *m) {
              (struct plan_late){.kind = VAL_FLOAT,
                                 .value = rig_follows(m, val_float(0.25), 2)});
     rig_late(m, USE_BUILTIN, 1, 0, 6,
-             (struct plan_late){.kind = VAL_INT, .value = rig_follows(m, val_int(3), 0)});
+             (struct plan_late){.kind = VAL_INT, .value = rig_follows(m, val_int(4), 1)});
+    VEC_PUSH(m->a, &m->p->lates,
+             (struct plan_late){"random_crop", "seed", at, VAL_INT, 0, 9e15, false,
+                                rig_follows(m, val_int(4), 1)});
     rig_late(m, USE_RECORD, RIG_LOSS, 1, 0,
              (struct plan_late){.kind = VAL_FLOATS, .value = rig_list(m)});
     rig_late(m, USE_FIELD, 0, 0, 0,
@@ -154,7 +157,7 @@ static inline void rig_loss_func(struct rig_made *m, struct plan_func *f) {
 }
 
 static inline void rig_box_func(struct rig_made *m, struct plan_func *f) {
-    static const double params[] = {8, 8, 0.25, 0.5, 0.75, 1.25, 3};
+    static const double params[] = {8, 8, 0.25, 0.5, 0.75, 1.25, 4};
     *f = (struct plan_func){.name = "box", .batch = 8, .flops = 3};
     struct plan_call *c = rig_calls(m, f, 1);
     c->builtin = BUILTIN_RANDOM_BOX;

@@ -536,6 +536,7 @@ WRONG(late_of_nothing, p->lates.at[0].value.of = NULL)
 WRONG(late_of_no_param, ((struct formula *)p->lates.at[0].value.of)->param = 99)
 WRONG(late_path_number, p->uses.at[0].late = 1)
 WRONG(any_k, p->lates.at[2].min = 0)
+WRONG(any_seed, p->lates.at[6].max = 1e300)
 WRONG(not_the_seed, p->uses.at[5].c = 0)
 WRONG(no_field, p->uses.at[7].a = 1)
 WRONG(param_of_nothing, p->params.at[0].at.value = (struct value){0})
@@ -580,6 +581,7 @@ static const struct wrong wrongs[] = {
     {"use 0", late_path_number},
     {"use 2", any_k},
     {"use 5", not_the_seed},
+    {"use 5", any_seed},
     {"use 7", no_field},
     {"param `ipc`", param_of_nothing},
 };
