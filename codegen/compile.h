@@ -27,11 +27,11 @@ struct codegen {
     struct timeline *times; // may be NULL
 };
 
-// The first machine made sets LLVM up; what needs no code pays for none of this. NULL: said
-// in d.
+// The first machine made sets LLVM up; what needs no code pays for none of this. NULL:
+// said in d.
 LLVMTargetMachineRef machine_first(const struct target *t, struct diags *d);
-// Compiles the entries from `from` on, on `threads` threads: each has its object then, or the
-// reason why one has none is in d. After machine_first.
+// Compiles the entries from `from` on, on `threads` threads: each has its object then, or
+// the reason why one has none is in d. After machine_first.
 bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags *d);
 void drop_object(struct entry *e);
 

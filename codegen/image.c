@@ -1,15 +1,16 @@
 // Kernels as one block of machine code that runs wherever it is mapped.
 //
-// LLVM gives an ELF object a kernel. All references in it are relative to the instruction
-// and stay inside of the object (constants, tables), so a block in which every section has
-// its place needs nothing from whoever maps it: no symbols, no relocations, no data that is
-// written. Order and padding follow from the order in which kernels were asked for alone.
+// LLVM gives an ELF object a kernel. All references in it are relative to the
+// instruction and stay inside of the object (constants, tables), so a block in which
+// every section has its place needs nothing from whoever maps it: no symbols, no
+// relocations, no data that is written. Order and padding follow from the order in which
+// kernels were asked for alone.
 //
-//     [code of kernel 0][code of kernel 1] ... [constants of kernel 0][constants of 1] ...
+//     [code of kernel 0][code of kernel 1] ... [constants of kernel 0] ...
 //
-// LLVM's own linkers do not serve here: they bind code to the addresses it will have. What
-// comes from LLVM is trusted to be an object, but each offset is checked before it is used,
-// and what this file does not know is a bug and never a wrong image.
+// LLVM's own linkers do not serve here: they bind code to the addresses it will have.
+// What comes from LLVM is trusted to be an object, but each offset is checked before it
+// is used, and what this file does not know is a bug and never a wrong image.
 #include "codegen/compile.h"
 
 #include <elf.h>

@@ -1,8 +1,8 @@
 // What code is generated for: this machine, or a level of the x86-64 psABI by name.
 //
 // A target says exactly which features its code may use, and they are few: those of the
-// levels, because nothing that is emitted gains from others. So code for one machine runs on
-// most that are like it.
+// levels, because nothing that is emitted gains from others. So code for one machine
+// runs on most that are like it.
 #include "codegen/codegen.h"
 
 #include <llvm-c/Core.h>
@@ -16,7 +16,8 @@
 #define V3 V2 ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
 #define V4 V3 ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
 
-// What every x86-64 has, and LLVM's own word for processors whose AVX-512 is 512 bits wide.
+// What every x86-64 has, and LLVM's own word for processors whose AVX-512 is 512 bits
+// wide.
 #define GIVEN "+64bit,+cmov,+cx8,+fxsr,+mmx,+sse,+sse2,+evex512"
 
 static const struct level {
@@ -92,8 +93,8 @@ static void vectors_of_features(struct target *t) {
 
 // Lanes fix how sums are cut into vectors and joined, registers the tiles of the weight
 // gradients' squares, fma whether products are rounded. The processor's name, its other
-// features and its caches decide nothing: no code is allowed to reassociate, and the rows of
-// a batch do not meet.
+// features and its caches decide nothing: no code is allowed to reassociate, and the
+// rows of a batch do not meet.
 static void set_numerics(struct arena *arena, struct target *t) {
     t->numerics = arena_printf(arena, "f32 %s lanes=%zu registers=%zu v%d",
                                t->fma ? "fma" : "mul-add", t->lanes, t->registers,

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Programs compiled for less than this machine: on a processor that has no more than what they
-# were compiled for (qemu's) they give the bytes that `ddg run --target` gives here; on one that
-# has less they say what is missing. Without qemu-x86_64 only the instructions are looked at.
+# Programs compiled for less than this machine: on a processor that has no more than what
+# they were compiled for (qemu's) they give the bytes that `ddg run --target` gives here; on
+# one that has less they say what is missing. Without qemu-x86_64 only the instructions are
+# looked at.
 # usage: tests/target.sh DDG
 set -u
 ddg=$1

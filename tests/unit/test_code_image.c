@@ -1,6 +1,7 @@
-// Code made ahead of time: the same bits as code linked in memory, wherever it lies, the same
-// bytes however it was made, and what a processor must have to run it. That each kernel does
-// the same is looked at for random functions too, in test_codegen_conv.c and its like.
+// Code made ahead of time: the same bits as code linked in memory, wherever it lies, the
+// same bytes however it was made, and what a processor must have to run it. That each
+// kernel does the same is looked at for random functions too, in test_codegen_conv.c and
+// its like.
 #include "cli/driver.h"
 #include "runtime/cpu.h"
 #include "runtime/keep.h"
