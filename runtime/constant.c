@@ -1,6 +1,8 @@
 // Arithmetic on compile-time values. See constant.h.
 #include "runtime/constant.h"
 
+#include "runtime/json.h"
+
 #include <math.h>
 
 #define SHOWN_BYTES 40 // of a string in a message
@@ -19,14 +21,10 @@ const char *constant_kind_name(enum value_kind k) {
     BUG("unknown kind of value %d", (int)k);
 }
 
-// The shortest decimal number that reads back as v, with a point or an exponent.
+// With a point or an exponent.
 static const char *float_text(struct arena *a, double v) {
-    char s[40];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(s, sizeof s, "%.*g", digits, v);
-        if (strtod(s, NULL) == v) break;
-    }
-    return arena_printf(a, "%s%s", s, strpbrk(s, ".,e") ? "" : ".0");
+    const char *s = json_number(a, v);
+    return arena_printf(a, "%s%s", s, strpbrk(s, ".e") ? "" : ".0");
 }
 
 // Cut between characters.

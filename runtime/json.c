@@ -3,6 +3,7 @@
 
 #include "runtime/base/utf8.h"
 
+#include <locale.h>
 #include <math.h>
 
 // ---- writing ------------------------------------------------------------------------
@@ -33,12 +34,18 @@ const char *json_string(struct arena *a, const char *s) {
     return t.at;
 }
 
+// A program that we are a library of may have set a locale, in which 0.5 is "0,5".
 const char *json_number(struct arena *a, double v) {
     if (!isfinite(v)) return "null";
-    for (int digits = 1;; digits++) {
-        char *s = arena_printf(a, "%.*g", digits, v);
-        if (digits >= 17 || (strtod(s, NULL) == v && !strstr(s, "e+"))) return s;
+    char s[40];
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), before = uselocale(c);
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(s, sizeof s, "%.*g", digits, v);
+        if (strtod(s, NULL) == v && !strstr(s, "e+")) break;
     }
+    uselocale(before);
+    if (c) freelocale(c);
+    return arena_strdup(a, s);
 }
 
 // ---- reading ------------------------------------------------------------------------

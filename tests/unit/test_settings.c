@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <locale.h>
 
 #include "runtime/result.h"
 #include "runtime/settings.h"
@@ -368,6 +369,28 @@ static void wrong_literals(void **unused) {
     }
 }
 
+// A program that links us may have set one where a decimal point is a comma.
+static void numbers_are_the_same_in_every_locale(void **unused) {
+    struct fixture *f = *unused;
+    const char *make = arena_printf(
+        f->a, "mkdir -p %s && localedef -c -i de_DE -f UTF-8 %s/de_DE.UTF-8 2>%s/log",
+        f->root, f->root, f->root);
+    if (system(make) != 0) skip();
+    setenv("LOCPATH", f->root, 1);
+    char comma[8] = "";
+    if (setlocale(LC_ALL, "de_DE.UTF-8")) snprintf(comma, sizeof comma, "%.1f", 0.5);
+    struct value half = val_float(0.5), v;
+    const char *why, *text = value_text(f->a, &half),
+                     *told = constant_describe(f->a, &half);
+    bool read = value_parse(f->a, "0.5", VAL_FLOAT, &v, &why);
+    setlocale(LC_ALL, "C");
+    unsetenv("LOCPATH");
+    assert_string_equal(comma, "0,5");
+    assert_string_equal(text, "0.5");
+    assert_string_equal(told, "the float 0.5");
+    assert_true(read && v.f == 0.5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -382,6 +405,7 @@ int main(void) {
         TEST(values_of_another_kind),
         TEST(literals),
         TEST(wrong_literals),
+        TEST(numbers_are_the_same_in_every_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
