@@ -10,6 +10,7 @@ struct check {
     struct arena *arena;
     const struct plan *plan;
     size_t *behind; // by rowset: the reader's rows that are in one of its rows
+    const struct formula_param *params; // as they are; check_params
     const char *why;
 };
 

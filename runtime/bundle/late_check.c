@@ -35,38 +35,52 @@ static bool follows(const struct check *c, const struct formula *f) {
 
 // ---- params --------------------------------------------------------------------------
 // settings.c works a default out again, and counts on its kind.
-static bool default_whole(struct check *c, const struct formula_param *params, size_t i) {
-    const struct value *now = &params[i].value;
-    struct value v;
+static bool work_out(struct check *c, const struct formula *f, enum value_kind kind,
+                     struct value *out) {
     struct fault why;
-    if (!now->of) return true;
-    return follows(c, now->of) &&
-           formula_eval(c->arena, now->of, params, &v, NULL, &why) &&
-           constant_convert(c->arena, &v, now->kind);
+    return follows(c, f) && formula_eval(c->arena, f, c->params, out, NULL, &why) &&
+           constant_convert(c->arena, out, kind);
+}
+
+static bool default_whole(struct check *c, const struct value *now) {
+    struct value v;
+    return !now->of || work_out(c, now->of, now->kind, &v);
 }
 
 static bool check_defaults(struct check *c) {
     const struct plan *p = c->plan;
     struct formula_param *params = NEW_N(c->arena, struct formula_param, p->params.n);
+    c->params = params;
     for (size_t i = 0; i < p->params.n; i++) {
         params[i] = p->params.at[i].at;
         if (params[i].value.kind == VAL_NONE || !value_whole(&params[i].value))
             return check_fail(c, "param `%s` has no value", p->params.at[i].name);
     }
     for (size_t i = 0; i < p->params.n; i++)
-        if (!default_whole(c, params, i))
+        if (!default_whole(c, &params[i].value))
             return check_fail(c, "param `%s` follows from nothing that is known",
                               p->params.at[i].name);
     return true;
 }
 
 // ---- late values ---------------------------------------------------------------------
+// What it is and what it follows from agree; of texts that is not asked, since paths may
+// have been made to start elsewhere.
+static bool agrees(const struct plan_late *l, struct value v) {
+    v.of = l->value.of;
+    return v.kind == VAL_STRING || value_eq(&v, &l->value);
+}
+
 static bool check_late(struct check *c, size_t i) {
     const struct plan_late *l = &c->plan->lates.at[i];
-    if (!l->value.of || !follows(c, l->value.of))
+    struct value v;
+    if (!l->value.of || !work_out(c, l->value.of, l->kind, &v))
         return check_fail(c, "late value %zu follows from nothing that is known", i);
-    if (l->value.kind != l->kind || l->kind == VAL_NONE || !value_whole(&l->value))
-        return check_fail(c, "late value %zu is of another kind", i);
+    if (l->value.kind != l->kind || l->kind == VAL_NONE || !value_whole(&l->value) ||
+        !agrees(l, v))
+        return check_fail(c, "late value %zu is another than what it follows from", i);
+    if (l->path && l->kind != VAL_STRING)
+        return check_fail(c, "late value %zu is no path", i);
     return (!isnan(l->min) && !isnan(l->max)) ||
            check_fail(c, "late value %zu has no bounds", i);
 }
