@@ -83,6 +83,7 @@ static bool read_message(const char *path, struct arena *arena,
     *bytes = r.bytes;
     *out = r.out;
     if (end == SCOPE_BUG) scope_raise(&scope);
+    log->d->no_memory |= end == SCOPE_NO_MEMORY;
     return end == SCOPE_DONE ? r.ok : onnx_fail(log, "does not fit into memory");
 }
 

@@ -38,9 +38,9 @@ size_t size_align(size_t v, size_t align) {
 
 // ---- arenas ---------------------------------------------------------------------------
 #define ARENA_ALIGN ((size_t)64)
-#define ARENA_BLOCK ((size_t)256 << 10) // most, but for larger values
-#ifndef ARENA_FIRST
+#ifndef ARENA_FIRST // both small: every value can be the one that there is no memory for
 #define ARENA_FIRST ((size_t)4 << 10)
+#define ARENA_BLOCK ((size_t)256 << 10) // most, but for larger values
 #endif
 
 struct block {

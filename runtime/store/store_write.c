@@ -480,6 +480,7 @@ void store_put(struct store *s, struct digest record, const struct digest *rows,
     struct job *j = NULL;
     if (store_writes(s)) j = job_new(JOB_VALUES, rows, n, large(s, bytes), bytes);
     if (!j) { // for reading only, or no memory: the values are computed again some day
+        if (store_writes(s)) store_say(s, "there was no memory to store some results");
         store_release(s, record, rows, n);
         return;
     }
