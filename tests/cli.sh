@@ -107,6 +107,13 @@ diff -r b c >/dev/null || fail "the second run has another result"
 expect 0 '"damaged": 0' run "$small" -D to=c --json
 ! grep '"name"' -A 5 out | grep -v '"save"' | grep -A 3 '"op"' |
   grep '"computed": [1-9]' | grep -v '"computed": 10' || fail "computed anything again"
+expect 0 "first kernel" run "$small" -D to=c --time
+says "make machine code"
+says "close the store"
+expect 0 '"first_kernel_seconds": 0.' run "$small" -D to=c --time --json
+says '"name": "pass fuse"'
+expect 0 "wrote 10 rows to c" run "$small" -D to=c
+! grep -q "first kernel" out || fail "says where the time goes though nobody asked"
 expect 0 "0 B" plan "$small" -D k=8
 expect 0 "every row of it is in the store" why "$small" phi
 sed 's/samples = 20/samples = 30/' "$small" | sed "s|\.\./\.\./\.\./|$here/../|" >more.ddg
