@@ -130,7 +130,7 @@ bool unpack_bytes(struct unpack *u, const char *what, const char **out, size_t *
 }
 
 bool unpack_text(struct unpack *u, const char *what, const char **out) {
-    size_t n;
+    size_t n = 0;
     if (!unpack_bytes(u, what, out, &n)) return false;
     return !memchr(*out, 0, n) || unpack_fail(u, "`%s` has a zero byte in it", what);
 }
@@ -153,7 +153,7 @@ bool unpack_map(struct unpack *u, const char *what, size_t n) {
 }
 
 bool unpack_key(struct unpack *u, const char *name) {
-    const char *key;
+    const char *key = "";
     if (!unpack_text(u, "key", &key)) return false;
     return !strcmp(key, name) ||
            unpack_fail(u, "`%.40s` is where `%s` belongs", key, name);
