@@ -64,6 +64,12 @@ static bool compile_all(struct writing *w, const char *const *targets, size_t n)
     return true;
 }
 
+static void end_drivers(void *ctx) {
+    struct writing *w = ctx;
+    for (size_t i = 0; i < TARGETS_MAX && w->drivers[i].arena; i++)
+        driver_free(&w->drivers[i]);
+}
+
 bool driver_write(struct driver *v, const char *const *targets, size_t n,
                   const void *prefix, size_t prefix_n, const char *to) {
     static const char *const native[] = {"native"};
@@ -73,12 +79,12 @@ bool driver_write(struct driver *v, const char *const *targets, size_t n,
         return diag_error(&v->d, NO_SPAN, "a file holds code for at most %d targets",
                           TARGETS_MAX);
     if (named_twice(targets, n, &v->d)) return false;
+    struct cleanup end;
+    cleanup_push(&end, end_drivers, &w);
     bool ok = compile_all(&w, targets, n);
     struct bundle b = {.version = DDG_VERSION, .nvariants = n, .variants = w.variants};
     ok = ok && bundle_write(&b, prefix, prefix_n, to, &v->d);
-    for (size_t i = 0; i < n && w.drivers[i].arena; i++) {
-        adopt(&v->d, &w.drivers[i].d);
-        driver_free(&w.drivers[i]);
-    }
+    for (size_t i = 0; i < n && w.drivers[i].arena; i++) adopt(&v->d, &w.drivers[i].d);
+    cleanup_run(&end);
     return ok;
 }
