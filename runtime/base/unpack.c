@@ -139,7 +139,9 @@ bool unpack_text(struct unpack *u, const char *what, const char **out) {
 bool unpack_list(struct unpack *u, const char *what, size_t least, size_t *n) {
     uint64_t count;
     if (!expect(u, UNPACK_LIST, what, &count)) return false;
-    if (count > unpack_left(u) / least) return unpack_fail(u, "it ends too early");
+    if (count > unpack_left(u) / least)
+        return unpack_fail(u, "`%s` claims %llu elements, more than follow", what,
+                           (unsigned long long)count);
     *n = (size_t)count;
     return true;
 }

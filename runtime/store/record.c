@@ -1,35 +1,13 @@
-// See record.h. Written with msgpack's packer; read by a reader of our own, because
-// msgpack's makes room for as many elements as a header claims before it has seen one.
-// What is read here takes at most some seven times the memory of its text: strings go
-// into one pool that is as large as the text (each came with a header of a byte or more,
-// where its NUL fits), and arrays are not believed to hold more than the bytes that are
-// left could say.
-//
-// Both ways go by one table of the keys, which all must be there, once, the version
-// first.
+// See record.h. Written with msgpack's packer; read within bounds (base/unpack.h). Both ways
+// go by one table of the keys, which all must be there, once, the version first.
 #include "runtime/store/record.h"
+
+#include "runtime/base/unpack.h"
 
 #include <math.h>
 #include <msgpack.h>
 
 #define MAX_DAYS INT64_C(100000000) // some 270,000 years, for sums that cannot overflow
-
-struct reader {
-    const unsigned char *at, *end;
-    struct arena *arena;
-    char *pool; // where the next string goes
-    const char **why;
-};
-
-static bool refuse(struct reader *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static bool refuse(struct reader *r, const char *fmt, ...) {
-    va_list ap;
-    va_start(ap, fmt);
-    *r->why = arena_vprintf(r->arena, fmt, ap);
-    va_end(ap);
-    return false;
-}
 
 // ---- the key --------------------------------------------------------------------------
 // Each text enters as a digest of its own, so that no two lists run together to the same.
@@ -44,137 +22,58 @@ struct digest store_record_key(const struct store_record *r) {
     return d;
 }
 
-// ---- one element ----------------------------------------------------------------------
-enum kind { NIL, WHOLE, NEGATIVE, REAL, TEXT, ARRAY, MAP, OTHER };
-
-struct head {
-    enum kind kind;
-    uint64_t n; // the number, or how many bytes or elements follow
-};
-
-// How msgpack begins an element: the first byte, of which the bits of `mask` are `is`;
-// the rest of them are the number, or `wide` bytes after it are.
-static const struct shape {
-    unsigned char is, mask, wide;
-    enum kind kind;
-} SHAPES[] = {
-    {0x00, 0x80, 0, WHOLE}, {0xe0, 0xe0, 0, NEGATIVE}, {0xa0, 0xe0, 0, TEXT},
-    {0x90, 0xf0, 0, ARRAY}, {0x80, 0xf0, 0, MAP},      {0xc0, 0xff, 0, NIL},
-    {0xcc, 0xff, 1, WHOLE}, {0xcd, 0xff, 2, WHOLE},    {0xce, 0xff, 4, WHOLE},
-    {0xcf, 0xff, 8, WHOLE}, {0xcb, 0xff, 8, REAL},     {0xd9, 0xff, 1, TEXT},
-    {0xda, 0xff, 2, TEXT},  {0xdb, 0xff, 4, TEXT},     {0xdc, 0xff, 2, ARRAY},
-    {0xdd, 0xff, 4, ARRAY}, {0xde, 0xff, 2, MAP},      {0xdf, 0xff, 4, MAP},
-};
-
-static const struct shape *shape_of(unsigned char first) {
-    for (size_t i = 0; i < COUNT(SHAPES); i++)
-        if ((first & SHAPES[i].mask) == SHAPES[i].is) return &SHAPES[i];
-    return NULL;
-}
-
-static size_t left(const struct reader *r) {
-    return (size_t)(r->end - r->at);
-}
-
-static bool read_head(struct reader *r, struct head *out) {
-    const struct shape *s = left(r) ? shape_of(*r->at) : NULL;
-    *out = (struct head){.kind = s ? s->kind : OTHER};
-    if (!left(r) || (s && left(r) <= s->wide)) return refuse(r, "it ends too early");
-    if (!s) return true;
-    out->n = s->wide ? 0 : *r->at & (unsigned char)~s->mask;
-    r->at++;
-    for (size_t i = 0; i < s->wide; i++) out->n = out->n << 8 | *r->at++;
-    return true;
-}
-
-// An element of this kind. what: for people, who read "%s is not ...".
-static bool expect(struct reader *r, enum kind kind, const char *what, uint64_t *n) {
-    static const char *const SAY[] = {"nothing", "a count", "a number", "a number",
-                                      "a text",  "a list",  "a map",    ""};
-    struct head h;
-    *n = 0;
-    if (!read_head(r, &h)) return false;
-    if (h.kind != kind) return refuse(r, "`%s` is not %s", what, SAY[kind]);
-    *n = h.n;
-    return true;
-}
-
-static bool read_count(struct reader *r, const char *what, uint64_t *out) {
-    return expect(r, WHOLE, what, out);
-}
-
-static bool read_real(struct reader *r, const char *what, double *out) {
-    uint64_t bits;
-    if (!expect(r, REAL, what, &bits)) return false;
-    memcpy(out, &bits, sizeof *out);
+// ---- elements -------------------------------------------------------------------------
+static bool read_real(struct unpack *u, const char *what, double *out) {
+    if (!unpack_real(u, what, out)) return false;
     if (isfinite(*out) && *out >= 0) return true;
-    return refuse(r, "`%s` is %g", what, *out);
+    return unpack_fail(u, "`%s` is %g", what, *out);
 }
 
-static bool read_days(struct reader *r, const char *what, int64_t *out) {
+static bool read_days(struct unpack *u, const char *what, int64_t *out) {
     uint64_t n;
-    if (!expect(r, WHOLE, what, &n)) return false;
-    if (n > MAX_DAYS) return refuse(r, "`%s` is no date", what);
+    if (!unpack_count(u, what, UINT64_MAX, &n)) return false;
+    if (n > MAX_DAYS) return unpack_fail(u, "`%s` is no date", what);
     *out = (int64_t)n;
     return true;
 }
 
-static bool take_text(struct reader *r, const char *what, uint64_t n, const char **out) {
-    if (n > left(r)) return refuse(r, "it ends too early");
-    if (memchr(r->at, 0, (size_t)n)) return refuse(r, "`%s` has a zero byte in it", what);
-    memcpy(r->pool, r->at, (size_t)n);
-    r->pool[n] = 0;
-    *out = r->pool;
-    r->pool += n + 1;
-    r->at += n;
-    return true;
-}
-
-static bool read_text(struct reader *r, const char *what, const char **out) {
-    uint64_t n;
-    return expect(r, TEXT, what, &n) && take_text(r, what, n, out);
-}
-
 // ---- what is made of elements ---------------------------------------------------------
-static bool read_dims(struct reader *r, struct store_record *to) {
-    uint64_t n, d;
-    if (!expect(r, ARRAY, "dim", &n)) return false;
-    if (n > COUNT(to->dim)) return refuse(r, "a value of too many dimensions");
+static bool read_dims(struct unpack *u, struct store_record *to) {
+    uint64_t d;
+    size_t n;
+    if (!unpack_list(u, "dim", 1, &n)) return false;
+    if (n > COUNT(to->dim)) return unpack_fail(u, "a value of too many dimensions");
     size_t all = sizeof(double) * 2; // of an element, at most
     for (size_t i = 0; i < n; i++) {
-        if (!read_count(r, "dim", &d)) return false;
+        if (!unpack_count(u, "dim", SIZE_MAX, &d)) return false;
         to->dim[i] = (size_t)d;
         // A size of 0 hides no other that is out of bounds.
         if (!size_mul(all, size_max(to->dim[i], 1), &all))
-            return refuse(r, "a value larger than memory");
+            return unpack_fail(u, "a value larger than memory");
     }
-    to->rank = (size_t)n;
+    to->rank = n;
     return true;
 }
 
-static bool read_field(struct reader *r, struct store_field *to) {
-    uint64_t n;
-    struct head label;
-    if (!expect(r, ARRAY, "field", &n)) return false;
-    if (n != 3) return refuse(r, "a field of %llu parts", (unsigned long long)n);
-    if (!read_text(r, "field", &to->name)) return false;
-    if (!read_text(r, "value", &to->value) || !read_head(r, &label)) return false;
-    if (label.kind == NIL) return true;
-    if (label.kind != TEXT) return refuse(r, "`label` is not a text");
-    return take_text(r, "label", label.n, &to->label);
+static bool read_field(struct unpack *u, struct store_field *to) {
+    size_t n;
+    if (!unpack_list(u, "field", 1, &n)) return false;
+    if (n != 3) return unpack_fail(u, "a field of %zu parts", n);
+    if (!unpack_text(u, "field", &to->name)) return false;
+    if (!unpack_text(u, "value", &to->value)) return false;
+    return unpack_nil(u) || unpack_text(u, "label", &to->label);
 }
 
-static bool read_fields(struct reader *r, struct store_record *to) {
+static bool read_fields(struct unpack *u, struct store_record *to) {
     enum { FIELD_LEAST = 4 }; // bytes of a field: its header and three elements
-    uint64_t n;
-    if (!expect(r, ARRAY, "fields", &n)) return false;
-    if (n > RECORD_MAX_FIELDS || n > left(r) / FIELD_LEAST)
-        return refuse(r, "%llu fields", (unsigned long long)n);
-    struct store_field *fields = NEW_N(r->arena, struct store_field, (size_t)n);
+    size_t n;
+    if (!unpack_list(u, "fields", FIELD_LEAST, &n)) return false;
+    if (n > RECORD_MAX_FIELDS) return unpack_fail(u, "%zu fields", n);
+    struct store_field *fields = NEW_N(u->arena, struct store_field, n);
     for (size_t i = 0; i < n; i++)
-        if (!read_field(r, &fields[i])) return false;
+        if (!read_field(u, &fields[i])) return false;
     to->fields = fields;
-    to->nfields = (size_t)n;
+    to->nfields = n;
     return true;
 }
 
@@ -199,15 +98,15 @@ static const struct key {
     {"created", T_DAYS, offsetof(struct store_record, created)},
 };
 
-static bool read_key(struct reader *r, const struct key *k, struct store_record *to) {
+static bool read_key(struct unpack *u, const struct key *k, struct store_record *to) {
     void *at = (char *)to + k->at;
     switch (k->type) {
-    case T_TEXT: return read_text(r, k->name, at);
-    case T_DIMS: return read_dims(r, to);
-    case T_FIELDS: return read_fields(r, to);
-    case T_REAL: return read_real(r, k->name, at);
-    case T_COUNT: return read_count(r, k->name, at);
-    case T_DAYS: return read_days(r, k->name, at);
+    case T_TEXT: return unpack_text(u, k->name, at);
+    case T_DIMS: return read_dims(u, to);
+    case T_FIELDS: return read_fields(u, to);
+    case T_REAL: return read_real(u, k->name, at);
+    case T_COUNT: return unpack_count(u, k->name, UINT64_MAX, at);
+    case T_DAYS: return read_days(u, k->name, at);
     }
     BUG("key %s", k->name);
 }
@@ -218,48 +117,53 @@ static const struct key *find_key(const char *name) {
     return NULL;
 }
 
-static bool read_version(struct reader *r) {
+static bool read_version(struct unpack *u) {
     const char *name;
     uint64_t version;
-    if (!read_text(r, "key", &name)) return false;
-    if (strcmp(name, "v") != 0) return refuse(r, "it does not begin with its version");
-    if (!read_count(r, "v", &version)) return false;
+    if (!unpack_text(u, "key", &name)) return false;
+    if (strcmp(name, "v") != 0)
+        return unpack_fail(u, "it does not begin with its version");
+    if (!unpack_count(u, "v", UINT64_MAX, &version)) return false;
     if (version == STORE_VERSION) return true;
-    return refuse(r, "it is of version %llu, not %d", (unsigned long long)version,
-                  STORE_VERSION);
+    return unpack_fail(u, "it is of version %llu, not %d", (unsigned long long)version,
+                       STORE_VERSION);
 }
 
-static bool read_record(struct reader *r, struct store_record *to) {
-    uint64_t n;
+static bool read_member(struct unpack *u, unsigned *seen, struct store_record *to) {
+    const char *name;
+    if (!unpack_text(u, "key", &name)) return false;
+    const struct key *k = find_key(name);
+    if (!k) return unpack_fail(u, "unknown key `%.40s`", name);
+    if (*seen & 1u << (k - KEYS)) return unpack_fail(u, "`%s` is there twice", name);
+    *seen |= 1u << (k - KEYS);
+    return read_key(u, k, to);
+}
+
+static bool read_record(struct unpack *u, struct store_record *to) {
+    struct unpack_head h;
     unsigned seen = 0;
-    if (!expect(r, MAP, "record", &n)) return false;
-    if (n == 0) return refuse(r, "it is empty");
-    if (!read_version(r)) return false;
-    for (uint64_t i = 1; i < n; i++) {
-        const char *name;
-        if (!read_text(r, "key", &name)) return false;
-        const struct key *k = find_key(name);
-        if (!k) return refuse(r, "unknown key `%.40s`", name);
-        if (seen & 1u << (k - KEYS)) return refuse(r, "`%s` is there twice", name);
-        seen |= 1u << (k - KEYS);
-        if (!read_key(r, k, to)) return false;
-    }
+    if (!unpack_head(u, &h)) return false;
+    if (h.kind != UNPACK_MAP) return unpack_fail(u, "`record` is not a map");
+    if (h.n == 0) return unpack_fail(u, "it is empty");
+    if (!read_version(u)) return false;
+    for (uint64_t i = 1; i < h.n; i++)
+        if (!read_member(u, &seen, to)) return false;
     for (size_t i = 0; i < COUNT(KEYS); i++)
-        if (!(seen & 1u << i)) return refuse(r, "`%s` is missing", KEYS[i].name);
-    return r->at == r->end || refuse(r, "more follows than a record");
+        if (!(seen & 1u << i)) return unpack_fail(u, "`%s` is missing", KEYS[i].name);
+    return !unpack_left(u) || unpack_fail(u, "more follows than a record");
 }
 
 bool record_decode(const char *data, size_t n, struct arena *a, struct store_record *r,
                    const char **why) {
-    const unsigned char *at = (const unsigned char *)data;
+    struct unpack u;
     *r = (struct store_record){0};
     *why = "it is too large";
     if (n > RECORD_MAX_BYTES) return false;
-    struct reader reader = {at, at + n, a, arena_alloc(a, n, 1), why};
-    if (!read_record(&reader, r)) return false;
-    r->key = store_record_key(r);
-    *why = NULL;
-    return true;
+    unpack_begin(&u, a, data, n);
+    bool ok = read_record(&u, r);
+    *why = u.why; // NULL, unless something failed
+    if (ok) r->key = store_record_key(r);
+    return ok;
 }
 
 // ---- writing --------------------------------------------------------------------------

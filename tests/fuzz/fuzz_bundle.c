@@ -213,9 +213,10 @@ static size_t list_elements(struct arena *a, const uint8_t *data, size_t n,
         const unsigned char *at = u.at;
         struct unpack_head h;
         if (!unpack_head(&u, &h) || h.kind == UNPACK_OTHER) break;
+        if (h.kind == UNPACK_TEXT) h.n = size_min((size_t)h.n, unpack_left(&u));
         out[count++] = (struct element){(size_t)(at - (const unsigned char *)data),
                                         (size_t)(u.at - at), h.kind, h.n};
-        if (h.kind == UNPACK_TEXT) u.at += size_min((size_t)h.n, unpack_left(&u));
+        if (h.kind == UNPACK_TEXT) u.at += h.n;
     }
     return count;
 }
