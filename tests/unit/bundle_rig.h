@@ -3,7 +3,7 @@
 //
 //     a = images           read from disk, at 8 pixels a side
 //     b = two crops of each
-//     c = the 3 smallest of each class, by loss(b)
+//     c = the 4 smallest of each class, by loss(b)
 //     d = four of c together; saved as images, with the losses as an array
 #ifndef TEST_BUNDLE_RIG_H
 #define TEST_BUNDLE_RIG_H
@@ -70,6 +70,7 @@ static inline void rig_params(struct rig_made *m) {
         {.name = "flag", .at = {val_bool(true), NULL}, .fixed = "`flag` of `op`"},
         {.name = "fs", .at = {val_floats(fs, 2), NULL}},
         {.name = "is", .at = {val_ints(is, 3), NULL}},
+        {.name = "seed", .at = {val_int(4), NULL}},
     };
     for (size_t i = 0; i < COUNT(params); i++) VEC_PUSH(m->a, &m->p->params, params[i]);
 }
@@ -110,7 +111,7 @@ static inline void rig_lates(struct rig_made *m) {
                                 rig_follows(m, val_int(3), 0)});
     rig_late(m, USE_K, RIG_C, 0, 0,
              (struct plan_late){"topk", "k", at, VAL_INT, 1, 1e9, false,
-                                rig_follows(m, val_int(3), 0)});
+                                rig_follows(m, val_int(4), 1)});
     rig_late(m, USE_TO, RIG_VALUES, 0, 0,
              (struct plan_late){"save", "to", at, VAL_STRING, 0, 0, true,
                                 rig_follows(m, val_string("/some/train"), 3)});
@@ -118,10 +119,10 @@ static inline void rig_lates(struct rig_made *m) {
              (struct plan_late){.kind = VAL_FLOAT,
                                 .value = rig_follows(m, val_float(0.25), 2)});
     rig_late(m, USE_BUILTIN, 1, 0, 6,
-             (struct plan_late){.kind = VAL_INT, .value = rig_follows(m, val_int(4), 1)});
+             (struct plan_late){.kind = VAL_INT, .value = rig_follows(m, val_int(4), 7)});
     VEC_PUSH(m->a, &m->p->lates,
              (struct plan_late){"random_crop", "seed", at, VAL_INT, 0, 9e15, false,
-                                rig_follows(m, val_int(4), 1)});
+                                rig_follows(m, val_int(4), 7)});
     rig_late(m, USE_RECORD, RIG_LOSS, 1, 0,
              (struct plan_late){.kind = VAL_FLOATS, .value = rig_list(m)});
     rig_late(m, USE_FIELD, 0, 0, 0,
@@ -219,7 +220,7 @@ static inline void rig_rowsets(struct rig_made *m) {
                    .name = "c",
                    .parent = RIG_B,
                    .column = RIG_LOSS,
-                   .k = 3,
+                   .k = 4,
                    .per_class = true,
                    .smallest = true},
         [RIG_D] = {.kind = ROWSET_GROUP, .name = "d", .parent = RIG_C, .factor = 4},
