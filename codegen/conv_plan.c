@@ -193,8 +193,8 @@ size_t conv_pack_floats(const struct conv_plan *c) {
     return floats;
 }
 
-// The taps by which operand channel `in` counts for result channel `out`; NULL: outside of
-// its group.
+// The taps by which operand channel `in` counts for result channel `out`; NULL: it is
+// outside of its group.
 static const float *taps_of(const struct conv_plan *c, const float *w, size_t in,
                             size_t out) {
     if (out >= c->out->dim[0] || in / c->in_per != out / c->out_per) return NULL;

@@ -57,8 +57,8 @@ void *mem_zalloc(size_t n, size_t size) {
     return p ? memset(p, 0, bytes) : NULL;
 }
 
-// Networks' weights fill whole blocks at once: one fault for each 4 KiB of them takes longer
-// than what is done with them. Where there are no large pages nothing changes.
+// Networks' weights fill whole blocks at once: one fault for each 4 KiB of them takes
+// longer than what is done with them. Where there are no large pages nothing changes.
 static void want_large_pages(char *p, size_t n) {
     size_t skip = -(uintptr_t)p % PAGE;
     if (p && n >= LARGE) madvise(p + skip, n - skip, MADV_HUGEPAGE);
