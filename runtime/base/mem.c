@@ -61,13 +61,14 @@ void *mem_zalloc(size_t n, size_t size) {
 // longer than what is done with them. Where there are no large pages nothing changes.
 static void want_large_pages(char *p, size_t n) {
     size_t skip = -(uintptr_t)p % PAGE;
-    if (p && n >= LARGE) madvise(p + skip, n - skip, MADV_HUGEPAGE);
+    if (n >= LARGE) madvise(p + skip, n - skip, MADV_HUGEPAGE);
 }
 
 void *mem_aligned_from(const struct memory *from, size_t n) {
     size_t bytes;
     if (!size_add(n, HEAD + ALIGN, &bytes)) return NULL;
     char *base = resize(from, NULL, bytes);
+    if (!base) return NULL;
     if (!from) want_large_pages(base, bytes);
     size_t past = (uintptr_t)(base + HEAD) % ALIGN;
     return mark(from, base, HEAD + (past ? ALIGN - past : 0));
