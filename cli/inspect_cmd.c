@@ -49,6 +49,7 @@ static void print_head(const struct printer *k, const char *path) {
 static void print_needs(const char *needs) {
     enum { START = 26 };
     int column = START;
+    if (!*needs) fputs(" nothing that not every one has", stdout);
     while (*needs) {
         int n = (int)strcspn(needs, ",");
         if (column + n + 2 > HELP_WIDTH) printf("\n%*s", column = START, "");

@@ -49,6 +49,7 @@ static void emit_sizes(struct emit *e, const char *key, const size_t *at, size_t
 }
 
 static void emit_reals(struct emit *e, const char *key, const double *at, size_t n) {
+    while (n && at[n - 1] == 0) n--;
     emit_open(e, key, '[');
     for (size_t i = 0; i < n; i++) emit_real(e, NULL, at[i]);
     emit_close(e, ']');
