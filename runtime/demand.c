@@ -188,7 +188,9 @@ static bool compute_round(struct demand *m, const struct plan_stage *s, struct l
 static bool compute_rounds(struct demand *m, const struct plan_stage *s,
                            struct list *rows, struct diags *d) {
     bool *left = mem_zalloc(rows->n + 1, sizeof *left);
+    struct cleanup held;
     if (!left) return out_of_memory(d);
+    cleanup_push(&held, mem_free_at, &left);
     double news = clock_seconds();
     bool ok = true;
     while (ok && rows->n) {
@@ -200,7 +202,7 @@ static bool compute_rounds(struct demand *m, const struct plan_stage *s,
         if (rows->n < before) news = clock_seconds();
         else if (ok) pause_shortly();
     }
-    mem_free(left);
+    cleanup_run(&held);
     return ok;
 }
 
@@ -231,12 +233,14 @@ static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
     struct same *same = NULL;
     size_t n = rows->n;
     bool ok = !rows->keys || list_drop_copies(rows, &same) || out_of_memory(d);
+    struct cleanup held;
+    cleanup_push(&held, mem_free_at, &same);
     if (ok) {
         progress_begin(m, s, rows->n);
         ok = compute_rounds(m, s, rows, d);
     }
     if (ok && same) share_copies(m, column, same, n);
-    mem_free(same);
+    cleanup_run(&held);
     tally_of(m, s)->seconds += clock_seconds() - start;
     return ok;
 }

@@ -95,9 +95,10 @@ void mem_free(void *p) {
 }
 
 void mem_free_at(void *p) {
-    void **at = p;
-    mem_free(*at);
-    *at = NULL;
+    void *block; // whatever type of pointer lies there
+    memcpy(&block, p, sizeof block);
+    mem_free(block);
+    memset(p, 0, sizeof block);
 }
 
 // ---- text -----------------------------------------------------------------------------

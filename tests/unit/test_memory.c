@@ -275,25 +275,76 @@ static void look_at_results(struct trial *t) {
     remove_tree("out");
 }
 
+static struct running prepare(struct fixture *f, struct driver *v) {
+    struct run_report report;
+    write_text(f, "program.ddg", program);
+    driver_init(v, f->a, &options);
+    bool made =
+        driver_load(v) && driver_lower(v, NULL) && driver_codegen(v) && driver_link(v);
+    diags_print(&v->d, stderr, false);
+    assert_true(made);
+    struct running r = {.plan = v->module.plan};
+    struct run_options o = {.threads = 1};
+    assert_true(plan_run(r.plan, &o, f->a, &report, &v->d));
+    r.want = tree(f, "out");
+    remove_tree("out");
+    return r;
+}
+
 static void running(void **state) {
     struct fixture *f = *state;
     struct driver v;
-    struct run_report report;
-    write_text(f, "program.ddg", program);
-    driver_init(&v, f->a, &options);
-    bool made = driver_load(&v) && driver_lower(&v, NULL) && driver_codegen(&v) &&
-                driver_link(&v);
-    diags_print(&v.d, stderr, false);
-    assert_true(made);
-    struct running r = {.plan = v.module.plan};
-    assert_true(
-        plan_run(r.plan, &(struct run_options){.threads = 1}, f->a, &report, &v.d));
-    r.want = tree(f, "out");
-    remove_tree("out");
+    struct running r = prepare(f, &v);
     fail_each(f, run_plan, &r, look_at_results);
     r.store = "store";
-    remove_tree("store");
     fail_each(f, run_plan, &r, look_at_results); // it fills as the failures come later
+    driver_free(&v);
+}
+
+// ---- bugs ---------------------------------------------------------------------------------
+static void broken_kernel(char *const *buffers, size_t n) {
+    (void)buffers;
+    BUG("a kernel for %zu rows", n);
+}
+
+// Ends with the bug, and what it held is let go of: the store closes, and takes the next run.
+static void run_with_bug(struct fixture *f, const struct running *r) {
+    struct trial t = {.f = f, .input = r};
+    struct attempt a = {run_plan, &t};
+    struct scope s = {.catches = true};
+    assert_int_equal(scope_run(&s, begin, &a), SCOPE_BUG);
+    assert_non_null(strstr(s.words, "a kernel for"));
+    arena_free(t.a);
+    if (access("out", F_OK) == 0) tree(f, "out"); // nothing half done
+    remove_tree("out");
+}
+
+static void check_results(struct fixture *f, const struct running *r) {
+    struct trial t = {.f = f, .input = r};
+    assert_false(attempt(&t, run_plan, 0, false));
+    look_at_results(&t);
+}
+
+static void bugs_end_the_run(void **state) {
+    struct fixture *f = *state;
+    struct driver v;
+    struct running r = prepare(f, &v);
+    alarm(300); // nobody waits for a worker that is gone
+    for (size_t i = 0; i < r.plan->nfuncs; i++)
+        for (size_t k = 0; k < r.plan->funcs[i].ncalls; k++) {
+            struct plan_call *c = &r.plan->funcs[i].calls[k];
+            kernel_fn fn = c->fn;
+            if (!fn) continue;
+            c->fn = broken_kernel;
+            r.store = NULL;
+            run_with_bug(f, &r);
+            remove_tree("store");
+            r.store = "store";
+            run_with_bug(f, &r);
+            c->fn = fn;
+        }
+    check_results(f, &r);
+    alarm(0);
     driver_free(&v);
 }
 
@@ -304,6 +355,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(loading, enter, leave),
         cmocka_unit_test_setup_teardown(code, enter, leave),
         cmocka_unit_test_setup_teardown(running, enter, leave),
+        cmocka_unit_test_setup_teardown(bugs_end_the_run, enter, leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
