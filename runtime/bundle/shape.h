@@ -1,5 +1,5 @@
 // The structures of a bundle as data: one row for each of their members. Writing
-// (pack.c), reading (read.c) and printing all of a plan (cli/inspect_all.c) follow from
+// (pack.c), reading (read.c) and printing all of a plan (cli/inspect_json.c) follow from
 // these tables, so that a new member is a new row, and a member without one is found by
 // tests/unit/test_bundle.c.
 //

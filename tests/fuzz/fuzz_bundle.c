@@ -17,6 +17,7 @@
 #include "runtime/bundle/read.h"
 #include "runtime/image.h"
 #include "runtime/run.h"
+#include "runtime/survey.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -127,7 +128,10 @@ static void run_it(void *ctx) {
     struct diags d;
     struct run_report report;
     struct run_options o = {.threads = 1, .no_files = true};
+    struct survey survey;
     diags_init(&d, r->arena);
+    CHECK(plan_survey(r->plan, &o, r->arena, &survey, &d) == (d.errors == 0));
+    if (d.errors) return;
     CHECK(plan_run(r->plan, &o, r->arena, &report, &d) == (d.errors == 0));
 }
 
