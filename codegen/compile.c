@@ -31,7 +31,7 @@ static LLVMTargetMachineRef machine_new(const struct target *t, char **why) {
 // LLVM's own checks go where ours go.
 static void on_fatal(const char *why) {
     char words[256];
-    snprintf(words, sizeof words, "LLVM: %s", why);
+    snprintf(words, sizeof words, "LLVM: %.*s", (int)strcspn(why, "\n"), why);
     scope_bug(words);
 }
 

@@ -109,6 +109,7 @@ static void drop_message(void *message) {
 
 static char *take_message(struct arena *arena, char *message) {
     struct cleanup held;
+    if (!message) scope_no_memory(); // a copy that LLVM asks malloc for
     cleanup_push(&held, drop_message, message);
     char *copy = arena_strdup(arena, message);
     cleanup_run(&held);
