@@ -87,8 +87,9 @@ static void say(void *ctx) {
     struct saying *s = ctx;
     struct cleanup drop;
     struct diags d;
-    diags_init(&d, arena_must());
-    cleanup_push(&drop, arena_drop, d.arena);
+    struct arena *words = arena_must();
+    cleanup_push(&drop, arena_drop, words);
+    diags_init(&d, words);
     diag_error(&d, NO_SPAN, "%s", s->words);
     s->error = error_of(s->from, s->kind, &d);
     cleanup_run(&drop);
