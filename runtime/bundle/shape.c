@@ -44,6 +44,9 @@
 #define SHAPE(variable, s)                                                               \
     const struct shape variable = {#s, sizeof(struct s), COUNT(fields_##s), fields_##s}
 
+// How FIELD_ENUM is read and written.
+_Static_assert(sizeof(enum plan_space) == sizeof(unsigned), "enums are unsigned ints");
+
 // ---- functions -----------------------------------------------------------------------
 static const char *const spaces[] = {"constant", "arena", "in", "out"};
 static const char *const builtins[] = {"none", "normal", "random_box", "resize"};

@@ -16,6 +16,7 @@
 #include "runtime/bundle/pack.h"
 #include "runtime/bundle/read.h"
 #include "runtime/image.h"
+#include "runtime/keep.h"
 #include "runtime/run.h"
 #include "runtime/survey.h"
 
@@ -127,12 +128,14 @@ static void run_it(void *ctx) {
     struct running *r = ctx;
     struct diags d;
     struct run_report report;
-    struct run_options o = {.threads = 1, .no_files = true};
+    struct keep keep = {.arena = r->arena, .arrays = true};
+    struct run_options o = {.threads = 1, .no_files = true, .keep = &keep};
     struct survey survey;
     diags_init(&d, r->arena);
     CHECK(plan_survey(r->plan, &o, r->arena, &survey, &d) == (d.errors == 0));
     if (d.errors) return;
     CHECK(plan_run(r->plan, &o, r->arena, &report, &d) == (d.errors == 0));
+    keep_free(&keep);
 }
 
 // Boxes come from kernels and columns at run time: builtin.c checks them then.
