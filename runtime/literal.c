@@ -104,7 +104,8 @@ static bool read_number(struct reader *r, bool ints, int64_t *i, double *f) {
     if (n == 0 || (ints && !whole)) return false;
     errno = 0;
     if (ints) *i = strtoll(r->at, NULL, 10);
-    else *f = literal_number(r->at);
+    else
+        *f = literal_number(r->at) + (whole ? 0.0 : -0.0); // "-0" is an int's, which is 0
     if (ints && errno == ERANGE) return fails(r, "%s does not fit in 64 bits", shown(r));
     if (!ints && !isfinite(*f)) return fails(r, "%s is too large for a float", shown(r));
     r->at += n;

@@ -212,7 +212,7 @@ static bool parse_setting(struct change *c, const struct setting *s, size_t i,
         return diag_error(c->d, value_span(source, s), "param `%s`: %s", p->name, why);
     c->causes[i] = value_span(source, s);
     c->given[i] = true;
-    if (p->fixed) return is_fixed_for(c, p, &v, s->value, name_span(s, source));
+    if (p->fixed && !is_fixed_for(c, p, &v, s->value, name_span(s, source))) return false;
     c->params[i] = (struct formula_param){v, NULL};
     return true;
 }
@@ -330,7 +330,7 @@ static const struct fault too_large = {
     "it follows from this in a way that is too large to keep in a compiled program",
     "compile again with -D"};
 
-static bool follow_default(struct change *c, size_t i, bool *changed) {
+static bool follow_default(struct change *c, size_t i) {
     const struct formula *f = default_of(c, i);
     const struct span *cause = f ? cause_of(c, f) : NULL;
     struct formula_param to;
@@ -342,8 +342,39 @@ static bool follow_default(struct change *c, size_t i, bool *changed) {
         return default_fails(c, i, &why);
     CHECK(constant_convert(c->arena, &to.value, c->params[i].value.kind));
     to.value.of = f;
-    *changed = *changed || !value_eq(&to.value, &c->params[i].value);
     c->params[i] = to;
+    return true;
+}
+
+struct waiting {
+    const bool *settled; // by param
+    bool waits;
+};
+
+static void wait_for(void *ctx, uint32_t param) {
+    struct waiting *w = ctx;
+    w->waits = w->waits || !w->settled[param];
+}
+
+// Whether a param that its default follows from is still to be worked out.
+static bool default_waits(const struct change *c, size_t i, const bool *settled) {
+    struct waiting w = {settled, false};
+    if (default_of(c, i)) formula_params(default_of(c, i), wait_for, &w);
+    return w.waits;
+}
+
+// In no order but this: each after those that it follows from. Only in a plan that was made
+// up do they follow from each other, and stay as they are.
+static bool settle_defaults(struct change *c) {
+    bool *settled = NEW_N(c->arena, bool, c->plan->params.n);
+    for (bool more = true; more;) {
+        more = false;
+        for (size_t i = 0; i < c->plan->params.n; i++) {
+            if (settled[i] || default_waits(c, i, settled)) continue;
+            if (!follow_default(c, i)) return false;
+            settled[i] = more = true;
+        }
+    }
     return true;
 }
 
@@ -354,17 +385,11 @@ static bool check_fixed(struct change *c, size_t i) {
     return is_fixed_for(c, p, v, value_literal(c->arena, v), c->causes[i]);
 }
 
-// Each round reaches one param further along the longest chain of them.
 static bool follow_defaults(struct change *c) {
-    bool changed = true;
-    for (size_t round = 0; changed && round <= c->plan->params.n; round++) {
-        changed = false;
-        for (size_t i = 0; i < c->plan->params.n; i++)
-            if (!follow_default(c, i, &changed)) return false;
-    }
-    bool ok = true;
-    for (size_t i = 0; i < c->plan->params.n; i++) ok = check_fixed(c, i) && ok;
-    return ok;
+    bool ok = settle_defaults(c), fixed = true;
+    for (size_t i = 0; ok && i < c->plan->params.n; i++)
+        fixed = check_fixed(c, i) && fixed;
+    return ok && fixed;
 }
 
 // ---- late values ----------------------------------------------------------------------

@@ -237,6 +237,41 @@ static void defaults_follow_until_they_are_set(void **unused) {
     assert_int_equal(r->p.rowsets->limit, 3);
 }
 
+static const struct formula *binary(struct rig *r, const char *op,
+                                    const struct formula *x, const struct formula *y) {
+    struct formula f = {.kind = FORMULA_BINARY, .op = op, .l = x, .r = y};
+    return value_from(r->a, val_int(0), f).of;
+}
+
+//     param rest: int = 20 / (twice - ipc)      # stands before what it follows from
+//     param twice: int = ipc * 2
+static void defaults_follow_in_any_order(void **unused) {
+    struct rig *r = rig_new(*unused);
+    struct value twenty = val_int(20);
+    struct plan_param twice = r->p.params.at[TWICE];
+    VEC_PUSH(r->a, &r->p.params, twice);
+    const struct formula *left = binary(r, "-", param(r, PARAMS), param(r, IPC));
+    r->p.params.at[TWICE].name = "rest";
+    r->p.params.at[TWICE].at.value =
+        from(val_int(4), binary(r, "/", formula_of(r->a, &twenty, NULL), left));
+    assert_true(SET(r, "ipc=10")); // not 20 / (10 - 10)
+    assert_int_equal(r->p.params.at[PARAMS].at.value.i, 20);
+    assert_int_equal(r->p.params.at[TWICE].at.value.i, 2);
+    assert_int_equal(r->p.rowsets->limit, 2);
+    assert_false(SET(r, "twice=10"));
+    assert_non_null(strstr(said(r), "param `rest`: division by zero"));
+}
+
+// In a plan that somebody made up.
+static void defaults_in_circles_end(void **unused) {
+    struct rig *r = rig_new(*unused);
+    r->p.params.at[TWICE].at.value.of = param(r, TWICE);
+    assert_true(SET(r, "ipc=6"));
+    assert_int_equal(r->p.rowsets->limit, 10);
+    assert_true(SET(r, "twice=3"));
+    assert_int_equal(r->p.rowsets->limit, 3);
+}
+
 // ---- what is refused ------------------------------------------------------------------
 static void unknown_names(void **unused) {
     struct rig *r = rig_new(*unused);
@@ -268,6 +303,10 @@ static void what_is_compiled_in(void **unused) {
     REFUSED(r, "`twice` cannot be set any more", "ipc=6");
     REFUSED(r, "-D twice=12", "ipc=6");
     assert_true(SET(r, "ipc=5"));
+    // It was set itself, if only to what it is: from there on it follows from nothing.
+    assert_true(SET(r, "twice=10"));
+    assert_true(SET(r, "ipc=6"));
+    assert_int_equal(r->p.rowsets->limit, 10);
 }
 
 static void values_out_of_range(void **unused) {
@@ -326,6 +365,7 @@ static void literals(void **unused) {
         {VAL_FLOAT, "1e-3", "0.001"},
         {VAL_FLOAT, "2", "2"},
         {VAL_FLOAT, "-0.5", "-0.5"},
+        {VAL_FLOAT, "-0", "0"}, // in a program it is an int
         {VAL_FLOAT, "18446744073709551616", "1.8446744073709552e+19"},
         {VAL_BOOL, "true", "true"},
         {VAL_BOOL, "false", "false"},
@@ -399,6 +439,8 @@ int main(void) {
         TEST(the_mapped_constant_is_left_alone),
         TEST(late_code_is_settled),
         TEST(defaults_follow_until_they_are_set),
+        TEST(defaults_follow_in_any_order),
+        TEST(defaults_in_circles_end),
         TEST(unknown_names),
         TEST(what_is_compiled_in),
         TEST(values_out_of_range),
