@@ -14,17 +14,22 @@
 //
 // Ownership: what a function returns by pointer to a non-const type is the caller's, to be
 // given to the _free or _close function of its type (each takes NULL); const pointers belong to
-// the object they were asked of, and live as long. A pipeline and a result must be freed before
-// their context is closed.
+// the object they were asked of, and live as long. A result may outlive its pipeline, both may
+// outlive their context, whose calls they refuse then, and an error outlives everything.
 //
 // Errors: a function that fails returns NULL or false, and, where `error` is not NULL, puts an
-// error object there (*error should be NULL before). The library never prints, exits or aborts:
-// wrong arguments, wrong programs, damaged files, a full disk and memory that runs out are all
-// errors. So is a failed check of ddg's own (DDG_ERROR_BUG); the context is then only good for
-// being closed.
+// error object there (*error should be NULL before, and is left alone by what succeeds). The
+// library never prints, exits or aborts: wrong arguments, wrong programs, damaged files, a full
+// disk and memory that runs out are all errors. So is a failed check of ddg's own
+// (DDG_ERROR_BUG): the context can only be closed then, and what it holds stays allocated,
+// because somebody may still hold its locks.
 //
-// Threads: objects of one context are used by one thread at a time; different contexts are
-// independent. ddg_stop may be called from any thread and from a signal handler.
+// Threads: objects of one context are used by one thread at a time (a call that comes while
+// another is served is an error); different contexts are independent. ddg_stop may be called
+// from any thread and from a signal handler.
+//
+// The process: signals, the current directory and the locale are left alone, and results do not
+// depend on the locale. Callbacks must return: no longjmp, no exceptions.
 //
 // Memory: ddg's own comes from the context's allocator; libraries below it (LLVM, SQLite,
 // libjpeg, libpng, protobuf-c, msgpack-c, OpenBLAS) use malloc.
@@ -77,6 +82,7 @@ typedef struct ddg_message { // one thing found; an error has at least one
     size_t line, column;      // of start, from 1; columns count display cells
 } ddg_message;
 
+// Of NULL: no messages, and an empty text.
 DDG_API enum ddg_error_kind ddg_error_kind(const ddg_error *e);
 // Everything as the ddg command prints it: place, line, underline, help. Never NULL.
 DDG_API const char *ddg_error_text(const ddg_error *e);
@@ -101,18 +107,18 @@ enum ddg_store { // where results are remembered from run to run
 };
 
 typedef struct ddg_options {
-    size_t size; // sizeof(ddg_options)
+    size_t size; // sizeof(ddg_options); fields that a smaller one lacks are 0
     const ddg_allocator *allocator; // copied; NULL: malloc's
     enum ddg_store store;
     const char *store_path; // a folder, made where it is missing
-    uint64_t store_bytes;   // that the store may hold; 0: 10 GiB
+    uint64_t store_bytes;   // that the store may hold; 0: $DDG_STORE_SIZE, or 10 GiB
 } ddg_options;
 
 // o NULL: malloc, and no store.
 DDG_API ddg_context *ddg_open(const ddg_options *o, ddg_error **error);
 DDG_API void ddg_close(ddg_context *c);
-// What is wrong with the store, in words, or NULL; runs go on without it. Until the next call
-// with this context.
+// What is wrong with the store, in words, or NULL; runs go on without it. Until it is asked
+// again.
 DDG_API const char *ddg_trouble(ddg_context *c);
 
 // ---- compiling (libddg only) --------------------------------------------------------------
@@ -128,9 +134,10 @@ DDG_API ddg_pipeline *ddg_compile_file(ddg_context *c, const char *path,
 DDG_API ddg_pipeline *ddg_compile_text(ddg_context *c, const char *name, const char *text,
                                        const ddg_define *defines, size_t n,
                                        ddg_error **error);
-// Writes it compiled, for targets "native", "x86-64", "x86-64-v3", "x86-64-v4" (n 0: native;
-// several: the best that a machine can run is chosen there). executable: with the runtime, to
-// be started by itself; else for ddg_load only.
+// Writes it compiled: the program as it is there now, with the defines it was compiled with and
+// what was set since, for targets "native", "x86-64", "x86-64-v3", "x86-64-v4" (n 0: native;
+// several: the best that a machine can run is chosen there). executable: with the runtime, to be
+// started by itself; else for ddg_load only.
 DDG_API bool ddg_write(ddg_pipeline *p, const char *to, const char *const *targets, size_t n,
                        bool executable, ddg_error **error);
 
@@ -150,7 +157,8 @@ typedef struct ddg_param {
 } ddg_param;
 
 DDG_API size_t ddg_param_count(const ddg_pipeline *p);
-DDG_API bool ddg_param_at(const ddg_pipeline *p, size_t i, ddg_param *out); // false: no such
+// False: no such param (or no memory for its value).
+DDG_API bool ddg_param_at(const ddg_pipeline *p, size_t i, ddg_param *out);
 // value as in ddg_define. Paths start at the current directory. On failure nothing changes.
 DDG_API bool ddg_set(ddg_pipeline *p, const char *name, const char *value,
                      ddg_error **error);
@@ -163,13 +171,14 @@ typedef struct ddg_progress {
 } ddg_progress;
 
 typedef struct ddg_run_options {
-    size_t size;    // sizeof(ddg_run_options)
-    size_t threads; // 0: all processors this process may use
+    size_t size;    // sizeof(ddg_run_options); fields that a smaller one lacks are 0
+    size_t threads; // at most 1024; 0: all processors this process may use
     // Results as arrays only: nothing is written where the program's saves say.
     bool no_files;
     // Do not keep results in memory: ddg_result_array finds nothing.
     bool no_arrays;
-    // Called now and then, from any thread, one call at a time. False: stop. May be NULL.
+    // Called now and then, from any thread, one call at a time. False: stop. May be NULL. Of
+    // this context it may only call what asks or stops.
     bool (*progress)(void *ctx, const ddg_progress *now);
     void *ctx;
 } ddg_run_options;

@@ -88,13 +88,17 @@ static bool can_serve(ddg_context *c, ddg_error **error) {
     return false;
 }
 
+// Numbers are read and written with points, whatever the caller's locale says (that of C is
+// there without being made).
 bool serve(ddg_context *c, bool (*fn)(struct call *, void *), void *ctx,
            ddg_error **error) {
     if (!can_serve(c, error)) return false;
     struct call call = {.context = c, .fn = fn, .ctx = ctx};
     struct scope s = {.memory = &c->memory, .catches = true};
     atomic_store(&c->no_memory, false);
+    call.locale = uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0));
     enum scope_end end = scope_run(&s, serve_call, &call);
+    uselocale(call.locale);
     bool ok = end == SCOPE_DONE ? call.ok : give_up(&call, end, &s);
     atomic_store(&c->busy, false);
     if (!ok && error) *error = call.error;

@@ -16,6 +16,8 @@
 #include "include/ddg.h"
 #include "runtime/run.h"
 
+#include <locale.h>
+
 struct ddg_context {
     ddg_allocator allocator; // the caller's
     struct memory memory;    // that allocator, watched
@@ -63,6 +65,7 @@ struct call {
     struct arena *made;  // what is being made lies in; dropped when the call fails
     struct diags d;
     enum ddg_error_kind kind; // of what went wrong, when it is not the program
+    locale_t locale; // the caller's
     bool (*fn)(struct call *, void *ctx);
     void *ctx;
     bool ok;

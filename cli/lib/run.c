@@ -9,6 +9,7 @@
 struct running {
     ddg_pipeline *p;
     ddg_run_options o;
+    locale_t locale; // the caller's
     struct run_report report;
     ddg_result *result;
 };
@@ -17,7 +18,11 @@ struct running {
 static void tell(void *ctx, const char *name, size_t done, size_t rows, double seconds) {
     struct running *r = ctx;
     ddg_progress now = {name, done, rows, seconds};
-    if (r->o.progress && !r->o.progress(r->o.ctx, &now)) ddg_stop(r->p);
+    if (!r->o.progress) return;
+    locale_t ours = uselocale(r->locale);
+    bool goes_on = r->o.progress(r->o.ctx, &now);
+    uselocale(ours);
+    if (!goes_on) ddg_stop(r->p);
 }
 
 // What was given up half way cannot be taken up again.
@@ -82,6 +87,7 @@ static void take_stats(struct running *r) {
 static bool run(struct call *call, void *ctx) {
     struct running *r = ctx;
     struct cleanup arrays;
+    r->locale = call->locale;
     r->result = result_new(call, !r->o.no_arrays);
     cleanup_push(&arrays, drop_arrays, &r->result->keep);
     bool ok = run_plan(call, r);

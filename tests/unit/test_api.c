@@ -5,6 +5,8 @@
 #include "runtime/image.h"
 #include "runtime/npy.h"
 
+#include <locale.h>
+
 // ---- a context and a pipeline of the rig ------------------------------------------------
 struct opened {
     struct fixture *f;
@@ -542,6 +544,46 @@ static void objects_may_outlive_their_context(void **state) {
     assert_int_equal(t.blocks, 0);
 }
 
+// ---- the caller's locale ----------------------------------------------------------------
+static bool german(struct fixture *f) {
+    char *command = arena_printf(f->a, "localedef -i de_DE -f UTF-8 %s/de >%s/said 2>&1",
+                                 f->root, f->root);
+    if (system(command) != 0) return false;
+    setenv("LOCPATH", f->root, 1);
+    return setlocale(LC_ALL, "de") && strtod("1,5", NULL) == 1.5;
+}
+
+static bool see_the_locale(void *ctx, const ddg_progress *now) {
+    (void)now;
+    *(bool *)ctx = strtod("1,5", NULL) == 1.5;
+    return true;
+}
+
+static void locales_change_nothing(void **state) {
+    struct opened o = open_rig(state);
+    rig_fine(ddg_set(o.p, "temperature", "1.5", &o.e), o.e);
+    ddg_result *before = run_in_memory(&o);
+    if (!german(o.f)) skip();
+    bool seen = false;
+    ddg_run_options options = rig_in_memory();
+    options.progress = see_the_locale;
+    options.ctx = &seen;
+    struct opened g = open_rig(state);
+    rig_fine(ddg_set(g.p, "temperature", "1.5", &g.e), g.e);
+    ddg_result *after = ddg_run(g.p, &options, &g.e);
+    rig_fine(after, g.e);
+    assert_true(seen);
+    assert_string_equal(param_named(g.p, "temperature").value, "1.5");
+    assert_true(strtod("1,5", NULL) == 1.5);
+    setlocale(LC_ALL, "C");
+    ddg_array a = array_of(before, 0, DDG_LABELS), b = array_of(after, 0, DDG_LABELS);
+    assert_memory_equal(a.data, b.data, a.shape[0] * a.shape[1] * sizeof(float));
+    ddg_result_free(before);
+    ddg_result_free(after);
+    close_rig(&g);
+    close_rig(&o);
+}
+
 static void versions_agree(void **state) {
     (void)state;
     char text[32];
@@ -575,6 +617,7 @@ int main(void) {
         TEST(written_pipelines_run_the_same),
         TEST(what_is_no_compiled_file_is_refused),
         TEST(objects_may_outlive_their_context),
+        TEST(locales_change_nothing),
         TEST(versions_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
