@@ -374,7 +374,7 @@ static struct value inverse(struct fn *f, const struct value *v) {
                              .op = "/",
                              .l = formula_of(f->l->arena, &one, NULL),
                              .r = v->of};
-    return value_from(f->l->arena, out, divide);
+    return value_made(f->l->arena, out, divide);
 }
 
 static nid relabel(struct fn *f, const struct node *n, nid v) {

@@ -132,7 +132,12 @@ static void add_part(struct formula *f, const struct formula *part, bool *opaque
     *opaque = *opaque || part->kind == FORMULA_OPAQUE;
 }
 
-static const struct formula *formula_new(struct arena *a, struct formula how) {
+static bool formula_fits(const struct formula *f, size_t spare) {
+    return f->size + spare <= FORMULA_MAX_SIZE && f->depth + spare <= FORMULA_MAX_DEPTH;
+}
+
+static const struct formula *formula_new(struct arena *a, struct formula how,
+                                         size_t spare) {
     struct formula *f = NEW(a, struct formula);
     bool opaque = false;
     *f = how;
@@ -140,7 +145,7 @@ static const struct formula *formula_new(struct arena *a, struct formula how) {
     add_part(f, f->l, &opaque);
     add_part(f, f->r, &opaque);
     for (size_t i = 0; i < f->nitems; i++) add_part(f, f->items[i], &opaque);
-    if (!opaque && f->size <= FORMULA_MAX_SIZE && f->depth <= FORMULA_MAX_DEPTH) return f;
+    if (!opaque && formula_fits(f, spare)) return f;
     struct gathered g = {.arena = a};
     formula_params(f, gather, &g);
     *f = (struct formula){.kind = FORMULA_OPAQUE, .size = 1, .depth = 1};
@@ -150,7 +155,12 @@ static const struct formula *formula_new(struct arena *a, struct formula how) {
 }
 
 struct value value_from(struct arena *a, struct value v, struct formula f) {
-    v.of = formula_new(a, f);
+    v.of = formula_new(a, f, FORMULA_SPARE);
+    return v;
+}
+
+struct value value_made(struct arena *a, struct value v, struct formula f) {
+    v.of = formula_new(a, f, 0);
     return v;
 }
 
@@ -158,5 +168,5 @@ const struct formula *formula_of(struct arena *a, const struct value *v,
                                  const char *folder) {
     if (v->of) return v->of;
     return formula_new(
-        a, (struct formula){.kind = FORMULA_VALUE, .value = *v, .folder = folder});
+        a, (struct formula){.kind = FORMULA_VALUE, .value = *v, .folder = folder}, 0);
 }

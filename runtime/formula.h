@@ -17,6 +17,8 @@ enum formula_kind {
 // Of a formula written out as a tree: its nodes, and the longest way down.
 #define FORMULA_MAX_SIZE  1024
 #define FORMULA_MAX_DEPTH 64
+// Programs' formulas stay that much smaller: what lowering makes of one has room, too.
+#define FORMULA_SPARE 2
 
 struct formula {
     enum formula_kind kind;
@@ -44,6 +46,8 @@ bool formula_eval(struct arena *a, const struct formula *f,
 // ---- values that keep what they follow from -----------------------------------------------
 // The value, following from what f says (its size and depth are worked out).
 struct value value_from(struct arena *a, struct value v, struct formula f);
+// The same for what lowering makes of a late value by one operation: it is late, too.
+struct value value_made(struct arena *a, struct value v, struct formula f);
 // The value's formula; one that follows from nothing is itself, its paths starting at folder.
 const struct formula *formula_of(struct arena *a, const struct value *v,
                                  const char *folder);

@@ -242,6 +242,34 @@ static void large_formulas_are_given_up(void **state) {
     driver_free(&c.v);
 }
 
+// The kernels of relabel read 1 / temperature: a formula a little larger than the attribute's.
+// Whatever its size, what can be set is honoured.
+static void formulas_at_the_limit_are_kept_whole(void **state) {
+    struct fixture *f = *state;
+    size_t open = 0, depths = 0;
+    for (size_t depth = FORMULA_MAX_DEPTH - 5; depth <= FORMULA_MAX_DEPTH; depth++) {
+        struct text t = {.arena = f->a};
+        struct compiled set, with;
+        text_add(&t, "param p: float = 1\n%s",
+                 "train = images(\"data\", size = 16)\n" TEACHER
+                 "save(relabel(teacher, train, temperature = p");
+        for (size_t i = 1; i < depth; i++) text_add(&t, " + 1");
+        text_add(&t, "), to = \"a.npy\")\n");
+        compile(f, t.at, NULL, &set);
+        compile(f, t.at, "p=7", &with);
+        if (!set.plan->params.at[0].fixed) {
+            open++;
+            assert_true(
+                plan_set(f->a, set.plan, &(struct setting){"p", "7", "-D "}, 1, &f->d));
+            same_plan(set.plan, with.plan);
+        }
+        depths++;
+        driver_free(&set.v);
+        driver_free(&with.v);
+    }
+    assert_true(open > 0 && open < depths);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(set_is_compiled_with, setup, teardown),
@@ -249,6 +277,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(equal_values_of_different_params_stay_apart,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(defaults_follow, setup, teardown),
-        cmocka_unit_test_setup_teardown(large_formulas_are_given_up, setup, teardown)};
+        cmocka_unit_test_setup_teardown(large_formulas_are_given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(formulas_at_the_limit_are_kept_whole, setup,
+                                        teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
