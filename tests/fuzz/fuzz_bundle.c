@@ -212,24 +212,22 @@ struct element {
     uint64_t value;
 };
 
-#define ELEMENTS 4096
-
-// The elements of a message, one behind the other.
-static size_t list_elements(struct arena *a, const uint8_t *data, size_t n,
-                            struct element *out) {
-    struct unpack u;
+// One of the elements of a message, which lie one behind the other. False: there are none.
+static bool pick_element(struct arena *a, const uint8_t *data, size_t n, uint64_t *state,
+                         struct element *out) {
+    struct unpack u = {.at = data, .end = data + n, .arena = a};
     size_t count = 0;
-    unpack_begin(&u, a, (const char *)data, n);
-    while (unpack_left(&u) && count < ELEMENTS) {
+    while (unpack_left(&u)) {
         const unsigned char *at = u.at;
         struct unpack_head h;
         if (!unpack_head(&u, &h) || h.kind == UNPACK_OTHER) break;
         if (h.kind == UNPACK_TEXT) h.n = size_min((size_t)h.n, unpack_left(&u));
-        out[count++] = (struct element){(size_t)(at - (const unsigned char *)data),
-                                        (size_t)(u.at - at), h.kind, h.n};
+        if (roll(state, ++count) == 0)
+            *out =
+                (struct element){(size_t)(at - data), (size_t)(u.at - at), h.kind, h.n};
         if (h.kind == UNPACK_TEXT) u.at += h.n;
     }
-    return count;
+    return count > 0;
 }
 
 static uint64_t number(uint64_t *state, uint64_t was) {
@@ -331,11 +329,9 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t max, unsigned see
     struct arena *a = arena_new();
     if (!n || data[0] != FIRST_BYTE || roll(&state, 32) == 0)
         n = rig_message(a, data, max, &state);
-    struct element *e = NEW_N(a, struct element, ELEMENTS);
-    for (size_t i = 1 + roll(&state, 3); i > 0 && n; i--) {
-        size_t count = list_elements(a, data, n, e);
-        if (count) n = change(data, n, max, &e[roll(&state, count)], &state);
-    }
+    struct element e;
+    for (size_t i = 1 + roll(&state, 3); i > 0 && n; i--)
+        if (pick_element(a, data, n, &state, &e)) n = change(data, n, max, &e, &state);
     if (n && roll(&state, 64) == 0) n = whole_file(data, n, max, &state);
     arena_free(a);
     return n ? n : LLVMFuzzerMutate(data, 0, max);
