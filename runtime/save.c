@@ -8,6 +8,7 @@
 #include "runtime/result.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,9 +79,22 @@ static bool same_place(const struct saves *s, const char *a, const char *b) {
     return fa.st_dev == fb.st_dev && fa.st_ino == fb.st_ino;
 }
 
+static const char *from_root(const struct saves *s, const char *path) {
+    char here[PATH_MAX];
+    if (*path == '/' || !getcwd(here, sizeof here)) return path;
+    return arena_printf(s->arena, "%s/%s", here, path);
+}
+
+// Compiled programs know where they were made: of two places one may start at the root, the
+// other, set since, here.
+static enum overlap places_overlap(const struct saves *s, const char *a, const char *b) {
+    if ((*a == '/') == (*b == '/')) return path_overlap(a, b);
+    return path_overlap(from_root(s, a), from_root(s, b));
+}
+
 static bool check_pair(const struct saves *s, const struct plan_save *p,
                        const struct plan_save *q, struct diags *d) {
-    enum overlap overlap = path_overlap(p->to, q->to);
+    enum overlap overlap = places_overlap(s, p->to, q->to);
     if (overlap == OVERLAP_SAME || same_place(s, p->to, q->to)) {
         diag_error(d, p->span, "%s is written twice", p->to);
         return diag_note(d, q->span, "it is written here already, as %s", q->to);

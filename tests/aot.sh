@@ -105,6 +105,20 @@ expect 1 "\`ipc\` is set twice" ./infoutil --ipc 5 -D ipc=6
 expect 1 "nowhere" ./infoutil --data nowhere --to never
 [ ! -e never ] || fail "a mistake left a result"
 
+# ---- results in one another, however their places are written ----
+cat >two.ddg <<END
+param first: string = "a"
+param second: string = "b"
+train = images("$examples/shapes/train", size = 32, limit = 1)
+save(train, to = first)
+save(train, to = second)
+END
+expect 0 "wrote two" "$ddg" compile two.ddg -o two
+expect 1 "a/in lies inside another result" ./two --second a/in --no-store
+expect 1 "is a folder around another result" ./two --first "$work/b/in" --second b --no-store
+expect 1 "is written twice" ./two --second a --no-store
+expect 0 "" ./two --second ab --no-store
+
 # ---- help ----
 cat >options.ddg <<END
 param threads: int = 4       # rows kept of each class
