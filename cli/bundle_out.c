@@ -58,6 +58,22 @@ static bool named_twice(const char *const *targets, size_t n, struct diags *d) {
     return false;
 }
 
+static size_t count_needs(const struct bundle_variant *v) {
+    size_t n = *v->needs != '\0';
+    for (const char *s = v->needs; *s; s++) n += *s == ',';
+    return n;
+}
+
+// What needs most of a processor is tried first; else a better one would never be chosen.
+static void best_first(struct bundle_variant *v, size_t n) {
+    for (size_t i = 1; i < n; i++)
+        for (size_t k = i; k > 0 && count_needs(&v[k - 1]) < count_needs(&v[k]); k--) {
+            struct bundle_variant swap = v[k];
+            v[k] = v[k - 1];
+            v[k - 1] = swap;
+        }
+}
+
 static bool compile_all(struct writing *w, const char *const *targets, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (!compile_for(w, targets[i])) return false;
@@ -83,6 +99,7 @@ bool driver_write(struct driver *v, const char *const *targets, size_t n,
     cleanup_push(&end, end_drivers, &w);
     bool ok = compile_all(&w, targets, n);
     struct bundle b = {.version = DDG_VERSION, .nvariants = n, .variants = w.variants};
+    if (ok) best_first(w.variants, n);
     ok = ok && bundle_write(&b, prefix, prefix_n, to, &v->d);
     for (size_t i = 0; i < n && w.drivers[i].arena; i++) adopt(&v->d, &w.drivers[i].d);
     cleanup_run(&end);
