@@ -71,8 +71,12 @@ function(package_config name description requires private)
 endfunction()
 set(rt_requires "libjpeg libpng sqlite3 libxxhash msgpack")
 package_config(ddg_rt "runs compiled pipelines of ddg" "${rt_requires}" "-lm -pthread")
+# Not openblas.pc: for a static OpenBLAS it asks for a Fortran compiler's library.
+list(TRANSFORM OPENBLAS_LIBRARY_DIRS PREPEND -L OUTPUT_VARIABLE openblas)
+list(TRANSFORM OPENBLAS_LIBRARIES PREPEND -l OUTPUT_VARIABLE openblas_names)
+string(JOIN " " llvm_openblas -L${LLVM_LIBDIR} -lLLVM-19 ${openblas} ${openblas_names})
 package_config(ddg "compiles and runs pipelines of dataset distillation"
-  "${rt_requires} openblas libprotobuf-c" "-L${LLVM_LIBDIR} -lLLVM-19 -lm -pthread")
+  "${rt_requires} libprotobuf-c" "${llvm_openblas} -lm -pthread")
 
 set(config ${CMAKE_INSTALL_LIBDIR}/cmake/ddg)
 configure_package_config_file(cmake/ddg-config.cmake.in ddg-config.cmake

@@ -46,6 +46,7 @@ cd "$work" || exit 1
 mkdir pc out
 fine cc $flags "$here/api/distil.c" -o pc/distil $(pkg-config --cflags --libs ddg)
 fine cc $flags "$here/api/distil.c" -o pc/distil_static $(static ddg)
+static ddg | grep -q gfortran && fail "the static library asks for a Fortran compiler's"
 fine cc $flags "$here/api/replay.c" -o pc/replay $(pkg-config --cflags --libs ddg_rt)
 fine cc $flags "$here/api/replay.c" -o pc/replay_static $(static ddg_rt)
 fine c++ $flags -Wall -Wextra -Wpedantic -Werror "$here/api/plus.cpp" -o pc/plus \
