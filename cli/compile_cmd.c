@@ -106,7 +106,7 @@ static bool check_place(struct driver *v, const char *to) {
     if (same_file(to, v->options.path))
         return diag_error(&v->d, NO_SPAN, "-o %s would overwrite the program", to);
     if (stat(to, &st) == 0 && S_ISDIR(st.st_mode)) {
-        diag_error(&v->d, NO_SPAN, "%s is a folder", to);
+        diag_error(&v->d, NO_SPAN, "`%s` is a folder", to);
         return diag_help(&v->d, "-o takes the name of the file to write");
     }
     return true;

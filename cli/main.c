@@ -106,6 +106,10 @@ static int unknown_command(char **argv) {
     if (near)
         return usage_error("unknown command `%s%s`; did you mean `%s%s`?", first, word,
                            first, near);
+    size_t n = strlen(word);
+    if (n > 4 && !strcmp(word + n - 4, ".ddg"))
+        return usage_error("unknown command `%s`; did you mean `ddg run %s`?", word,
+                           word);
     return usage_error("unknown command `%s%s`", first, word);
 }
 

@@ -71,8 +71,8 @@ static const struct option options[] = {
      take_size},
     {'g', "--target", "NAME",
      "the processor to make code for: native (the default), x86-64, x86-64-v3, "
-     "x86-64-v4; "
-     "compile takes several, best first, and the file chooses where it is started",
+     "x86-64-v4; compile takes several, and the file chooses the best where it is "
+     "started",
      take_target},
     {'l', "--all", NULL, "print everything: what enters keys, functions, kernels",
      take_all},
@@ -93,9 +93,18 @@ static const char *option_names(const void *ctx, size_t i) {
     return i - own.n < run_options.n ? run_options.at[i - own.n].name : NULL;
 }
 
-static int unknown_option(const char *arg) {
+// One that looks like a param's, as compiled programs take them.
+static int param_as_option(const char *arg) {
+    const char *name = arg + strlen("--");
+    return usage_error("unknown option `%s`; a param is set with `-D %.*s=VALUE`", arg,
+                       (int)strcspn(name, "="), name);
+}
+
+static int unknown_option(const struct command *c, const char *arg) {
     const char *near = near_miss(arg, option_names, NULL);
     if (near) return usage_error("unknown option `%s`; did you mean `%s`?", arg, near);
+    if (strchr(c->options, 'D') && !strncmp(arg, "--", 2) && arg[2])
+        return param_as_option(arg);
     return usage_error("unknown option `%s`", arg);
 }
 
@@ -104,7 +113,7 @@ static int take_option(const struct command *c, char **argv, size_t *i, struct a
     const char *value;
     for (size_t k = 0; k < COUNT(lists) && !o; k++)
         o = option_find(lists[k], argv[*i], &value);
-    if (!o) return unknown_option(argv[*i]);
+    if (!o) return unknown_option(c, argv[*i]);
     if (!takes(c, o)) return usage_error("`ddg %s` takes no %s", c->name, o->name);
     return option_take(o, "ddg", value, argv, i, a);
 }

@@ -34,7 +34,12 @@ static const char *why_not_read(int err) {
 }
 
 static bool cannot_read(struct loader *l, struct span at, const char *path, int err) {
-    return diag_error(l->d, at, "cannot read \"%s\": %s", path, why_not_read(err));
+    diag_error(l->d, at, "cannot read \"%s\": %s", path, why_not_read(err));
+    if (err == EFBIG)
+        diag_help(l->d,
+                  "what `ddg compile` wrote is started by itself; `ddg inspect` says "
+                  "what it holds");
+    return false;
 }
 
 // Without the mark that some editors put first.

@@ -57,6 +57,8 @@ bool bundle_write(const struct bundle *b, const void *prefix, size_t n, const ch
 // Maps the file and reads everything but code into plans. NULL: said in d. The bundle lives in
 // arena (the mapping is dropped with it); constants and code are not copied.
 struct bundle *bundle_open(struct arena *arena, const char *path, struct diags *d);
+// That of the program that runs, whatever has become of its file; messages say name.
+struct bundle *bundle_open_self(struct arena *arena, const char *name, struct diags *d);
 // The same from memory, for tests and fuzzing: n bytes that outlive the arena.
 struct bundle *bundle_read(struct arena *arena, const char *bytes, size_t n,
                            struct diags *d);

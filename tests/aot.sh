@@ -164,12 +164,23 @@ says "what was computed is in the store: the same command goes on from here"
 # ---- files that are wrong ----
 cp rded stripped && strip stripped
 expect 1 "\`strip\` and the like" ./stripped --help
+says "cannot open \`./stripped\`: it holds no compiled program at its end"
 size=$(wc -c <rded)
 head -c $((size - 100)) rded >cut && chmod +x cut
 expect 1 "it holds no compiled program" ./cut
 cp rded flipped
 printf 'damage' | dd of=flipped bs=1 seek=$((size - 5000)) conv=notrunc 2>/dev/null
 expect 1 "ddg: error" ./flipped --no-store
+
+# ---- the wrong tool ----
+expect 1 "what \`ddg compile\` wrote is started by itself" "$ddg" run rded
+expect 2 "did you mean \`ddg run rded.ddg\`?" "$ddg" rded.ddg
+expect 2 "a param is set with \`-D ipc=VALUE\`" "$ddg" compile rded.ddg --ipc 3
+expect 2 "a param is set with \`-D ipc=VALUE\`" "$ddg" run rded.ddg --ipc=3
+
+# ---- the best target first, in whatever order they are named ----
+expect 0 "" "$ddg" compile "$examples/rded.ddg" --target x86-64 --target x86-64-v3 -o sorted
+expect 0 "for x86-64-v3, x86-64" ./sorted --version
 
 # ---- machines that are wrong ----
 if command -v qemu-x86_64 >/dev/null && ! ldd rded | grep -q asan; then
@@ -183,6 +194,10 @@ fi
 if ! ldd rded | grep -q asan; then
   ldd rded | grep -vE 'linux-vdso|ld-linux|lib(c|m)\.so' >needs
   [ ! -s needs ] || fail "a compiled program needs more than the C library: $(cat needs)"
+  root=$(cd "$here/.." && pwd)
+  if grep -qF -e "$root/runtime/" -e "$root/cli/" rded; then
+    fail "a compiled program knows where ddg was built"
+  fi
 fi
 
 [ $failed = 0 ] && echo "compiled programs do what ddg run does"

@@ -8,8 +8,6 @@
 #include "cli/exe/line.h"
 #include "runtime/pool.h"
 
-#define SELF "/proc/self/exe"
-
 struct start {
     char **argv;
     struct timeline times;
@@ -22,7 +20,7 @@ static int tell(const struct diags *d, bool ok) {
 
 static struct bundle *open_self(struct start *s, struct arena *arena, struct diags *d) {
     double began = timeline_now(&s->times);
-    struct bundle *b = bundle_open(arena, SELF, d);
+    struct bundle *b = bundle_open_self(arena, s->argv[0], d);
     if (!b)
         diag_help(d, "the pipeline lies at the end of this file: `strip` and the like "
                      "take it away; compile it again");

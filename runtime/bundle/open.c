@@ -90,7 +90,8 @@ static const char *map_file(int fd, struct mapping *m, struct footer *f) {
 }
 
 // Nothing is allocated while the file is open, so that it is closed come what may.
-struct bundle *bundle_open(struct arena *arena, const char *path, struct diags *d) {
+static struct bundle *open_as(struct arena *arena, const char *path, const char *name,
+                              struct diags *d) {
     struct opened *o = opened_new(arena, true);
     struct mapping *m = mapping_new(arena);
     struct footer f;
@@ -100,8 +101,16 @@ struct bundle *bundle_open(struct arena *arena, const char *path, struct diags *
     if (fd >= 0) close(fd);
     if (!why) why = read_bundle(o, m->at, &f);
     if (!why) return &o->bundle;
-    diag_error(d, NO_SPAN, "cannot open `%s`: %s", path, why);
+    diag_error(d, NO_SPAN, "cannot open `%s`: %s", name, why);
     return NULL;
+}
+
+struct bundle *bundle_open(struct arena *arena, const char *path, struct diags *d) {
+    return open_as(arena, path, path, d);
+}
+
+struct bundle *bundle_open_self(struct arena *arena, const char *name, struct diags *d) {
+    return open_as(arena, "/proc/self/exe", name, d);
 }
 
 // ---- choosing ------------------------------------------------------------------------
