@@ -119,6 +119,19 @@ expect 1 "is a folder around another result" ./two --first "$work/b/in" --second
 expect 1 "is written twice" ./two --second a --no-store
 expect 0 "" ./two --second ab --no-store
 
+# ---- a default that follows in too many steps to be kept ----
+cat >steps.ddg <<END
+param a: int = 1
+param b: int = a$(printf ' + 0%.0s' $(seq 80))
+train = images("$examples/shapes/train", size = 32, limit = b)
+save(topk(train, by = loss(onnx("$examples/shapes.onnx", mean = [0.485, 0.456, 0.406],
+  std = [0.229, 0.224, 0.225]), train), k = b), to = "steps")
+END
+expect 0 "wrote steps" "$ddg" compile steps.ddg -o steps.exe
+expect 1 "param \`b\`: it follows from this in a way that is too large" ./steps.exe --a 2
+expect 0 "wrote 20 rows" ./steps.exe --a 2 --b 2 --no-store
+expect 0 "wrote 10 rows" ./steps.exe --no-store
+
 # ---- help ----
 cat >options.ddg <<END
 param threads: int = 4       # rows kept of each class

@@ -25,10 +25,9 @@ static void note_param(void *ctx, uint32_t param) {
     in->ok = in->ok && param < in->nparams;
 }
 
-// What it follows from are params that there are; an opaque one cannot be worked out.
+// What it follows from are params that there are.
 static bool follows(const struct check *c, const struct formula *f) {
     struct params_in in = {c->plan->params.n, true};
-    if (f->kind == FORMULA_OPAQUE) return false;
     formula_params(f, note_param, &in);
     return in.ok;
 }
@@ -38,13 +37,17 @@ static bool follows(const struct check *c, const struct formula *f) {
 static bool work_out(struct check *c, const struct formula *f, enum value_kind kind,
                      struct value *out) {
     struct fault why;
-    return follows(c, f) && formula_eval(c->arena, f, c->params, out, NULL, &why) &&
+    return follows(c, f) && f->kind != FORMULA_OPAQUE &&
+           formula_eval(c->arena, f, c->params, out, NULL, &why) &&
            constant_convert(c->arena, out, kind);
 }
 
+// Of one that was too large to keep, settings.c only asks what it follows from.
 static bool default_whole(struct check *c, const struct value *now) {
     struct value v;
-    return !now->of || work_out(c, now->of, now->kind, &v);
+    if (!now->of) return true;
+    if (now->of->kind == FORMULA_OPAQUE) return follows(c, now->of);
+    return work_out(c, now->of, now->kind, &v);
 }
 
 static bool check_defaults(struct check *c) {
