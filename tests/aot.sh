@@ -103,6 +103,7 @@ expect 1 "which is for \`ddg run\`" ./infoutil --ipc 5,10
 expect 1 "did you mean \`ipc\`?" ./infoutil -D icp=5
 expect 1 "\`ipc\` is set twice" ./infoutil --ipc 5 -D ipc=6
 expect 1 "nowhere" ./infoutil --data nowhere --to never
+says "help: \`--data\` says where the images are"
 [ ! -e never ] || fail "a mistake left a result"
 
 # ---- results in one another, however their places are written ----

@@ -3,6 +3,8 @@
 
 #include "cli/exe/line.h"
 
+#include <unistd.h>
+
 // ---- params --------------------------------------------------------------------------
 static const char *type_name(enum value_kind kind) {
     switch (kind) {
@@ -113,4 +115,21 @@ void help_print(const struct bundle *b, const char *program, struct arena *arena
           "\nPaths given here start at the current directory. Also: --help, --version.\n",
           to);
     exit_codes_help(to);
+}
+
+// ---- what is not here ----------------------------------------------------------------
+static bool images_missing(const struct plan *p, const struct plan_use *u) {
+    return u->place == USE_PATH && access(p->rowsets[u->a].path, F_OK) != 0;
+}
+
+void help_missing(const struct plan *p, struct diags *d) {
+    for (size_t i = 0; i < p->uses.n; i++) {
+        const struct plan_use *u = &p->uses.at[i];
+        const struct formula *of = p->lates.at[u->late].value.of;
+        if (!images_missing(p, u) || of->kind != FORMULA_PARAM) continue;
+        const char *name = p->params.at[of->param].name;
+        diag_help(d, "`%s%s` says where the images are",
+                  line_is_option(name) ? "-D " : "--", name);
+        return;
+    }
 }

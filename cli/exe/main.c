@@ -47,6 +47,7 @@ static int run_plan(const struct plan *p, const struct args *a, struct arena *ar
     session_begin(&s, false);
     bool ok = session_run(&s, p, &loaded, arena, &r, d);
     if (ok) session_report(&s, &r, NULL);
+    if (d->errors) help_missing(p, d);
     int code = tell(d, ok);
     session_end(&s, ok);
     return r.stopped ? EXIT_STOPPED : code;
