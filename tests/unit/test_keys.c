@@ -585,7 +585,7 @@ static void versions_change_what_depends_on_them(void **state) {
     struct fixture *f = *state;
     bool done[OP_COUNT] = {0};
     for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
-        struct compiled was = compile(f, PROGRAMS[p]), is;
+        struct compiled was = compile(f, PROGRAMS[p]), is = {0};
         for (nid v = 0; v < was.graph->nodes.n; v++) {
             enum op op = node_at(was.graph, v)->op;
             raise_version(op);
@@ -604,7 +604,7 @@ static void versions_change_what_depends_on_them(void **state) {
 static void numerics_change_everything(void **state) {
     struct fixture *f = *state;
     for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
-        struct compiled was = compile(f, PROGRAMS[p]), is;
+        struct compiled was = compile(f, PROGRAMS[p]), is = {0};
         assert_true(compile_graph(f, was.graph, "bf16", &is));
         for (uint32_t i = 0; i < was.plan->ncolumns; i++) {
             const struct plan_memo *a = was.plan->columns[i].memo;
