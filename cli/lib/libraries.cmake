@@ -17,7 +17,7 @@ function(shared_library name rooms) # and the libraries
   list(TRANSFORM objects REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>")
   add_library(${name}_shared SHARED ${objects})
   target_link_libraries(${name}_shared PRIVATE ${rooms})
-  set(map ${CMAKE_CURRENT_SOURCE_DIR}/cmake/ddg.map)
+  set(map ${CMAKE_CURRENT_SOURCE_DIR}/cli/lib/ddg.map)
   target_link_options(${name}_shared PRIVATE -Wl,--as-needed -Wl,--version-script=${map})
   if(NOT DDG_SANITIZE AND NOT DDG_FUZZ)
     target_link_options(${name}_shared PRIVATE -Wl,--no-undefined)
@@ -66,7 +66,7 @@ function(package_config name description requires private)
   cmake_path(SET up NORMALIZE "/${to}")
   file(RELATIVE_PATH up ${up} /)
   string(REGEX REPLACE "/$" "" up "${up}")
-  configure_file(cmake/ddg.pc.in ${name}.pc @ONLY)
+  configure_file(cli/lib/ddg.pc.in ${name}.pc @ONLY)
   install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc DESTINATION ${to})
 endfunction()
 set(rt_requires "libjpeg libpng sqlite3 libxxhash msgpack")
@@ -79,7 +79,7 @@ package_config(ddg "compiles and runs pipelines of dataset distillation"
   "${rt_requires} libprotobuf-c" "${llvm_openblas} -lm -pthread")
 
 set(config ${CMAKE_INSTALL_LIBDIR}/cmake/ddg)
-configure_package_config_file(cmake/ddg-config.cmake.in ddg-config.cmake
+configure_package_config_file(cli/lib/ddg-config.cmake.in ddg-config.cmake
   INSTALL_DESTINATION ${config} PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file(ddg-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/ddg-config.cmake
