@@ -8,8 +8,8 @@
 #include "frontend/order.h"
 #include "frontend/parse.h"
 #include "frontend/resolve.h"
-#include "frontend/sweep.h"
 #include "runtime/constant.h"
+#include "runtime/settings.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -217,7 +217,7 @@ static bool define_expr(struct define *f) {
 
 // A string needs no quotes; with them it is written as in a program.
 static bool define_string(struct define *f) {
-    const char *text = f->source->text + f->value, *comma = sweep_comma(text);
+    const char *text = f->source->text + f->value, *comma = literal_comma(text);
     if (text[0] == '"') return define_expr(f);
     if (!lex_check_text(f->source, f->d)) return false;
     if (*comma)

@@ -4,34 +4,10 @@
 // A point is named by the values of the params that have several, as they were written,
 // because people look for the folder of the value that they typed. What cannot be in a
 // folder's name is replaced, and the name then ends in a digest of what it stood for.
-#include "frontend/sweep.h"
-
 #include "frontend/frontend.h"
+#include "runtime/settings.h"
 
 // ---- values ---------------------------------------------------------------------------
-// Past the string that opens at s; at its end where it does not close.
-static const char *skip_string(const char *s) {
-    for (s++; *s && *s != '"'; s++)
-        if (*s == '\\' && s[1]) s++;
-    return *s ? s + 1 : s;
-}
-
-const char *sweep_comma(const char *s) {
-    size_t depth = 0;
-    for (bool first = true; *s && (*s != ',' || depth > 0);) {
-        if (*s == '"' && (first || depth > 0)) {
-            s = skip_string(s);
-            first = false;
-            continue;
-        }
-        if (*s == '[' || *s == '(') depth++;
-        if ((*s == ']' || *s == ')') && depth > 0) depth--;
-        first = first && *s == ' ';
-        s++;
-    }
-    return s;
-}
-
 struct swept { // a -D and its values
     const char *define;
     size_t name;              // bytes of it
@@ -80,11 +56,11 @@ static bool add_value(struct sweep *s, struct swept *p, const char *start,
 static bool split(struct sweep *s, const char *define) {
     struct swept p = {.define = define, .name = strcspn(define, "=")};
     const char *start = define + p.name + (define[p.name] == '='), *end;
-    bool several = *start && *(end = sweep_comma(start));
+    bool several = *start && *(end = literal_comma(start));
     if (strlen(define) > UINT32_MAX / 2)
         return diag_error(s->d, NO_SPAN, "a -D is longer than 2 GiB");
     for (; several; start = end + 1) {
-        end = sweep_comma(start);
+        end = literal_comma(start);
         if (!add_value(s, &p, start, end)) return false;
         if (!*end) break;
     }

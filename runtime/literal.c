@@ -164,6 +164,30 @@ static bool read_list(struct reader *r, enum value_kind kind, struct value *out)
     return (ok && ends(r)) || other_kind(r, kind);
 }
 
+// ---- commas ---------------------------------------------------------------------------
+// Past the string that opens at s; at its end where it does not close.
+static const char *skip_string(const char *s) {
+    for (s++; *s && *s != '"'; s++)
+        if (*s == '\\' && s[1]) s++;
+    return *s ? s + 1 : s;
+}
+
+const char *literal_comma(const char *s) {
+    size_t depth = 0;
+    for (bool first = true; *s && (*s != ',' || depth > 0);) {
+        if (*s == '"' && (first || depth > 0)) {
+            s = skip_string(s);
+            first = false;
+            continue;
+        }
+        if (*s == '[' || *s == '(') depth++;
+        if ((*s == ']' || *s == ')') && depth > 0) depth--;
+        first = first && *s == ' ';
+        s++;
+    }
+    return s;
+}
+
 // ---- strings --------------------------------------------------------------------------
 static bool check_text(struct reader *r, const char *s) {
     size_t n = strlen(s);
@@ -209,7 +233,7 @@ static bool read_quoted(struct reader *r, struct value *out) {
 static bool read_string(struct reader *r, const char *text, struct value *out) {
     if (!check_text(r, text)) return false;
     if (*text == '"') return read_quoted(r, out);
-    if (strchr(text, ','))
+    if (*literal_comma(text))
         return several(r, "; a text with a comma is written in quotes: '\"a,b\"'");
     *out = val_string(arena_strdup(r->arena, text));
     return true;

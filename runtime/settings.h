@@ -17,7 +17,8 @@ void plan_use_late(struct arena *a, struct plan *p, enum use_place place, uint32
 // the setting ("--sigma=0.2") and into the program.
 struct setting {
     const char *name, *value;
-    const char *form; // what comes before the name in messages: "--", "-D "; NULL: nothing
+    const char
+        *form; // what comes before the name in messages: "--", "-D "; NULL: nothing
 };
 bool plan_set(struct arena *a, struct plan *p, const struct setting *settings, size_t n,
               struct diags *d);
@@ -31,6 +32,10 @@ bool value_parse(struct arena *a, const char *text, enum value_kind kind,
                  struct value *out, const char **why);
 // The text that value_parse reads back: what help shows as a default.
 const char *value_literal(struct arena *a, const struct value *v);
+// The first comma of s that parts two values of a sweep, or the end of s: commas in brackets,
+// parentheses and quotes do not. A quote opens at the start of s, spaces aside, and in
+// brackets; one in the middle of a text is a letter like others.
+const char *literal_comma(const char *s);
 // The number that text begins with, a decimal point being a point whatever the locale says.
 double literal_number(const char *text);
 

@@ -378,6 +378,8 @@ static void literals(void **unused) {
         {VAL_STRING, "\"a\"", "a"},
         {VAL_STRING, "\"a,\\\"b\\\"\\n\"", "\"a,\\\"b\\\"\\n\""},
         {VAL_STRING, "ж", "ж"},
+        {VAL_STRING, "a(b,c)[d,e]",
+         "\"a(b,c)[d,e]\""}, // as in a sweep, that is one value
     };
     for (size_t i = 0; i < COUNT(CASES); i++)
         assert_string_equal(read_as(a, CASES[i].kind, CASES[i].text), CASES[i].is);
@@ -398,7 +400,7 @@ static void wrong_literals(void **unused) {
         {VAL_INTS, "[1] 2"},    {VAL_INTS, "[,]"},       {VAL_INTS, "[[1]]"},
         {VAL_FLOATS, "0.5"},    {VAL_FLOATS, "[a]"},     {VAL_STRING, "\"a"},
         {VAL_STRING, "\"a\"b"}, {VAL_STRING, "\"\\x\""}, {VAL_STRING, "\"\\"},
-        {VAL_STRING, "\xc3"},
+        {VAL_STRING, "\xc3"},   {VAL_STRING, "(a),b"},
     };
     for (size_t i = 0; i < COUNT(CASES); i++) {
         struct value v;
