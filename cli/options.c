@@ -38,7 +38,7 @@ static const char *take_target(struct args *a, const char *v) {
 
 static const char *take_output(struct args *a, const char *v) {
     a->output = v;
-    return *v ? NULL : "the name of a file";
+    return *v && strcmp(v, "-") != 0 ? NULL : "the name of a file";
 }
 
 static const char *take_emit(struct args *a, const char *v) {

@@ -188,6 +188,7 @@ expect 1 "ddg: error" ./flipped --no-store
 
 # ---- the wrong tool ----
 expect 1 "what \`ddg compile\` wrote is started by itself" "$ddg" run rded
+expect 2 "-o wants the name of a file, not \`-\`" "$ddg" compile rded.ddg --emit asm -o -
 expect 2 "did you mean \`ddg run rded.ddg\`?" "$ddg" rded.ddg
 expect 2 "a param is set with \`-D ipc=VALUE\`" "$ddg" compile rded.ddg --ipc 3
 expect 2 "a param is set with \`-D ipc=VALUE\`" "$ddg" run rded.ddg --ipc=3
