@@ -143,6 +143,8 @@ DDG_API bool ddg_write(ddg_pipeline *p, const char *to, const char *const *targe
 
 // ---- pipelines ----------------------------------------------------------------------------
 // What `ddg compile` or ddg_write made. It holds machine code: load only what you would run.
+// The file is mapped, not copied: while the pipeline is there, put another in its place
+// (ddg_write does), but write nothing into it.
 DDG_API ddg_pipeline *ddg_load(ddg_context *c, const char *path, ddg_error **error);
 DDG_API void ddg_pipeline_free(ddg_pipeline *p);
 

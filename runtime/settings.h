@@ -17,8 +17,7 @@ void plan_use_late(struct arena *a, struct plan *p, enum use_place place, uint32
 // the setting ("--sigma=0.2") and into the program.
 struct setting {
     const char *name, *value;
-    const char
-        *form; // what comes before the name in messages: "--", "-D "; NULL: nothing
+    const char *form; // before the name in messages: "--", "-D "; NULL: nothing
 };
 bool plan_set(struct arena *a, struct plan *p, const struct setting *settings, size_t n,
               struct diags *d);

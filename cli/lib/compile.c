@@ -134,6 +134,34 @@ static struct driver_options options_now(struct arena *a, const ddg_pipeline *p)
     return o;
 }
 
+static bool same_sources(const struct program *a, const struct program *b) {
+    bool same = a->sources.n == b->sources.n;
+    for (size_t i = 0; same && i < a->sources.n; i++) {
+        const struct source *x = a->sources.at[i], *y = b->sources.at[i];
+        same = x->n == y->n && memcmp(x->text, y->text, x->n) == 0;
+    }
+    return same;
+}
+
+static bool same_models(const struct func *a, const struct func *b) {
+    bool same = a->nodes.n == b->nodes.n;
+    for (nid v = 0; same && v < a->nodes.n; v++) {
+        const struct node *x = node_at(a, v), *y = node_at(b, v);
+        same = x->op == y->op &&
+               (x->op != OP_ONNX || digest_eq(x->model->digest, y->model->digest));
+    }
+    return same;
+}
+
+// The files were read again, for what was set since: they should not be others by now.
+static bool check_unchanged(struct driver *v, const struct program *before) {
+    if (same_sources(v->program, before) && same_models(v->program->graph, before->graph))
+        return true;
+    diag_error(&v->d, NO_SPAN, "%s, or a file that it reads, is another by now",
+               v->options.path);
+    return diag_help(&v->d, "compile it again");
+}
+
 static bool write_plan(struct call *call, void *ctx) {
     const struct writing *w = ctx;
     struct arena *a = call_makes(call);
@@ -143,7 +171,8 @@ static bool write_plan(struct call *call, void *ctx) {
     const void *prefix = w->executable ? stub_bytes(&n) : NULL;
     driver_init(v, a, &o);
     arena_defer(a, end_driver, v);
-    bool ok = driver_load(v) && driver_write(v, w->targets, w->n, prefix, n, w->to);
+    bool ok = driver_load(v) && check_unchanged(v, w->p->compiled->driver.program) &&
+              driver_write(v, w->targets, w->n, prefix, n, w->to);
     call->d = v->d;
     return ok;
 }

@@ -517,6 +517,29 @@ static void written_pipelines_run_the_same(void **state) {
     close_rig(&o);
 }
 
+static void put_program(const char *path, const char *text) {
+    FILE *to = fopen(path, "wb");
+    assert_non_null(to);
+    assert_true(fputs(text, to) >= 0);
+    assert_int_equal(fclose(to), 0);
+}
+
+// What is written is what was compiled, or nothing.
+static void changed_programs_are_not_written(void **state) {
+    struct opened o = open_rig(state);
+    char *program = path_of(o.f, "moving.ddg"), *path = path_of(o.f, "moving.plan");
+    put_program(program, rig_program);
+    ddg_pipeline *p = ddg_compile_file(o.c, program, NULL, 0, &o.e);
+    rig_fine(p, o.e);
+    rig_fine(ddg_set(p, "k", "2", &o.e), o.e);
+    rig_fine(ddg_write(p, path, NULL, 0, false, &o.e), o.e);
+    put_program(program, arena_printf(o.f->a, "%s# later\n", rig_program));
+    assert_false(ddg_write(p, path, NULL, 0, false, &o.e));
+    rig_wrong(&o.e, DDG_ERROR_PROGRAM, "is another by now");
+    ddg_pipeline_free(p);
+    close_rig(&o);
+}
+
 static void what_is_no_compiled_file_is_refused(void **state) {
     struct opened o = open_rig(state);
     assert_null(ddg_load(o.c, IMAGES "/arrow/0000.png", &o.e));
@@ -615,6 +638,7 @@ int main(void) {
         TEST(stores_remember),
         TEST(a_store_that_cannot_be_is_trouble),
         TEST(written_pipelines_run_the_same),
+        TEST(changed_programs_are_not_written),
         TEST(what_is_no_compiled_file_is_refused),
         TEST(objects_may_outlive_their_context),
         TEST(locales_change_nothing),
