@@ -51,7 +51,7 @@ fine cc $flags "$here/api/replay.c" -o pc/replay $(pkg-config --cflags --libs dd
 fine cc $flags "$here/api/replay.c" -o pc/replay_static $(static ddg_rt)
 fine c++ $flags -Wall -Wextra -Wpedantic -Werror "$here/api/plus.cpp" -o pc/plus \
   $(pkg-config --cflags --libs ddg_rt)
-fine cmake -S "$here/api" -B cmake -DCMAKE_PREFIX_PATH="$prefix" \
+fine cmake -G Ninja -S "$here/api" -B cmake -DCMAKE_PREFIX_PATH="$prefix" \
   -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags"
 fine cmake --build cmake
 
