@@ -223,7 +223,9 @@ DDG_API bool ddg_result_array(const ddg_result *r, size_t i, enum ddg_part part,
                               ddg_array *out, ddg_error **error);
 
 typedef struct ddg_stats {
-    size_t rows, reused, computed; // of values worth remembering: asked for, found, computed
+    // Of values that are kept a row (maps, scores, labels, places of crops): asked for, found
+    // in the store, computed. Where random crops lie is drawn anew, which takes no time.
+    size_t rows, reused, computed;
     size_t skipped;                // files left out, by `on_error = "skip"`
     double seconds;
 } ddg_stats;
