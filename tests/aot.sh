@@ -2,32 +2,10 @@
 # Compiled programs: the bytes of `ddg run` whatever is set, over one store with it, without
 # the source, the model or LLVM; what newcomers get wrong; files and machines that are wrong.
 # usage: tests/aot.sh DDG
-set -u
-ddg=$1
-here=$(cd "$(dirname "$0")" && pwd)
-examples=$(cd "$here/../examples" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export DDG_STORE="$work/store"
-failed=0
+. "$(dirname "$0")/rig.sh"
 
-fail() {
-  echo "FAIL: $*"
-  failed=$((failed + 1))
-}
-# A command that must end with a code and say something, on either stream.
-expect() { # code, text, command ...
-  code=$1 text=$2
-  shift 2
-  "$@" >out 2>err </dev/null
-  got=$?
-  cat out err >said
-  [ $got = "$code" ] || fail "$*: exit code $got, not $code: $(cat said)"
-  [ -z "$text" ] || grep -qF -- "$text" said || fail "$*: does not say '$text': $(cat said)"
-}
+expect() { expect_command "$@"; }
 says() { grep -qF -- "$1" said || fail "does not say '$1' either: $(cat said)"; }
-same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
 # The report for scripts tells of no value that was computed.
 found_all() { grep -q '^  "computed": 0,' out || fail "$*: $(cat out)"; }
 

@@ -2,30 +2,13 @@
 # The command line of the store: what its commands and options say and how they end, sweeps,
 # reports for scripts, and runs that are told to stop.
 # usage: tests/cli.sh DDG
-set -u
-ddg=$1
-here=$(cd "$(dirname "$0")" && pwd)
+. "$(dirname "$0")/rig.sh"
 small=$here/cases/run/small.ddg
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export DDG_STORE="$work/store"
-failed=0
 
-fail() {
-  echo "FAIL: $*"
-  failed=$((failed + 1))
-}
-# A command that must end with a code and say something, on either stream.
-expect() { # code, text, arguments ...
-  code=$1 text=$2
+expect() { # code, text, arguments of ddg ...
+  want=$1 words=$2
   shift 2
-  "$ddg" "$@" >out 2>err </dev/null
-  got=$?
-  cat out err >said
-  [ $got = "$code" ] || fail "ddg $*: exit code $got, not $code: $(cat said)"
-  [ -z "$text" ] || grep -qF -- "$text" said ||
-    fail "ddg $*: does not say '$text': $(cat said)"
+  expect_command "$want" "$words" "$ddg" "$@"
 }
 says() { grep -qF -- "$1" said || fail "does not say '$1' either: $(cat said)"; }
 silent() { [ ! -s err ] || fail "$1: $(cat err)"; }

@@ -2,29 +2,13 @@
 # Whole runs of the command: results that do not depend on the run, and input of every bad
 # kind: the right exit code, words that say what is wrong, nothing left behind.
 # usage: tests/e2e.sh DDG
-set -u
-ddg=$1
-here=$(cd "$(dirname "$0")" && pwd)
+. "$(dirname "$0")/rig.sh"
 images=$here/../examples/shapes/train
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export DDG_STORE="$work/store"
-failed=0
 
-fail() {
-  echo "FAIL: $*"
-  failed=$((failed + 1))
-}
-# A run that must end with a code and say something; its words are in $work/said.
-expect() { # code, text, arguments ...
-  code=$1 text=$2
+expect() { # code, text, arguments of ddg ...
+  want=$1 words=$2
   shift 2
-  "$ddg" "$@" >"$work/out" 2>"$work/said" </dev/null
-  got=$?
-  [ $got = "$code" ] || fail "ddg $*: exit code $got, not $code: $(cat "$work/said")"
-  [ -z "$text" ] || grep -qF -- "$text" "$work/said" ||
-    fail "ddg $*: does not say '$text': $(cat "$work/said")"
+  expect_command "$want" "$words" "$ddg" "$@"
   if ls -a "$work" | grep -q 'ddg-'; then fail "ddg $*: left a temporary file"; fi
 }
 small() { # further arguments of a run that must fail with code 1, after the text
@@ -33,7 +17,6 @@ small() { # further arguments of a run that must fail with code 1, after the tex
   expect 1 "$text" run "$here/cases/run/small.ddg" -D to=never "$@"
   [ ! -e never ] || fail "wrote a result after: $text"
 }
-same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
 
 # ---- results do not depend on the run ----
 for threads in 1 2 3; do

@@ -1,28 +1,9 @@
 #!/bin/sh
 # ddg inspect: what people and scripts are told of a compiled program, and of other files.
 # usage: tests/inspect.sh DDG
-set -u
-ddg=$1
-here=$(cd "$(dirname "$0")" && pwd)
-examples=$(cd "$here/../examples" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failed=0
+. "$(dirname "$0")/rig.sh"
 
-fail() {
-  echo "FAIL: $*"
-  failed=$((failed + 1))
-}
-expect() { # code, text, command ...
-  code=$1 text=$2
-  shift 2
-  "$@" >out 2>err </dev/null
-  got=$?
-  cat out err >said
-  [ $got = "$code" ] || fail "$*: exit code $got, not $code: $(head -c 2000 said)"
-  [ -z "$text" ] || grep -qF -- "$text" said || fail "$*: does not say '$text': $(head -c 2000 said)"
-}
+expect() { expect_command "$@"; }
 says() { grep -qE -- "$1" said || fail "does not say '$1' either: $(head -c 2000 said)"; }
 silent() { if grep -qF -- "$1" said; then fail "says '$1'"; fi; }
 

@@ -1,0 +1,29 @@
+# What the tests that are scripts share; they source it, $1 being the ddg to test. Leaves them
+# in an empty folder, $work, with a store of its own; $failed counts what was wrong.
+set -u
+ddg=$1
+here=$(cd "$(dirname "$0")" && pwd)
+examples=$(cd "$here/../examples" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export DDG_STORE="$work/store"
+failed=0
+
+fail() {
+  echo "FAIL: $*"
+  failed=$((failed + 1))
+}
+# A command that must end with a code and say something; its words are in $work: out, err
+# and, both together, said.
+expect_command() { # code, text, command ...
+  code=$1 text=$2
+  shift 2
+  "$@" >"$work/out" 2>"$work/err" </dev/null
+  got=$?
+  cat "$work/out" "$work/err" >"$work/said"
+  [ $got = "$code" ] || fail "$*: exit code $got, not $code: $(head -c 2000 "$work/said")"
+  [ -z "$text" ] || grep -qF -- "$text" "$work/said" ||
+    fail "$*: does not say '$text': $(head -c 2000 "$work/said")"
+}
+same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
