@@ -11,8 +11,7 @@ struct anchor {
 };
 
 static const char *absolute(const struct anchor *c, const char *path) {
-    if (!path) return c->here;
-    return *path == '/' ? path : arena_printf(c->arena, "%s/%s", c->here, path);
+    return path ? path_in(c->arena, c->here, path) : c->here;
 }
 
 static const struct formula *anchored(const struct anchor *c, const struct formula *f) {

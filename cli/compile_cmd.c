@@ -88,11 +88,10 @@ static const struct output *find_output(const char *name) {
 // Beside where the command is given: "infoutil" of examples/infoutil.ddg.
 static const char *default_name(struct arena *a, const char *program,
                                 const struct output *o) {
-    const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
-    const char *dot = strrchr(name, '.');
-    size_t n = dot && dot > name ? (size_t)(dot - name) : strlen(name);
-    if (!dot && !*o->ending) return arena_printf(a, "%s.out", name); // not the program
-    return arena_printf(a, "%.*s%s", (int)n, name, o->ending);
+    const char *slash = strrchr(program, '/'), *file = slash ? slash + 1 : program;
+    const char *name = program_name(a, program);
+    bool whole = !strchr(file, '.') && !*o->ending; // it would be the program
+    return arena_printf(a, "%s%s", name, whole ? ".out" : o->ending);
 }
 
 static bool same_file(const char *a, const char *b) {
@@ -120,10 +119,7 @@ static void report(const char *to) {
 }
 
 static bool prepare(struct driver *v, const char *to) {
-    if (!check_place(v, to) || !driver_load(v)) return false;
-    if (v->program->graph->outs.n) return true;
-    return diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to compile",
-                      v->options.path);
+    return check_place(v, to) && driver_load(v) && driver_saves(v, "compile");
 }
 
 int command_compile(const struct args *a, struct arena *arena) {

@@ -28,6 +28,12 @@ bool driver_load(struct driver *v) {
     return v->program != NULL;
 }
 
+bool driver_saves(struct driver *v, const char *what) {
+    if (v->program->graph->outs.n) return true;
+    return diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to %s",
+                      v->options.path, what);
+}
+
 // A point of a sweep has its place, whatever its params say.
 static void place_results(struct driver *v) {
     struct plan *p = v->module.plan;
@@ -40,7 +46,7 @@ static void place_results(struct driver *v) {
     p->uses.n = kept;
 }
 
-static const char *program_name(struct arena *a, const char *path) {
+const char *program_name(struct arena *a, const char *path) {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     const char *dot = strrchr(name, '.');
     return dot && dot > name ? arena_strndup(a, name, (size_t)(dot - name)) : name;

@@ -13,7 +13,7 @@ struct driver_options {
     size_t ndefines;
     size_t threads;
     const char *target; // by name (codegen_target_named); NULL: native
-    const char *text; // see program_options, as api
+    const char *text;   // see program_options, as api
     bool api;
     const char *point;      // of a sweep (sweep_point.name): where results go; or NULL
     struct timeline *times; // may be NULL
@@ -37,6 +37,10 @@ void driver_free(struct driver *v); // ends the code's life; the arena is the ca
 
 // Each needs the one before. False: said in v->d.
 bool driver_load(struct driver *v); // text to checked graph
+// Whether there is anything to do: it saves something. what: "run", "compile".
+bool driver_saves(struct driver *v, const char *what);
+// "infoutil", of examples/infoutil.ddg.
+const char *program_name(struct arena *a, const char *path);
 // The passes of whole modules; up to `last`, when it is not NULL, those of functions too.
 bool driver_lower(struct driver *v, const char *last);
 // Whether this processor can run the target's code. After driver_lower.

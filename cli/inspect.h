@@ -9,7 +9,6 @@
 // all: every member of every structure of the plans, too.
 void inspect_emit(const struct bundle *b, bool all, struct emit *e);
 
-const char *inspect_type(enum value_kind k); // "[int]"
 size_t inspect_consts(const struct plan *p); // bytes
 
 #endif

@@ -18,14 +18,6 @@ struct printer {
 };
 
 // ---- what both ways of printing need -------------------------------------------------
-const char *inspect_type(enum value_kind k) {
-    static const char *const names[] = {
-        [VAL_NONE] = "none",     [VAL_INT] = "int",       [VAL_FLOAT] = "float",
-        [VAL_BOOL] = "bool",     [VAL_STRING] = "string", [VAL_INTS] = "[int]",
-        [VAL_FLOATS] = "[float]"};
-    return names[k];
-}
-
 size_t inspect_consts(const struct plan *p) {
     size_t bytes = 0;
     for (size_t i = 0; i < p->nconsts; i++) bytes += p->consts[i].bytes;
@@ -77,7 +69,7 @@ static void print_params(const struct printer *k) {
     if (k->p->params.n) puts("\nparams");
     for (size_t i = 0; i < k->p->params.n; i++) {
         const struct plan_param *q = &k->p->params.at[i];
-        printf("  %-18s %s = %s\n", q->name, inspect_type(q->at.value.kind),
+        printf("  %-18s %s = %s\n", q->name, value_type_name(q->at.value.kind),
                value_literal(k->arena, &q->at.value));
         if (q->doc) printf("  %-18s %s\n", "", q->doc);
         if (q->fixed)

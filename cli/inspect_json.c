@@ -140,7 +140,7 @@ static void emit_target(struct emit *e, const struct bundle_variant *v) {
 static void emit_param(struct emit *e, const struct plan_param *p) {
     emit_open(e, NULL, '{');
     emit_string(e, "name", p->name);
-    emit_string(e, "type", inspect_type(p->at.value.kind));
+    emit_string(e, "type", value_type_name(p->at.value.kind));
     emit_string(e, "value", value_literal(e->text.arena, &p->at.value));
     emit_string(e, "doc", p->doc);
     emit_string(e, "fixed", p->fixed);

@@ -15,11 +15,8 @@ struct looking { // one command
 
 static bool prepare(struct looking *l, struct driver *v, struct arena *arena) {
     point_driver(l->points, l->at, arena, v);
-    if (!driver_load(v)) return false;
-    if (!v->program->graph->outs.n)
-        return diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to run",
-                          v->options.path);
-    return driver_lower(v, NULL) && driver_flops(v);
+    return driver_load(v) && driver_saves(v, "run") && driver_lower(v, NULL) &&
+           driver_flops(v);
 }
 
 static struct run_options options_of(const struct looking *l, const struct driver *v) {

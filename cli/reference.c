@@ -55,11 +55,7 @@ static void print_wrapped(const char *text, int indent, FILE *to) {
 }
 
 static void print_attr(const struct attr_spec *a, FILE *to) {
-    static const char *const kinds[] = {
-        [VAL_NONE] = "none",     [VAL_INT] = "int",       [VAL_FLOAT] = "float",
-        [VAL_BOOL] = "bool",     [VAL_STRING] = "string", [VAL_INTS] = "[int]",
-        [VAL_FLOATS] = "[float]"};
-    fprintf(to, "  %s: %s", a->name, kinds[a->kind]);
+    fprintf(to, "  %s: %s", a->name, value_type_name(a->kind));
     if (a->choices) {
         fputs(" of ", to);
         for (const char *c = a->choices; *c; c++)

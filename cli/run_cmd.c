@@ -10,17 +10,14 @@
 struct sweep { // one command
     const struct points *points;
     struct session session;
-    size_t at;               // the point being run
+    size_t at;            // the point being run
     struct run_rows rows; // of the points so far
 };
 
 // ---- a point -------------------------------------------------------------------------
 static bool prepare(struct driver *v) {
-    if (!driver_load(v)) return false;
-    if (!v->program->graph->outs.n)
-        return diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to run",
-                          v->options.path);
-    return driver_lower(v, NULL) && driver_runs_here(v);
+    return driver_load(v) && driver_saves(v, "run") && driver_lower(v, NULL) &&
+           driver_runs_here(v);
 }
 
 static void add_rows(struct sweep *s, const struct run_report *r) {

@@ -4,6 +4,8 @@
 // the program.
 #include "ir/rules.h"
 
+#include "runtime/constant.h"
+
 static bool fail(struct rule_ctx *c, int operand, int attr, const char *fmt, va_list ap) {
     c->error = arena_vprintf(c->arena, fmt, ap);
     c->error_operand = operand;
@@ -95,12 +97,6 @@ static const char *value_kind_text(enum value_kind k) {
     BUG("unknown kind of value %d", (int)k);
 }
 
-static bool check_range(struct rule_ctx *c, int i, const struct attr_spec *s, double v) {
-    if ((s->min == 0 && s->max == 0) || (v >= s->min && v <= s->max)) return true;
-    return rule_fail_attr(c, i, "`%s` must be between %.12g and %.12g; this is %.12g",
-                          s->name, s->min, s->max, v);
-}
-
 static bool is_choice(const char *choices, const char *s) {
     size_t n = strlen(s);
     for (const char *p = choices;;) {
@@ -139,22 +135,9 @@ static bool check_attr(struct rule_ctx *c, int i, const struct attr_spec *s) {
     if (v->kind != s->kind)
         return rule_fail_attr(c, i, "`%s` must be %s; this is %s", s->name,
                               value_kind_text(s->kind), value_kind_text(v->kind));
-    bool ok = true;
-    switch (v->kind) {
-    case VAL_INT: return check_range(c, i, s, (double)v->i);
-    case VAL_FLOAT: return check_range(c, i, s, v->f);
-    case VAL_STRING: return check_string(c, i, s, v->s);
-    case VAL_INTS:
-        for (size_t k = 0; ok && k < v->n; k++)
-            ok = check_range(c, i, s, (double)v->is[k]);
-        return ok;
-    case VAL_FLOATS:
-        for (size_t k = 0; ok && k < v->n; k++) ok = check_range(c, i, s, v->fs[k]);
-        return ok;
-    case VAL_BOOL:
-    case VAL_NONE: break;
-    }
-    return true;
+    if (v->kind == VAL_STRING) return check_string(c, i, s, v->s);
+    const char *wrong = constant_out_of_range(c->arena, s->name, s->min, s->max, v);
+    return !wrong || rule_fail_attr(c, i, "%s", wrong);
 }
 
 bool check_attrs(enum op op, struct rule_ctx *c) {

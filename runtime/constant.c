@@ -67,6 +67,37 @@ bool constant_convert(struct arena *a, struct value *v, enum value_kind kind) {
     return true;
 }
 
+// ---- ranges -------------------------------------------------------------------------
+static double number_at(const struct value *v, size_t i) {
+    switch (v->kind) {
+    case VAL_INT: return (double)v->i;
+    case VAL_FLOAT: return v->f;
+    case VAL_INTS: return (double)v->is[i];
+    case VAL_FLOATS: return v->fs[i];
+    case VAL_BOOL:
+    case VAL_STRING:
+    case VAL_NONE: break;
+    }
+    BUG("%s has no numbers", constant_kind_name(v->kind));
+}
+
+static size_t number_count(const struct value *v) {
+    if (v->kind == VAL_INTS || v->kind == VAL_FLOATS) return v->n;
+    return v->kind == VAL_INT || v->kind == VAL_FLOAT;
+}
+
+const char *constant_out_of_range(struct arena *a, const char *name, double min,
+                                  double max, const struct value *v) {
+    if (min == 0 && max == 0) return NULL;
+    for (size_t i = 0; i < number_count(v); i++) {
+        double is = number_at(v, i);
+        if (!(is >= min && is <= max))
+            return arena_printf(a, "`%s` must be between %.12g and %.12g; this is %.12g",
+                                name, min, max, is);
+    }
+    return NULL;
+}
+
 // ---- arithmetic ---------------------------------------------------------------------
 static bool fails(struct fault *f, const char *why, const char *help) {
     *f = (struct fault){why, help};

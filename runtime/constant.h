@@ -21,6 +21,11 @@ bool constant_negate(struct arena *a, const struct value *v, struct value *out,
 // Makes v a value of that kind where nothing is lost: an int is a float, ints are floats.
 bool constant_convert(struct arena *a, struct value *v, enum value_kind kind);
 
+// What is wrong with a number, or one of a list, of the attribute `name`, which is to be from
+// min to max (both 0: any); NULL: nothing.
+const char *constant_out_of_range(struct arena *a, const char *name, double min,
+                                  double max, const struct value *v);
+
 const char *constant_kind_name(enum value_kind k); // "an int", "a list of floats"
 // "the int 3", "the string \"abc\"", "a list of 3 floats"
 const char *constant_describe(struct arena *a, const struct value *v);

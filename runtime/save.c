@@ -81,8 +81,7 @@ static bool same_place(const struct saves *s, const char *a, const char *b) {
 
 static const char *from_root(const struct saves *s, const char *path) {
     char here[PATH_MAX];
-    if (*path == '/' || !getcwd(here, sizeof here)) return path;
-    return arena_printf(s->arena, "%s/%s", here, path);
+    return path_in(s->arena, getcwd(here, sizeof here), path);
 }
 
 // Compiled programs know where they were made: of two places one may start at the root, the

@@ -129,7 +129,7 @@ static struct value late_now(struct arena *a, const struct plan_late *l,
     struct value v;
     CHECK(formula_eval(a, l->value.of, params, &v, &folder, &why) &&
           constant_convert(a, &v, l->kind));
-    if (l->path && *v.s != '/' && folder) v.s = arena_printf(a, "%s/%s", folder, v.s);
+    if (l->path) v.s = path_in(a, folder, v.s);
     v.of = l->value.of;
     return v;
 }
@@ -265,21 +265,12 @@ static const char *attr_name(const struct plan_late *l) {
     return l->attr ? l->attr : "value";
 }
 
-static bool late_in_range(struct change *c, const struct plan_late *l, struct span at,
-                          double v) {
-    if ((l->min == 0 && l->max == 0) || (v >= l->min && v <= l->max)) return true;
-    const char *message =
-        arena_printf(c->arena, "`%s` must be between %.12g and %.12g; this is %.12g",
-                     attr_name(l), l->min, l->max, v);
-    return late_error(c, l, at, message, NULL);
-}
-
 static bool late_path(struct change *c, const struct plan_late *l, struct span at,
                       const char *folder, struct value *v) {
     if (!*v->s)
         return late_error(c, l, at, arena_printf(c->arena, "`%s` is empty", attr_name(l)),
                           NULL);
-    if (*v->s != '/' && folder) v->s = arena_printf(c->arena, "%s/%s", folder, v->s);
+    v->s = path_in(c->arena, folder, v->s);
     return true;
 }
 
@@ -293,23 +284,10 @@ static bool late_kind(struct change *c, const struct plan_late *l, struct span a
 
 static bool check_late(struct change *c, const struct plan_late *l, struct span at,
                        const char *folder, struct value *v) {
-    bool ok = true;
     if (!constant_convert(c->arena, v, l->kind)) return late_kind(c, l, at, v);
-    switch (v->kind) {
-    case VAL_INT: return late_in_range(c, l, at, (double)v->i);
-    case VAL_FLOAT: return late_in_range(c, l, at, v->f);
-    case VAL_INTS:
-        for (size_t i = 0; ok && i < v->n; i++)
-            ok = late_in_range(c, l, at, (double)v->is[i]);
-        return ok;
-    case VAL_FLOATS:
-        for (size_t i = 0; ok && i < v->n; i++) ok = late_in_range(c, l, at, v->fs[i]);
-        return ok;
-    case VAL_STRING: return !l->path || late_path(c, l, at, folder, v);
-    case VAL_BOOL:
-    case VAL_NONE: break;
-    }
-    return true;
+    if (l->path) return late_path(c, l, at, folder, v);
+    const char *wrong = constant_out_of_range(c->arena, attr_name(l), l->min, l->max, v);
+    return !wrong || late_error(c, l, at, wrong, NULL);
 }
 
 // ---- defaults that follow from other params -------------------------------------------

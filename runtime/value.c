@@ -4,6 +4,14 @@
 #include "runtime/formula.h"
 #include "runtime/json.h"
 
+const char *value_type_name(enum value_kind k) {
+    static const char *const names[] = {
+        [VAL_NONE] = "none",     [VAL_INT] = "int",       [VAL_FLOAT] = "float",
+        [VAL_BOOL] = "bool",     [VAL_STRING] = "string", [VAL_INTS] = "[int]",
+        [VAL_FLOATS] = "[float]"};
+    return names[k];
+}
+
 static bool same_bits(const void *a, const void *b, size_t n) {
     return n == 0 || memcmp(a, b, n) == 0;
 }

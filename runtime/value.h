@@ -49,6 +49,8 @@ static inline struct value val_floats(const double *v, size_t n) {
     return (struct value){.kind = VAL_FLOATS, .fs = v, .n = n};
 }
 
+const char *value_type_name(enum value_kind k); // as the language writes it: "[int]"
+
 // The same value, following from the same params in the same way.
 bool value_eq(const struct value *a, const struct value *b);
 

@@ -42,8 +42,8 @@ static bool is_path(const struct plan *p, size_t param) {
 static const char *value_now(struct arena *a, const struct plan *p, size_t param) {
     const struct formula_param *at = &p->params.at[param].at;
     struct value v = at->value;
-    bool moves = v.kind == VAL_STRING && *v.s && *v.s != '/' && at->folder;
-    if (moves && is_path(p, param)) v.s = arena_printf(a, "%s/%s", at->folder, v.s);
+    if (v.kind == VAL_STRING && *v.s && is_path(p, param))
+        v.s = path_in(a, at->folder, v.s);
     return value_literal(a, &v);
 }
 

@@ -49,9 +49,7 @@ static struct driver_options options_of(struct arena *a, const struct compiling 
 
 static bool prepare(struct driver *v) {
     if (!driver_load(v)) return false;
-    if (v->program->graph->outs.n) return driver_lower(v, NULL);
-    diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to run",
-               v->options.path);
+    if (driver_saves(v, "run")) return driver_lower(v, NULL);
     return diag_help(&v->d, "end it with `save(x, to = \"...\")`");
 }
 

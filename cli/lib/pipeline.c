@@ -38,14 +38,6 @@ void ddg_pipeline_free(ddg_pipeline *p) {
 }
 
 // ---- asking -----------------------------------------------------------------------------
-static const char *type_name(enum value_kind kind) {
-    static const char *const names[] = {
-        [VAL_NONE] = "none",     [VAL_INT] = "int",       [VAL_FLOAT] = "float",
-        [VAL_BOOL] = "bool",     [VAL_STRING] = "string", [VAL_INTS] = "[int]",
-        [VAL_FLOATS] = "[float]"};
-    return names[kind];
-}
-
 size_t ddg_param_count(const ddg_pipeline *p) {
     return p ? p->plan->params.n : 0;
 }
@@ -68,7 +60,7 @@ bool ddg_param_at(const ddg_pipeline *p, size_t i, ddg_param *out) {
     if (!p->values[i]) return false;
     const struct plan_param *param = &p->plan->params.at[i];
     *out = (ddg_param){.name = param->name,
-                       .type = type_name(param->at.value.kind),
+                       .type = value_type_name(param->at.value.kind),
                        .value = p->values[i],
                        .doc = param->doc,
                        .fixed = param->fixed};

@@ -63,7 +63,7 @@ struct arena {
 
 struct arena *arena_new(void) {
     struct arena *a = mem_zalloc(1, sizeof(struct arena));
-    if (a) a->from = scope_same().memory;
+    if (a) a->from = scope_memory();
     return a;
 }
 
@@ -290,6 +290,10 @@ void cleanup_dir(void *dir) {
     DIR **at = dir;
     if (*at) closedir(*at);
     *at = NULL;
+}
+
+const char *path_in(struct arena *a, const char *folder, const char *path) {
+    return *path == '/' || !folder ? path : arena_printf(a, "%s/%s", folder, path);
 }
 
 char *path_beside(struct arena *a, const char *from, const char *path) {

@@ -121,6 +121,8 @@ double clock_seconds(void);
 // For cleanup_push: closes *(int *)fd, which may be -1, and *(DIR **)dir, which may be NULL.
 void cleanup_fd(void *fd);
 void cleanup_dir(void *dir);
+// path seen from a folder (NULL: the current one), unless path is absolute.
+const char *path_in(struct arena *a, const char *folder, const char *path);
 // path seen from the folder of `from` (a file), unless path is absolute.
 char *path_beside(struct arena *a, const char *from, const char *path);
 // The whole file, with a NUL after it; at most max bytes. NULL with errno set on failure

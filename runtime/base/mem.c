@@ -32,12 +32,8 @@ static void *mark(const struct memory *from, char *base, size_t shift) {
     return base + shift;
 }
 
-static const struct memory *memory_now(void) {
-    return scope_same().memory;
-}
-
 void *mem_alloc(size_t n) {
-    const struct memory *from = memory_now();
+    const struct memory *from = scope_memory();
     size_t bytes;
     return size_add(n, HEAD, &bytes) ? mark(from, resize(from, NULL, bytes), HEAD) : NULL;
 }
@@ -49,7 +45,7 @@ void *mem_array(size_t n, size_t size) {
 
 // malloc's pages come zeroed, and untouched ones cost nothing.
 void *mem_zalloc(size_t n, size_t size) {
-    const struct memory *from = memory_now();
+    const struct memory *from = scope_memory();
     size_t bytes, total;
     if (!size_mul(n, size, &bytes) || !size_add(bytes, HEAD, &total)) return NULL;
     if (!from) return mark(NULL, calloc(1, total), HEAD);
@@ -75,7 +71,7 @@ void *mem_aligned_from(const struct memory *from, size_t n) {
 }
 
 void *mem_aligned(size_t n) {
-    return mem_aligned_from(memory_now(), n);
+    return mem_aligned_from(scope_memory(), n);
 }
 
 void *mem_resize(void *p, size_t n) {

@@ -8,6 +8,10 @@ struct scope scope_same(void) {
     return (struct scope){.memory = now->memory, .catches = now->catches};
 }
 
+const struct memory *scope_memory(void) {
+    return now ? now->memory : NULL;
+}
+
 void scope_enter(struct scope *s) {
     s->outer = now;
     s->cleanups = NULL;

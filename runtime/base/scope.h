@@ -55,6 +55,9 @@ struct scope {
 // starts (which runs it first thing, and tells who waits for it how that ended).
 struct scope scope_same(void);
 
+// The memory of the scope in force; NULL: malloc's.
+const struct memory *scope_memory(void);
+
 // fn(ctx) in this scope, until it returns or gives up.
 enum scope_end scope_run(struct scope *s, void (*fn)(void *ctx), void *ctx);
 // The same for code that nothing gives up in, or whose caller recovers.
