@@ -206,7 +206,7 @@ static const struct func *import_graph(const struct onnx_file *f, struct arena *
         return NULL;
     }
     *value_named(&im, f->input) =
-        (struct onnx_val){FORM_ROWS, b_input(&im.b, "x", image)};
+        (struct onnx_val){.form = FORM_ROWS, .id = b_input(&im.b, "x", image)};
     for (size_t i = 0; i < f->order.n; i++)
         if (!onnx_import_node(&im, f->graph->node[f->order.at[i]])) return NULL;
     struct onnx_val logits = *value_named(&im, f->output);

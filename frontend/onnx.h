@@ -4,9 +4,9 @@
 //     onnx_wire.c    bytes -> bounded? (before protobuf-c may allocate anything)
 //     onnx_graph.c   names, order, what is needed, what is trainable
 //     onnx_tensor.c  stored tensors -> dense f32 or i64
-//     onnx_ops.c     nodes -> IR, one function an op; onnx_nn.c (layers), onnx_move.c
-//     (data
-//                    movement) and onnx_const.c (shape arithmetic) hold those functions
+//     onnx_ops.c     nodes -> IR, one function an op; they stand in onnx_nn.c (layers),
+//                    onnx_dense.c (products), onnx_move.c (data movement) and onnx_const.c
+//                    (shape arithmetic)
 // and onnx.c runs them. onnx_value.c holds what the op functions share.
 #ifndef DDG_ONNX_H
 #define DDG_ONNX_H
@@ -98,6 +98,8 @@ enum onnx_form {
 struct onnx_val {
     enum onnx_form form;
     nid id;
+    size_t at;   // ROWS: the ONNX axis the batch stands at
+    bool merged; // ROWS: that axis is N times the node's own axis `at`
 };
 
 // The number of rows is not known: this stands for it wherever a shape holds it. It moves
@@ -158,7 +160,10 @@ nid op_stored(struct import *im, struct type t, const void *data, const char *na
 // The same without a copy, as b_const_at.
 nid op_stored_at(struct import *im, struct type t, const void *data, struct digest digest,
                  const char *name);
-bool op_done(nid id, enum onnx_form form, struct onnx_val *out); // false for NID_NONE
+// The result, with the batch (if any) first; false for NID_NONE.
+bool op_done(nid id, enum onnx_form form, struct onnx_val *out);
+// The same with the batch where `like` has it.
+bool op_done_like(nid id, struct onnx_val like, struct onnx_val *out);
 // Reserves room for folding n more elements; false, with an error, when it is used up.
 bool op_charge(struct import *im, size_t n);
 
@@ -179,9 +184,10 @@ nid val_frozen(struct import *im, nid id);
 bool onnx_axis(struct import *im, int64_t axis, size_t rank, size_t *out);
 // The same as an axis of v's node; an error when it is the batch axis.
 bool val_axis(struct import *im, struct onnx_val v, int64_t axis, size_t *out);
-// Gives x and y equal rank, as ONNX broadcasts them; the result's form.
+// Gives x and y equal rank, as ONNX broadcasts them; the result's form and place of the
+// batch, for op_done_like.
 bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, nid *b,
-               enum onnx_form *form);
+               struct onnx_val *like);
 // A fixed value of shape [1,...] in an export fixed to batch 1, as a row value.
 bool val_as_rows(struct import *im, struct onnx_val *v);
 
@@ -211,10 +217,11 @@ IMPORTER(import_global_pool);
 IMPORTER(import_batch_norm);
 IMPORTER(import_instance_norm);
 IMPORTER(import_layer_norm);
-IMPORTER(import_gemm);
-IMPORTER(import_matmul);
 IMPORTER(import_softmax);
 IMPORTER(import_dropout);
+// onnx_dense.c
+IMPORTER(import_gemm);
+IMPORTER(import_matmul);
 // onnx_move.c
 IMPORTER(import_reshape);
 IMPORTER(import_flatten);

@@ -211,14 +211,14 @@ static bool can_compare(struct import *im, nid x, nid y) {
 
 IMPORTER(import_equal) {
     nid x, y;
-    enum onnx_form form;
+    struct onnx_val like;
     if (!val_is_const(im, in[0]) || !val_is_const(im, in[1]))
         return op_fail(im, "compares values that are not constant");
     if (!can_compare(im, in[0].id, in[1].id) || !can_compare(im, in[1].id, in[0].id))
         return false;
-    if (!val_align(im, in[0], in[1], &x, &y, &form)) return false;
+    if (!val_align(im, in[0], in[1], &x, &y, &like)) return false;
     nid same = op2(im, OP_EQ, x, y);
-    return op_done(op_cast(im, same, ELEM_I64), form, out);
+    return op_done_like(op_cast(im, same, ELEM_I64), like, out);
 }
 
 static bool check_choice(struct import *im, struct onnx_val v) {
@@ -229,22 +229,56 @@ static bool check_choice(struct import *im, struct onnx_val v) {
     return ok || op_fail(im, "chooses by %s; ddg takes a constant bool", val_text(im, v));
 }
 
-// c * x + (1 - c) * y, which picks elements exactly while they are finite.
+// The elements of a value as constants of the shape dim; NULL after an error.
+static const void *spread_const(struct import *im, struct onnx_val v, const size_t *dim,
+                                size_t rank) {
+    const struct type *t = val_type(im, v);
+    size_t padded[TYPE_MAX_RANK];
+    for (size_t i = 0; i < rank; i++)
+        padded[i] = i + t->rank < rank ? 1 : t->dim[i + t->rank - rank];
+    nid n = op_broadcast(im, op_reshape(im, v.id, padded, rank), dim, rank);
+    return n == NID_NONE ? NULL : node_at(im->b.f, n)->data;
+}
+
+// The shape that ONNX broadcasts all three to.
+static bool common_shape(struct import *im, const struct onnx_val *in, size_t *dim,
+                         size_t *rank) {
+    *rank = 0;
+    for (size_t k = 0; k < 3; k++) {
+        if (in[k].form == FORM_ROWS) return op_fail(im, "chooses between whole batches");
+        *rank = size_max(*rank, val_type(im, in[k])->rank);
+    }
+    for (size_t i = 0; i < *rank; i++) dim[i] = 1;
+    for (size_t k = 0; k < 3; k++) {
+        const struct type *t = val_type(im, in[k]);
+        for (size_t i = 0; i < t->rank; i++) {
+            size_t *d = &dim[i + *rank - t->rank];
+            if (*d == 1) *d = t->dim[i];
+            else if (t->dim[i] != 1 && t->dim[i] != *d)
+                return op_fail(im, "joins axes of %zu and %zu", *d, t->dim[i]);
+        }
+    }
+    return true;
+}
+
 IMPORTER(import_where) {
-    nid c, x, y;
-    enum onnx_form form, whole;
+    size_t dim[TYPE_MAX_RANK], rank;
     if (!check_choice(im, in[0])) return false;
     if (!val_is_const(im, in[1]) || !val_is_const(im, in[2]))
         return op_fail(im, "chooses between values that are not constant");
+    if (!common_shape(im, in, dim, &rank)) return false;
     enum elem e = val_type(im, in[1])->elem;
-    struct onnx_val yes = {in[0].form, op_cast(im, in[0].id, e)};
-    if (yes.id == NID_NONE) return false;
-    struct onnx_val no = {yes.form,
-                          op2(im, OP_SUB, op_cast(im, op_scalar(im, 1), e), yes.id)};
-    if (no.id == NID_NONE || !val_align(im, yes, in[1], &c, &x, &form)) return false;
-    struct onnx_val left = {form, op2(im, OP_MUL, c, x)};
-    if (left.id == NID_NONE || !val_align(im, no, in[2], &c, &y, &form)) return false;
-    struct onnx_val right = {form, op2(im, OP_MUL, c, y)};
-    if (right.id == NID_NONE || !val_align(im, left, right, &x, &y, &whole)) return false;
-    return op_done(op2(im, OP_ADD, x, y), whole, out);
+    if (val_type(im, in[2])->elem != e)
+        return op_fail(im, "chooses between %s and %s", val_text(im, in[1]),
+                       val_text(im, in[2]));
+    struct type t = type_tensor(e, false, (uint32_t)rank, dim);
+    const int64_t *c = spread_const(im, in[0], dim, rank);
+    const char *x = c ? spread_const(im, in[1], dim, rank) : NULL;
+    const char *y = x ? spread_const(im, in[2], dim, rank) : NULL;
+    if (!y || !op_charge(im, type_count(&t))) return false;
+    size_t size = elem_size(e);
+    char *picked = arena_alloc(im->arena, size_max(type_count(&t), 1), size);
+    for (size_t i = 0; i < type_count(&t); i++)
+        memcpy(picked + i * size, (c[i] ? x : y) + i * size, size);
+    return op_done_like(op_const(im, t, picked), in[1], out);
 }

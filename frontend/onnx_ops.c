@@ -130,7 +130,7 @@ static void load_tensor(struct import *im, size_t i, struct onnx_val *out) {
 
 static bool read_operand(struct import *im, size_t i, struct onnx_val *out) {
     const char *name = im->node->input[i];
-    *out = (struct onnx_val){FORM_NONE, NID_NONE};
+    *out = (struct onnx_val){.form = FORM_NONE, .id = NID_NONE};
     if (!*name) {
         if (i >= im->op->min) return true;
         return op_fail(im, "has no input %zu", i + 1);
@@ -200,7 +200,7 @@ static bool check_integers(struct import *im, nid id) {
 
 static IMPORTER(import_unary) {
     if (!check_integers(im, in[0].id)) return false;
-    return op_done(op1(im, im->op->op, in[0].id), in[0].form, out);
+    return op_done_like(op1(im, im->op->op, in[0].id), in[0], out);
 }
 
 // ONNX cuts integer quotients towards zero, the IR rounds down.
@@ -223,11 +223,11 @@ static bool check_quotient(struct import *im, nid x, nid y) {
 
 static IMPORTER(import_binary) {
     nid x, y;
-    enum onnx_form form;
+    struct onnx_val like;
     if (!check_integers(im, in[0].id) || !check_integers(im, in[1].id)) return false;
-    if (!val_align(im, in[0], in[1], &x, &y, &form)) return false;
+    if (!val_align(im, in[0], in[1], &x, &y, &like)) return false;
     if (!check_quotient(im, x, y)) return false;
-    return op_done(op2(im, im->op->op, x, y), form, out);
+    return op_done_like(op2(im, im->op->op, x, y), like, out);
 }
 
 static IMPORTER(import_identity) {
@@ -241,8 +241,8 @@ static IMPORTER(import_leaky_relu) {
     nid x = in[0].id;
     if (!node_float(im, "alpha", 0.01, &alpha)) return false;
     nid scaled = op2(im, OP_MUL, x, op_scalar(im, alpha));
-    if (alpha <= 1) return op_done(op2(im, OP_MAX, x, scaled), in[0].form, out);
-    return op_done(op2(im, OP_MIN, x, scaled), in[0].form, out);
+    if (alpha <= 1) return op_done_like(op2(im, OP_MAX, x, scaled), in[0], out);
+    return op_done_like(op2(im, OP_MIN, x, scaled), in[0], out);
 }
 
 // A bound is an attribute up to opset 10 and an input from 11 on; *given is false when it
@@ -267,7 +267,7 @@ static IMPORTER(import_clip) {
     if (has_low && low == 0) y = op1(im, OP_RELU, y);
     else if (has_low) y = op2(im, OP_MAX, y, op_scalar(im, low));
     if (has_high) y = op2(im, OP_MIN, y, op_scalar(im, high));
-    return op_done(y, in[0].form, out);
+    return op_done_like(y, in[0], out);
 }
 
 // x^n for n from 1 on, by squaring.
@@ -291,7 +291,7 @@ static IMPORTER(import_pow) {
             im, "has exponent %g; ddg knows 0.5 and 1 to 16, and their negatives", e);
     nid y = half ? op1(im, OP_SQRT, x) : power(im, x, (unsigned)whole);
     if (e < 0) y = op2(im, OP_DIV, op_scalar(im, 1), y);
-    return op_done(y, in[0].form, out);
+    return op_done_like(y, in[0], out);
 }
 
 // ---- reductions ----------------------------------------------------------------------
@@ -340,5 +340,5 @@ static IMPORTER(import_reduce) {
     if (!reduced_axes(im, in, axes, &n) || !check_integers(im, in[0].id)) return false;
     nid y = im->op->op == OP_DIV ? reduce_mean(im, in[0].id, axes, n, keep)
                                  : op_reduce(im, im->op->op, in[0].id, axes, n, keep);
-    return op_done(y, in[0].form, out);
+    return op_done_like(y, in[0], out);
 }

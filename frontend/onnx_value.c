@@ -154,7 +154,13 @@ nid op_const(struct import *im, struct type t, const void *data) {
 }
 
 bool op_done(nid id, enum onnx_form form, struct onnx_val *out) {
-    *out = (struct onnx_val){form, id};
+    *out = (struct onnx_val){.form = form, .id = id};
+    return id != NID_NONE;
+}
+
+bool op_done_like(nid id, struct onnx_val like, struct onnx_val *out) {
+    *out = like;
+    out->id = id;
     return id != NID_NONE;
 }
 
@@ -259,11 +265,11 @@ static bool align_fixed(struct import *im, struct onnx_val v, size_t rank, nid *
 }
 
 bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, nid *b,
-               enum onnx_form *form) {
+               struct onnx_val *like) {
     size_t rx = val_type(im, x)->rank, ry = val_type(im, y)->rank;
     *a = x.id;
     *b = y.id;
-    *form = x.form == FORM_ROWS ? FORM_ROWS : y.form;
+    *like = x.form == FORM_ROWS ? x : y;
     if (x.form == FORM_ROWS && y.form == FORM_ROWS)
         return rx == ry || op_fail(im, "joins %s with %s, whose batch is another axis",
                                    val_text(im, x), val_text(im, y));

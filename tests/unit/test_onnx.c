@@ -684,8 +684,7 @@ static void wrong_arithmetic_is_explained(void **state) {
                     "negatives"},
         {absurd_shape, "ConstantOfShape `k` has 1152921504606846976 in its shape"},
         {batch_from_file, "the tensor `shape5` holds an absurd number (element 0)"},
-        {other_shape, "Where `wh` does not fit together: mul: shapes do not go together: "
-                      "f32[5] and f32[4]"},
+        {other_shape, "Where `wh` joins axes of 5 and 4"},
         {dropping, "Dropout `dr` is in training mode"},
         {reshaped_away, "Reshape `f` makes 12 of the batch axis"},
         {reshaped_flat, "Reshape `f` expects rows of 1 elements and would get 12"},
