@@ -222,6 +222,7 @@ LLVMValueRef math_exp(struct emit *e, LLVMValueRef x, size_t lanes);
 LLVMValueRef math_log(struct emit *e, LLVMValueRef x, size_t lanes);
 LLVMValueRef math_tanh(struct emit *e, LLVMValueRef x, size_t lanes);
 LLVMValueRef math_sigmoid(struct emit *e, LLVMValueRef x, size_t lanes);
+LLVMValueRef math_erf(struct emit *e, LLVMValueRef x, size_t lanes);
 
 // ---- nest.c: loops over whole values
 // --------------------------------------------------------- Which axis of a node lies

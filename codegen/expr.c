@@ -137,6 +137,7 @@ static LLVMValueRef value_unary(struct emit *e, const struct node *n,
     case OP_LOG: return math_log(e, x, p->lanes);
     case OP_TANH: return math_tanh(e, x, p->lanes);
     case OP_SIGMOID: return math_sigmoid(e, x, p->lanes);
+    case OP_ERF: return math_erf(e, x, p->lanes);
     default: BUG("%s is not a unary op", op_info(n->op)->name);
     }
 }
@@ -172,6 +173,7 @@ value_fn value_emitter(enum op op) {
         [OP_STEP] = value_unary,
         [OP_TANH] = value_unary,
         [OP_SIGMOID] = value_unary,
+        [OP_ERF] = value_unary,
         [OP_ADD] = value_binary,
         [OP_SUB] = value_binary,
         [OP_MUL] = value_binary,

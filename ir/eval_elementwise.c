@@ -65,6 +65,7 @@ static double float_op(enum op op, double x, double y) {
     case OP_STEP: return x > 0;
     case OP_TANH: return tanh(x);
     case OP_SIGMOID: return 1 / (1 + exp(-x));
+    case OP_ERF: return erf(x);
     case OP_ADD: return x + y;
     case OP_SUB: return x - y;
     case OP_MUL: return x * y;

@@ -86,6 +86,11 @@ static void vjp_tanh(struct diff *x, const struct node *n, nid y, nid g) {
 static void vjp_sigmoid(struct diff *x, const struct node *n, nid y, nid g) {
     add_to(x, n->in[0], mul(x, g, mul(x, y, one_minus(x, y))));
 }
+static void vjp_erf(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    nid p = n->in[0], bell = b_unary(x->b, OP_EXP, b_unary(x->b, OP_NEG, mul(x, p, p)));
+    add_to(x, p, mul(x, g, mul(x, b_f32(x->b, 1.12837917f), bell))); // 2 / sqrt(pi)
+}
 static void vjp_add(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     add_to(x, n->in[0], g);
@@ -283,39 +288,23 @@ typedef void (*vjp_rule)(struct diff *, const struct node *, nid y, nid g);
 
 // NULL: the op has no gradient here.
 static const vjp_rule rules[OP_COUNT] = {
-    [OP_NEG] = vjp_neg,
-    [OP_EXP] = vjp_exp,
-    [OP_LOG] = vjp_log,
-    [OP_SQRT] = vjp_sqrt,
-    [OP_RELU] = vjp_relu,
-    [OP_STEP] = vjp_none,
-    [OP_TANH] = vjp_tanh,
-    [OP_SIGMOID] = vjp_sigmoid,
-    [OP_ADD] = vjp_add,
-    [OP_SUB] = vjp_sub,
-    [OP_MUL] = vjp_mul,
-    [OP_DIV] = vjp_div,
-    [OP_MAX] = vjp_max,
-    [OP_MIN] = vjp_max,
-    [OP_EQ] = vjp_none,
-    [OP_ARGMAX] = vjp_none,
-    [OP_STOP] = vjp_none,
-    [OP_RESHAPE] = vjp_reshape,
-    [OP_BROADCAST] = vjp_broadcast,
-    [OP_SLICE] = vjp_slice,
-    [OP_TRANSPOSE] = vjp_transpose,
-    [OP_PAD] = vjp_pad,
-    [OP_CONCAT] = vjp_concat,
-    [OP_GATHER] = vjp_gather,
-    [OP_SUM] = vjp_sum,
-    [OP_AMAX] = vjp_amax,
-    [OP_MATMUL] = vjp_matmul,
-    [OP_CONV] = vjp_conv,
-    [OP_CONV_DX] = vjp_conv_dx,
-    [OP_CONV_DW] = vjp_conv_dw,
-    [OP_MAXPOOL] = vjp_maxpool,
-    [OP_AVGPOOL] = vjp_avgpool,
-    [OP_AVGPOOL_DX] = vjp_avgpool_dx,
+    [OP_NEG] = vjp_neg,         [OP_EXP] = vjp_exp,
+    [OP_LOG] = vjp_log,         [OP_SQRT] = vjp_sqrt,
+    [OP_RELU] = vjp_relu,       [OP_STEP] = vjp_none,
+    [OP_TANH] = vjp_tanh,       [OP_SIGMOID] = vjp_sigmoid,
+    [OP_ERF] = vjp_erf,         [OP_ADD] = vjp_add,
+    [OP_SUB] = vjp_sub,         [OP_MUL] = vjp_mul,
+    [OP_DIV] = vjp_div,         [OP_MAX] = vjp_max,
+    [OP_MIN] = vjp_max,         [OP_EQ] = vjp_none,
+    [OP_ARGMAX] = vjp_none,     [OP_STOP] = vjp_none,
+    [OP_RESHAPE] = vjp_reshape, [OP_BROADCAST] = vjp_broadcast,
+    [OP_SLICE] = vjp_slice,     [OP_TRANSPOSE] = vjp_transpose,
+    [OP_PAD] = vjp_pad,         [OP_CONCAT] = vjp_concat,
+    [OP_GATHER] = vjp_gather,   [OP_SUM] = vjp_sum,
+    [OP_AMAX] = vjp_amax,       [OP_MATMUL] = vjp_matmul,
+    [OP_CONV] = vjp_conv,       [OP_CONV_DX] = vjp_conv_dx,
+    [OP_CONV_DW] = vjp_conv_dw, [OP_MAXPOOL] = vjp_maxpool,
+    [OP_AVGPOOL] = vjp_avgpool, [OP_AVGPOOL_DX] = vjp_avgpool_dx,
 };
 
 // ---- the sweep ------------------------------------------------------------------------

@@ -67,7 +67,8 @@ static size_t op_cost(enum op op) {
     case OP_EXP:
     case OP_LOG:
     case OP_TANH:
-    case OP_SIGMOID: return 20;
+    case OP_SIGMOID:
+    case OP_ERF: return 20;
     case OP_SQRT:
     case OP_DIV: return 4;
     case OP_RESHAPE:

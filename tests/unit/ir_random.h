@@ -142,10 +142,10 @@ static inline nid random_operand(struct random_func *g) {
 // One more value, when the op and the operands picked go together.
 static inline void random_step(struct random_func *g) {
     static const enum op ops[] = {
-        OP_NEG,     OP_RELU,      OP_STEP,      OP_EXP,   OP_TANH, OP_ADD,    OP_SUB,
-        OP_MUL,     OP_DIV,       OP_MAX,       OP_MIN,   OP_EQ,   OP_CAST,   OP_RESHAPE,
-        OP_RESHAPE, OP_BROADCAST, OP_TRANSPOSE, OP_SLICE, OP_PAD,  OP_CONCAT, OP_GATHER,
-        OP_SUM,     OP_AMAX,      OP_ARGMAX,    OP_MATMUL};
+        OP_NEG,     OP_RELU,      OP_STEP,      OP_EXP,    OP_TANH, OP_ADD,    OP_SUB,
+        OP_MUL,     OP_DIV,       OP_MAX,       OP_MIN,    OP_EQ,   OP_CAST,   OP_RESHAPE,
+        OP_RESHAPE, OP_BROADCAST, OP_TRANSPOSE, OP_SLICE,  OP_PAD,  OP_CONCAT, OP_GATHER,
+        OP_SUM,     OP_AMAX,      OP_ARGMAX,    OP_MATMUL, OP_ERF};
     enum op op = ops[random_below(&g->r, COUNT(ops))];
     nid in[2] = {random_operand(g), random_operand(g)};
     struct value attrs[OP_MAX_ATTRS] = {{0}};

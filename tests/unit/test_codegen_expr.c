@@ -55,7 +55,8 @@ static nid random_leaf(struct builder *b, struct random *r, const struct type *t
 
 static nid random_chain(struct builder *b, struct random *r, struct type t) {
     static const enum op BINARY[] = {OP_ADD, OP_SUB, OP_MUL, OP_MAX, OP_MIN, OP_EQ};
-    static const enum op UNARY[] = {OP_NEG, OP_RELU, OP_STEP, OP_TANH, OP_SIGMOID};
+    static const enum op UNARY[] = {OP_NEG,  OP_RELU,    OP_STEP,
+                                    OP_TANH, OP_SIGMOID, OP_ERF};
     nid x = b_input(b, "x", t);
     for (size_t i = some(r, 6); i > 0; i--) {
         if (random_below(r, 3) == 0)

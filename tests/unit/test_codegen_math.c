@@ -1,4 +1,4 @@
-// exp, log, tanh and sigmoid over the whole range of f32, in units in the last place of
+// exp, log, tanh, sigmoid and erf over the whole range of f32, in units in the last place of
 // the exact result.
 #include "tests/unit/codegen_rig.h"
 
@@ -105,12 +105,18 @@ static void test_sigmoid(void **state) {
     check(OP_SIGMOID, exact_sigmoid, 2.25);
 }
 
+static void test_erf(void **state) {
+    (void)state;
+    check(OP_ERF, erf, 1.75);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exp),
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_tanh),
         cmocka_unit_test(test_sigmoid),
+        cmocka_unit_test(test_erf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,7 @@ UNARY(logarithm, OP_LOG)
 UNARY(root, OP_SQRT)
 UNARY(tangent, OP_TANH)
 UNARY(sigmoid, OP_SIGMOID)
+UNARY(error, OP_ERF)
 static nid relu(struct builder *b, nid x) {
     return b_unary(b, OP_RELU, b_binary(b, OP_SUB, x, b_f32(b, 1)));
 }
@@ -160,6 +161,7 @@ static const struct {
     {"sqrt", root},
     {"tanh", tangent},
     {"sigmoid", sigmoid},
+    {"erf", error},
     {"relu", relu},
     {"add", add},
     {"sub", subtract},
