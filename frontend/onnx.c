@@ -177,7 +177,7 @@ static bool read_file(struct onnx_file *f, struct arena *arena,
 // ---- the function --------------------------------------------------------------------
 static bool check_output(struct import *im, struct onnx_val v) {
     const char *name = onnx_text(im->log, im->file->output);
-    if (v.form != FORM_ROWS || !val_type(im, v)->rows)
+    if (v.form != FORM_ROWS || v.at != 0 || v.merged || !val_type(im, v)->rows)
         return onnx_fail(im->log, "its output `%s` does not depend on the image", name);
     const struct type *t = val_type(im, v);
     if (t->rank == 1 && t->elem == ELEM_F32) return true;

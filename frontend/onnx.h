@@ -7,6 +7,7 @@
 //     onnx_ops.c     nodes -> IR, one function an op; they stand in onnx_nn.c (layers),
 //                    onnx_dense.c (products), onnx_move.c (data movement) and onnx_const.c
 //                    (shape arithmetic)
+//     onnx_place.c   where the batch stands in a value
 // and onnx.c runs them. onnx_value.c holds what the op functions share.
 #ifndef DDG_ONNX_H
 #define DDG_ONNX_H
@@ -86,25 +87,47 @@ const struct onnx_name *onnx_find(const struct onnx_file *f, const char *name);
 const char *onnx_node_name(const Onnx__NodeProto *n);
 
 // ---- values --------------------------------------------------------------------------
-// What the importer knows of an ONNX value. The IR keeps the batch axis out of every
-// shape, so a value is either whole (weights, shape arithmetic) or has lost its axis 0.
-// The node of a ROWS value need not be a row value itself: zeros of shape [N,8,4,4] are
-// one constant f32[8,4,4].
+// What the importer knows of an ONNX value. The IR keeps the batch out of every shape and
+// computes each row by itself, so a value is either whole (weights, shape arithmetic) or
+// has lost its batch. The node of a ROWS value need not be a row value itself: zeros of
+// shape [N,8,4,4] are one constant f32[8,4,4].
+//
+// The batch may stand at any axis, and a reshape may merge it with its neighbours, as
+// attention does:
+//     [N,197,768]    at 0           node f32[197,768]
+//     [197,N,768]    at 1           node f32[197,768]
+//     [197,N*12,64]  at 1, merged   node f32[197,12,64], 1 outer
+//     [197*N,768]    at 0, merged   node f32[197,768], 197 outer
+// onnx_place.c moves it about. An export fixed to a batch of 1 says nothing of where its
+// batch is once it was moved; there, a value whose batch would be lost is taken whole
+// instead, with an axis of 1: what the graph computes of one row is what is wanted.
 enum onnx_form {
     FORM_NONE,  // left out (an optional input), or not computed (an optional output)
     FORM_FIXED, // the node has the ONNX shape
-    FORM_ROWS,  // axis 0 is the batch, and the node's shape is the rest
+    FORM_ROWS,  // the node's shape is what is left without the batch
 };
 struct onnx_val {
     enum onnx_form form;
     nid id;
-    size_t at;   // ROWS: the ONNX axis the batch stands at
-    bool merged; // ROWS: that axis is N times the node's own axis `at`
+    // ROWS: the ONNX axis the batch stands at. The node has no such axis, or it is merged:
+    // then N times the node's axis `at` stands there, with `outer` of it before the batch.
+    size_t at;
+    bool merged;
+    size_t outer;
 };
 
-// The number of rows is not known: this stands for it wherever a shape holds it. It moves
-// about like any number, and computing with it is an error.
-#define ONNX_BATCH INT64_C(0x4242415443483f21)
+// The number of rows is not known. A multiple of it, k N, is held as a number that stands
+// in no file; it moves about as others do, and few ops can compute with it.
+#define ONNX_BATCH_0 INT64_C(0x4242415443480000)
+static inline bool onnx_is_batch(int64_t v) {
+    return v > ONNX_BATCH_0 && v <= ONNX_BATCH_0 + (int64_t)TYPE_MAX_COUNT;
+}
+static inline int64_t onnx_batch(size_t k) { // k N
+    return ONNX_BATCH_0 + (int64_t)k;
+}
+static inline size_t onnx_batch_of(int64_t v) { // k
+    return (size_t)(v - ONNX_BATCH_0);
+}
 
 struct onnx_op;
 struct import { // one reading of a file at one input size
@@ -188,8 +211,28 @@ bool val_axis(struct import *im, struct onnx_val v, int64_t axis, size_t *out);
 // batch, for op_done_like.
 bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, nid *b,
                struct onnx_val *like);
-// A fixed value of shape [1,...] in an export fixed to batch 1, as a row value.
-bool val_as_rows(struct import *im, struct onnx_val *v);
+
+// ---- places of the batch (onnx_place.c) ----------------------------------------------
+// The ONNX shape: k N for the batch's axis in the first, its k alone in the second.
+// Each returns the rank.
+size_t val_shape(const struct import *im, struct onnx_val v, int64_t *dim);
+size_t val_dims(const struct import *im, struct onnx_val v, size_t *dim);
+// The shape of the node of a value of that ONNX shape (val_dims) with the batch of `like`.
+size_t place_dims(struct onnx_val like, const size_t *dim, size_t rank, size_t *out);
+// Do both have their batch at the same place, counted from the last axis?
+bool same_place(const struct import *im, struct onnx_val x, struct onnx_val y);
+// A value of n given dimensions (k N may be one, -1 is what is left) with the elements of v.
+bool val_reshape(struct import *im, struct onnx_val v, const int64_t *dim, size_t n,
+                 struct onnx_val *out);
+bool val_transpose(struct import *im, struct onnx_val v, const int64_t *perm,
+                   struct onnx_val *out);
+// A fixed value with an axis of 1 where `like` has its batch, in an export fixed to a batch
+// of 1, as a row value.
+bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v);
+// A row value of an export fixed to a batch of 1 with all its axes, and back when the first
+// is 1.
+bool val_whole(struct import *im, struct onnx_val *v);
+bool val_settle(struct import *im, struct onnx_val *v);
 
 // Attributes of im->node. A missing one gives the fallback; one of another kind is an
 // error.
@@ -243,8 +286,11 @@ IMPORTER(import_size);
 IMPORTER(import_cast);
 IMPORTER(import_equal);
 IMPORTER(import_where);
-// An error ("VERB the number of rows in a batch, ...") when a constant holds ONNX_BATCH.
+bool holds_batch(const struct import *im, nid id); // a constant that holds some k N
+// An error ("VERB the number of rows in a batch, ...") when it does.
 bool check_known(struct import *im, nid id, const char *verb);
+// add, sub, mul and div of constants of which one holds k N.
+IMPORTER(import_batch_arithmetic);
 
 // ---- the model's digests -------------------------------------------------------------
 struct onnx_digests {

@@ -1,15 +1,15 @@
 // Constants and the arithmetic of shapes. All of it is done by the builder's folding, on
-// i64 constants; only the batch size is no number (ONNX_BATCH) and moves about unread.
+// i64 constants; only multiples of the batch size are no numbers, and are computed here.
 #include "frontend/onnx.h"
 
 #include <math.h>
 
-static bool holds_batch(const struct import *im, nid id) {
+bool holds_batch(const struct import *im, nid id) {
     const struct node *n = node_at(im->b.f, id);
     if (n->op != OP_CONST || n->type.elem != ELEM_I64) return false;
     const int64_t *v = n->data;
     for (size_t i = 0, count = type_count(&n->type); i < count; i++)
-        if (v[i] == ONNX_BATCH) return true;
+        if (onnx_is_batch(v[i])) return true;
     return false;
 }
 
@@ -37,7 +37,7 @@ static nid const_floats(struct import *im, const float *v, size_t n) {
 
 static nid const_integers(struct import *im, const int64_t *v, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        if (v[i] != ONNX_BATCH) continue;
+        if (!onnx_is_batch(v[i])) continue;
         op_fail(im, "holds an absurd number");
         return NID_NONE;
     }
@@ -94,19 +94,23 @@ static nid filling(struct import *im) {
 
 IMPORTER(import_constant_of_shape) {
     const int64_t *shape;
-    size_t n, dim[TYPE_MAX_RANK];
+    size_t n, dim[TYPE_MAX_RANK + 1], node[TYPE_MAX_RANK + 1];
+    struct onnx_val like = {.form = FORM_FIXED, .outer = 1};
     if (!operand_ints(im, in[0], "a shape", &shape, &n)) return false;
-    bool rows = n > 0 && shape[0] == ONNX_BATCH; // the same for every row
-    if (rows) shape++, n--;
-    if (n > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", n);
+    if (n > COUNT(dim)) return op_fail(im, "makes a value with %zu axes", n);
     for (size_t i = 0; i < n; i++) {
-        if (shape[i] < 0 || shape[i] > (int64_t)TYPE_MAX_COUNT)
+        bool batch = onnx_is_batch(shape[i]); // the same for every row
+        if (!batch && (shape[i] < 0 || shape[i] > (int64_t)TYPE_MAX_COUNT))
             return op_fail(im, "has %lld in its shape", (long long)shape[i]);
-        dim[i] = (size_t)shape[i];
+        if (batch && like.form == FORM_ROWS) return op_fail(im, "has the batch twice");
+        dim[i] = batch ? onnx_batch_of(shape[i]) : (size_t)shape[i];
+        if (batch) like = (struct onnx_val){FORM_ROWS, NID_NONE, i, dim[i] != 1, 1};
     }
+    n = place_dims(like, dim, n, node);
+    if (n > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", n);
     nid one = filling(im);
     if (one == NID_NONE) return false;
-    return op_done(op_broadcast(im, one, dim, n), rows ? FORM_ROWS : FORM_FIXED, out);
+    return op_done_like(op_broadcast(im, one, node, n), like, out);
 }
 
 static bool range_size(struct import *im, double start, double limit, double step,
@@ -148,13 +152,10 @@ static size_t clamp_axis(int64_t axis, size_t rank) {
 }
 
 IMPORTER(import_shape) {
-    int64_t start, end, dim[TYPE_MAX_RANK + 2];
-    size_t rank = val_rank(im, in[0]), n = 0;
-    const struct type *t = val_type(im, in[0]);
+    int64_t start, end, dim[TYPE_MAX_RANK + 1];
+    size_t rank = val_shape(im, in[0], dim);
     if (!node_int(im, "start", 0, &start) || !node_int(im, "end", INT64_MAX, &end))
         return false;
-    if (in[0].form == FORM_ROWS) dim[n++] = ONNX_BATCH;
-    for (size_t i = 0; i < t->rank; i++) dim[n++] = (int64_t)t->dim[i];
     size_t first = clamp_axis(start, rank), last = clamp_axis(end, rank);
     size_t count = last > first ? last - first : 0;
     struct type shape = type_tensor(ELEM_I64, false, 1, &count);
@@ -162,12 +163,84 @@ IMPORTER(import_shape) {
 }
 
 IMPORTER(import_size) {
-    if (in[0].form == FORM_ROWS)
-        return op_fail(im,
-                       "counts the elements of a whole batch, whose size ddg does not "
-                       "know");
-    int64_t n = (int64_t)type_count(val_type(im, in[0]));
+    size_t count = type_count(val_type(im, in[0]));
+    int64_t n = in[0].form == FORM_ROWS ? onnx_batch(count) : (int64_t)count;
     return op_done(op_const(im, type_scalar(ELEM_I64, false), &n), FORM_FIXED, out);
+}
+
+// ---- arithmetic with the batch size --------------------------------------------------
+// x op y when at least one is some k N; false when the result is no multiple of N.
+static bool batch_result(enum op op, int64_t x, int64_t y, int64_t *out) {
+    bool bx = onnx_is_batch(x), by = onnx_is_batch(y);
+    size_t p = bx ? onnx_batch_of(x) : (size_t)x, q = by ? onnx_batch_of(y) : (size_t)y;
+    size_t r = 0;
+    if (x < 0 || y < 0) return false;
+    bool number = op == OP_MUL && (p == 0 || q == 0); // 0 N
+    switch (op) {
+    case OP_MUL:
+        if ((bx && by) || !size_mul(p, q, &r)) return false;
+        break;
+    case OP_DIV:
+        if (!bx || q == 0 || p % q) return false;
+        r = p / q;
+        number = by;
+        break;
+    case OP_ADD:
+        if ((!bx && p) || (!by && q)) return false;
+        r = p + q;
+        break;
+    case OP_SUB:
+        if (!bx || (!by && q) || p < q) return false;
+        r = p - q;
+        number = p == q;
+        break;
+    default: return false;
+    }
+    if (r > TYPE_MAX_COUNT) return false;
+    *out = number ? (int64_t)r : onnx_batch(r);
+    return true;
+}
+
+// The same for numbers, of the size that shapes have.
+static bool number_result(enum op op, int64_t x, int64_t y, int64_t *out) {
+    const int64_t limit = INT32_MAX;
+    if (x > limit || y > limit || x < -limit || y < -limit) return false;
+    switch (op) {
+    case OP_MUL: *out = x * y; break;
+    case OP_ADD: *out = x + y; break;
+    case OP_SUB: *out = x - y; break;
+    case OP_DIV:
+        if (y == 0) return false;
+        *out = x / y;
+        break;
+    default: return false;
+    }
+    return *out <= limit && *out >= -limit;
+}
+
+IMPORTER(import_batch_arithmetic) {
+    nid x, y;
+    struct onnx_val like;
+    if (!val_align(im, in[0], in[1], &x, &y, &like)) return false;
+    const struct node *p = node_at(im->b.f, x), *q = node_at(im->b.f, y);
+    size_t n = type_count(&p->type), m = type_count(&q->type), count = size_max(n, m);
+    if (p->op != OP_CONST || q->op != OP_CONST || p->type.elem != q->type.elem ||
+        (n != m && n != 1 && m != 1))
+        return op_fail(im, "computes with the number of rows in a batch and %s",
+                       val_text(im, in[holds_batch(im, in[0].id)]));
+    if (!op_charge(im, count)) return false;
+    const int64_t *u = p->data, *v = q->data;
+    int64_t *w = NEW_N(im->arena, int64_t, size_max(count, 1));
+    for (size_t i = 0; i < count; i++) {
+        int64_t a = u[n == 1 ? 0 : i], b = v[m == 1 ? 0 : i];
+        bool batch = onnx_is_batch(a) || onnx_is_batch(b);
+        if (batch ? batch_result(im->op->op, a, b, &w[i])
+                  : number_result(im->op->op, a, b, &w[i]))
+            continue;
+        return check_known(im, holds_batch(im, x) ? x : y, "computes with");
+    }
+    bool first = n > m || (n == m && p->type.rank >= q->type.rank);
+    return op_done_like(op_const(im, first ? p->type : q->type, w), like, out);
 }
 
 // ---- conversions and choices ---------------------------------------------------------

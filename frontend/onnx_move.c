@@ -1,96 +1,56 @@
 // Data movement: reshapes, transposes, slices, pads, gathers.
 //
 // All of them know the batch axis only as something that must stay where it is. Shape
-// operands are constant integers in which ONNX_BATCH may stand for the number of rows.
+// operands are constant integers, of which one may be a multiple of the number of rows.
 #include "frontend/onnx.h"
 
 // ---- reshape -------------------------------------------------------------------------
-// One ONNX value's new shape, without the batch axis when it has one.
-struct target {
-    const int64_t *dim;
-    size_t rank;
-    const struct type *from; // shape of the node
-    size_t shift;            // 1 when axis 0 of the ONNX value is not in `from`
-};
-
-// A dimension that is given, 0 being the old one; false for others.
-static bool given_dim(struct import *im, const struct target *t, size_t i, size_t *out) {
-    int64_t d = t->dim[i];
-    if (d == ONNX_BATCH) return op_fail(im, "moves the batch to axis %zu", i + t->shift);
-    if (d < 0) return op_fail(im, "has %lld in its shape", (long long)d);
-    if (d == 0 && i >= t->from->rank)
-        return op_fail(im, "keeps axis %zu, which its input does not have", i + t->shift);
-    *out = d ? (size_t)d : t->from->dim[i];
-    return true;
-}
-
-// Fills in the old dimensions and what is left for a -1.
-static bool resolve(struct import *im, const struct target *t, size_t *out) {
-    size_t known = 1, count = type_count(t->from), unknown = SIZE_MAX;
-    if (t->rank > TYPE_MAX_RANK)
-        return op_fail(im, "makes a value with %zu axes", t->rank);
-    for (size_t i = 0; i < t->rank; i++) {
-        if (t->dim[i] == -1 && unknown == SIZE_MAX) unknown = i;
-        else if (!given_dim(im, t, i, &out[i])) return false;
-        else if (!size_mul(known, out[i], &known))
-            return op_fail(im, "makes a value that is too large");
-    }
-    if (unknown == SIZE_MAX && known == count) return true;
-    if (unknown != SIZE_MAX && known && count % known == 0) {
-        out[unknown] = count / known;
-        return true;
-    }
-    return op_fail(im, "expects %s of %s%zu elements and would get %zu",
-                   t->shift ? "rows" : "a tensor",
-                   unknown == SIZE_MAX ? "" : "a multiple of ", known, count);
-}
-
 static bool holds(const int64_t *v, size_t n, int64_t what) {
     for (size_t i = 0; i < n; i++)
         if (v[i] == what) return true;
     return false;
 }
 
-// Whether the first entry of a target shape means the batch: by name, as the old dimension,
-// as the number that the export is fixed to, or as what is left when all else is known
-// (which resolve() then holds against the size of a row).
-static bool keeps_batch(struct import *im, const int64_t *dim, size_t n) {
-    if (n == 0) return op_fail(im, "drops the batch axis");
-    if (dim[0] == ONNX_BATCH || dim[0] == 0) return true;
-    if (im->file->batch && dim[0] == (int64_t)im->file->batch) return true;
-    if (dim[0] == -1 && !holds(dim + 1, n - 1, -1)) return true;
-    return op_fail(im, "makes %lld of the batch axis", (long long)dim[0]);
+// The shape with the old dimensions where it has 0.
+static const int64_t *keep_old(struct import *im, struct onnx_val v, const int64_t *dim,
+                               size_t n) {
+    int64_t old[TYPE_MAX_RANK + 1], *out = arena_dup(im->arena, dim, n, sizeof *dim);
+    size_t rank = val_shape(im, v, old);
+    for (size_t i = 0; i < n; i++) {
+        if (dim[i] == 0 && i >= rank) {
+            op_fail(im, "keeps axis %zu, which its input does not have", i);
+            return NULL;
+        }
+        if (dim[i] == 0) out[i] = old[i];
+    }
+    return out;
 }
 
 IMPORTER(import_reshape) {
     const int64_t *dim;
-    size_t n, shape[TYPE_MAX_RANK], shift = in[0].form == FORM_ROWS;
+    size_t n;
     bool zero; // a 0 means 0
     if (!node_flag(im, "allowzero", false, &zero) ||
         !operand_ints(im, in[1], "a shape", &dim, &n))
         return false;
     if (zero && holds(dim, n, 0)) return op_fail(im, "makes a dimension of 0");
-    if (shift && !keeps_batch(im, dim, n)) return false;
-    struct target t = {dim + shift, n - shift, val_type(im, in[0]), shift};
-    if (!resolve(im, &t, shape)) return false;
-    return op_done(op_reshape(im, in[0].id, shape, t.rank), in[0].form, out);
+    dim = keep_old(im, in[0], dim, n);
+    return dim && val_reshape(im, in[0], dim, n, out);
 }
 
 IMPORTER(import_flatten) {
-    int64_t axis;
-    const struct type *t = val_type(im, in[0]);
-    int64_t rank = (int64_t)val_rank(im, in[0]);
+    int64_t axis, shape[TYPE_MAX_RANK + 1];
+    size_t dim[TYPE_MAX_RANK + 1], rank = val_dims(im, in[0], dim), product[] = {1, 1};
     if (!node_int(im, "axis", 1, &axis)) return false;
-    if (axis < -rank || axis > rank)
-        return op_fail(im, "has axis %lld, of a value with %lld axes", (long long)axis,
-                       (long long)rank);
-    size_t split = (size_t)(axis < 0 ? axis + rank : axis), dim[] = {1, 1};
-    bool rows = in[0].form == FORM_ROWS;
-    if (rows && split == 0) return op_fail(im, "joins the batch axis with others");
-    for (size_t i = 0; i < t->rank; i++) dim[i + rows >= split] *= t->dim[i];
-    // The first of the two axes must be the batch alone.
-    if (rows && dim[0] != 1) return op_fail(im, "joins the batch axis with others");
-    return op_done(op_reshape(im, in[0].id, dim + rows, 2 - rows), in[0].form, out);
+    if (axis < -(int64_t)rank || axis > (int64_t)rank)
+        return op_fail(im, "has axis %lld, of a value with %zu axes", (long long)axis,
+                       rank);
+    size_t split = (size_t)(axis < 0 ? axis + (int64_t)rank : axis);
+    for (size_t i = 0; i < rank; i++) product[i >= split] *= dim[i];
+    for (size_t i = 0; i < 2; i++) shape[i] = (int64_t)product[i];
+    size_t batch = in[0].at >= split;
+    if (in[0].form == FORM_ROWS) shape[batch] = onnx_batch(product[batch]);
+    return val_reshape(im, in[0], shape, 2, out);
 }
 
 // ---- squeeze and unsqueeze -----------------------------------------------------------
@@ -108,50 +68,57 @@ static bool mark_axes(struct import *im, const int64_t *axes, size_t n, size_t r
 
 // Marks every axis of 1; the batch is one only in an export fixed to a batch of 1.
 static void mark_ones(const struct import *im, struct onnx_val v, bool *marked) {
-    const struct type *t = val_type(im, v);
-    size_t shift = v.form == FORM_ROWS;
-    if (shift) marked[0] = im->file->batch == 1;
-    for (size_t i = 0; i < t->rank; i++) marked[i + shift] = t->dim[i] == 1;
+    size_t dim[TYPE_MAX_RANK + 1], rank = val_dims(im, v, dim);
+    for (size_t i = 0; i < rank; i++) {
+        bool batch = v.form == FORM_ROWS && i == v.at;
+        marked[i] = dim[i] == 1 && (!batch || im->file->batch == 1);
+    }
 }
 
 IMPORTER(import_squeeze) {
     const int64_t *axes;
-    size_t n, dim[TYPE_MAX_RANK], kept = 0;
+    size_t n, dim[TYPE_MAX_RANK + 1], left[TYPE_MAX_RANK + 1], kept = 0;
     bool gone[TYPE_MAX_RANK + 1] = {0};
-    const struct type *t = val_type(im, in[0]);
-    size_t shift = in[0].form == FORM_ROWS;
+    struct onnx_val to = in[0];
+    size_t rank = val_dims(im, in[0], dim);
     if (!node_ints_or_input(im, in, 1, "axes", &axes, &n)) return false;
     if (n == 0) mark_ones(im, in[0], gone);
-    else if (!mark_axes(im, axes, n, val_rank(im, in[0]), gone)) return false;
-    if (shift && gone[0]) return op_fail(im, "drops the batch axis");
-    for (size_t i = 0; i < t->rank; i++) {
-        if (!gone[i + shift]) dim[kept++] = t->dim[i];
-        else if (t->dim[i] != 1)
-            return op_fail(im, "drops axis %zu of %s", i + shift, val_text(im, in[0]));
+    else if (!mark_axes(im, axes, n, rank, gone)) return false;
+    if (in[0].form == FORM_ROWS && gone[in[0].at])
+        return op_fail(im, "drops the batch axis");
+    for (size_t i = 0; i < rank; i++) {
+        if (!gone[i]) left[kept++] = dim[i];
+        else if (dim[i] != 1)
+            return op_fail(im, "drops axis %zu of %s", i, val_text(im, in[0]));
+        to.at -= gone[i] && i < in[0].at;
     }
-    return op_done(op_reshape(im, in[0].id, dim, kept), in[0].form, out);
+    kept = place_dims(to, left, kept, dim);
+    return op_done_like(op_reshape(im, in[0].id, dim, kept), to, out);
 }
 
 IMPORTER(import_unsqueeze) {
     const int64_t *axes;
-    size_t n, dim[TYPE_MAX_RANK], next = 0;
-    bool made[TYPE_MAX_RANK + 1] = {0};
-    const struct type *t = val_type(im, in[0]);
-    size_t shift = in[0].form == FORM_ROWS;
+    size_t n, dim[TYPE_MAX_RANK + 1], made_dim[2 * TYPE_MAX_RANK + 1], next = 0;
+    bool made[2 * TYPE_MAX_RANK + 1] = {0};
+    struct onnx_val to = in[0];
+    size_t rank = val_dims(im, in[0], dim);
     if (!node_ints_or_input(im, in, 1, "axes", &axes, &n)) return false;
-    if (n > TYPE_MAX_RANK || t->rank + n > TYPE_MAX_RANK)
-        return op_fail(im, "makes a value with %zu axes", t->rank + n);
-    if (!mark_axes(im, axes, n, t->rank + shift + n, made)) return false;
-    if (shift && made[0]) return op_fail(im, "puts an axis before the batch");
-    for (size_t i = 0; i < t->rank + n; i++)
-        dim[i] = made[i + shift] ? 1 : t->dim[next++];
-    return op_done(op_reshape(im, in[0].id, dim, t->rank + n), in[0].form, out);
+    if (n > TYPE_MAX_RANK || val_type(im, in[0])->rank + n > TYPE_MAX_RANK)
+        return op_fail(im, "makes a value with %zu axes", rank + n);
+    if (!mark_axes(im, axes, n, rank + n, made)) return false;
+    for (size_t i = 0; i < rank + n; i++) {
+        if (!made[i] && next == in[0].at) to.at = i;
+        made_dim[i] = made[i] ? 1 : dim[next++];
+    }
+    size_t kept = place_dims(to, made_dim, rank + n, dim);
+    return op_done_like(op_reshape(im, in[0].id, dim, kept), to, out);
 }
 
 IMPORTER(import_transpose) {
     const int64_t *given;
-    size_t n, rank = val_rank(im, in[0]), shift = in[0].form == FORM_ROWS;
-    int64_t perm[TYPE_MAX_RANK + 1] = {0};
+    size_t n, rank = val_rank(im, in[0]);
+    int64_t perm[TYPE_MAX_RANK + 1];
+    bool seen[TYPE_MAX_RANK + 1] = {0};
     if (!node_ints(im, "perm", &given, &n)) return false;
     if (n && n != rank)
         return op_fail(im, "permutes %zu axes of %s", n, val_text(im, in[0]));
@@ -160,19 +127,19 @@ IMPORTER(import_transpose) {
         if (perm[i] < 0 || perm[i] >= (int64_t)rank)
             return op_fail(im, "has axis %lld, of a value with %zu axes",
                            (long long)perm[i], rank);
-        if (shift && (perm[i] == 0) != (i == 0))
-            return op_fail(im, "moves the batch axis");
-        perm[i] -= (int64_t)shift;
+        if (seen[perm[i]])
+            return op_fail(im, "names axis %lld twice", (long long)perm[i]);
+        seen[perm[i]] = true;
     }
-    struct value attr = val_ints(perm + shift, rank - shift);
-    return op_done(op_make(im, OP_TRANSPOSE, &in[0].id, 1, &attr), in[0].form, out);
+    return val_transpose(im, in[0], perm, out);
 }
 
 // ---- concat, slice, split, gather ----------------------------------------------------
-static bool any_rows(const struct onnx_val *v, size_t n) {
-    bool rows = false;
-    for (size_t i = 0; i < n; i++) rows |= v[i].form == FORM_ROWS;
-    return rows;
+// The first operand with a batch, or the first of all.
+static struct onnx_val first_rows(const struct onnx_val *v, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (v[i].form == FORM_ROWS) return v[i];
+    return v[0];
 }
 
 IMPORTER(import_concat) {
@@ -181,15 +148,18 @@ IMPORTER(import_concat) {
     if (!attr_has(im, "axis")) return op_fail(im, "has no axis");
     if (!node_int(im, "axis", 0, &axis)) return false;
     struct onnx_val *v = arena_dup(im->arena, in, im->nin, sizeof *in);
+    struct onnx_val like = first_rows(in, im->nin);
     nid *ids = NEW_N(im->arena, nid, im->nin);
-    bool rows = any_rows(in, im->nin);
     for (size_t i = 0; i < im->nin; i++) {
-        if (rows && !val_as_rows(im, &v[i])) return false;
+        if (like.form == FORM_ROWS && !val_as_rows(im, like, &v[i])) return false;
+        if (!same_place(im, like, v[i]))
+            return op_fail(im, "joins %s with %s, whose batch is another axis",
+                           val_text(im, like), val_text(im, v[i]));
         ids[i] = v[i].id;
     }
-    if (!val_axis(im, v[0], axis, &at)) return false;
+    if (!val_axis(im, like, axis, &at)) return false;
     struct value attr = val_int((int64_t)at);
-    return op_done(op_make(im, OP_CONCAT, ids, im->nin, &attr), v[0].form, out);
+    return op_done_like(op_make(im, OP_CONCAT, ids, im->nin, &attr), like, out);
 }
 
 // Start, step and size of what ONNX takes from an axis of dim elements.
@@ -246,7 +216,8 @@ IMPORTER(import_slice) {
     struct cut c;
     int64_t starts[TYPE_MAX_RANK], steps[TYPE_MAX_RANK], sizes[TYPE_MAX_RANK];
     const struct type *t = val_type(im, in[0]);
-    size_t rank = val_rank(im, in[0]), shift = in[0].form == FORM_ROWS, axis;
+    size_t rank = val_rank(im, in[0]), axis;
+    bool rows = in[0].form == FORM_ROWS;
     if (!read_cut(im, in, rank, &c)) return false;
     for (size_t i = 0; i < t->rank; i++) {
         starts[i] = 0;
@@ -257,13 +228,14 @@ IMPORTER(import_slice) {
         int64_t step = c.steps ? c.steps[i] : 1;
         if (step == 0) return op_fail(im, "has a step of 0");
         if (!onnx_axis(im, c.axes ? c.axes[i] : (int64_t)i, rank, &axis)) return false;
-        if (shift && axis == 0 && takes_all(im, c.starts[i], c.ends[i], step)) continue;
+        if (rows && axis == in[0].at && takes_all(im, c.starts[i], c.ends[i], step))
+            continue;
         if (!val_axis(im, in[0], (int64_t)axis, &axis)) return false;
         clamp_range(t->dim[axis], c.starts[i], c.ends[i], step, &starts[axis],
                     &sizes[axis]);
         steps[axis] = step;
     }
-    return op_done(op_slice(im, in[0].id, starts, steps, sizes), in[0].form, out);
+    return op_done_like(op_slice(im, in[0].id, starts, steps, sizes), in[0], out);
 }
 
 // Sizes of the parts: given, or as equal as can be with the last one smaller.
@@ -305,7 +277,7 @@ IMPORTER(import_split) {
     for (size_t i = 0; i < im->nout; i++) {
         sizes[at] = parts[i];
         nid part = op_slice(im, in[0].id, starts, steps, sizes);
-        if (!op_done(part, in[0].form, &out[i])) return false;
+        if (!op_done_like(part, in[0], &out[i])) return false;
         starts[at] += parts[i];
     }
     return true;
@@ -342,7 +314,9 @@ IMPORTER(import_gather) {
     for (size_t i = 0; i < it->rank; i++) dim[rank++] = it->dim[i];
     for (size_t i = at + 1; i < t->rank; i++) dim[rank++] = t->dim[i];
     nid y = op_gather(im, in[0].id, index, type_count(it), at);
-    return op_done(op_reshape(im, y, dim, rank), in[0].form, out);
+    struct onnx_val to = in[0];
+    if (to.at > at) to.at += it->rank - 1;
+    return op_done_like(op_reshape(im, y, dim, rank), to, out);
 }
 
 // ---- pad and expand ------------------------------------------------------------------
@@ -359,7 +333,7 @@ static bool pad_axis(struct import *im, struct onnx_val v, int64_t given, int64_
         after < -(int64_t)TYPE_MAX_COUNT || after > (int64_t)TYPE_MAX_COUNT)
         return op_fail(im, "pads by %lld and %lld", (long long)before, (long long)after);
     if (!onnx_axis(im, given, val_rank(im, v), &axis)) return false;
-    if (v.form == FORM_ROWS && axis == 0 && before == 0 && after == 0) return true;
+    if (v.form == FORM_ROWS && axis == v.at && before == 0 && after == 0) return true;
     if (!val_axis(im, v, given, &axis)) return false;
     pads[axis] = before;
     pads[axis + TYPE_MAX_RANK] = after;
@@ -386,51 +360,59 @@ IMPORTER(import_pad) {
     size_t rank = val_type(im, in[0])->rank;
     struct value attrs[] = {val_ints(pads, rank), val_ints(pads + TYPE_MAX_RANK, rank),
                             val_ints(none, rank), val_float(value)};
-    return op_done(op_make(im, OP_PAD, &in[0].id, 1, attrs), in[0].form, out);
+    return op_done_like(op_make(im, OP_PAD, &in[0].id, 1, attrs), in[0], out);
 }
 
-// v's shape joined with a target shape, aligned at the last axis; both without the batch.
-static bool expand_to(struct import *im, struct onnx_val v, const int64_t *to, size_t n,
-                      struct onnx_val *out) {
-    const struct type *t = val_type(im, v);
-    size_t rank = size_max(n, t->rank), dim[TYPE_MAX_RANK], from[TYPE_MAX_RANK];
-    if (rank > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", rank);
-    for (size_t i = 0; i < rank; i++) {
-        int64_t want = i + n < rank ? 1 : to[i + n - rank];
-        from[i] = i + t->rank < rank ? 1 : t->dim[i + t->rank - rank];
-        if (want < 0 || want > (int64_t)TYPE_MAX_COUNT)
-            return op_fail(im, "has %s in its shape",
-                           want == ONNX_BATCH ? "the batch" : "an absurd number");
-        if (want != 1 && from[i] != 1 && (size_t)want != from[i])
-            return op_fail(im, "expands an axis of %zu to %lld", from[i],
-                           (long long)want);
-        dim[i] = from[i] == 1 ? (size_t)want : from[i];
-    }
-    nid x = op_reshape(im, v.id, from, rank);
-    return op_done(op_broadcast(im, x, dim, rank), v.form, out);
+// One axis of an expansion: what it is and what it is to be. The batch's axis stays, is
+// joined by 1, or comes in where there was none.
+static bool expand_axis(struct import *im, int64_t have, int64_t want, size_t *out) {
+    bool batch = onnx_is_batch(have) || onnx_is_batch(want);
+    int64_t fixed = (int64_t)im->file->batch;
+    if (!batch && (want < 0 || want > (int64_t)TYPE_MAX_COUNT))
+        return op_fail(im, "has an absurd number in its shape");
+    if (onnx_is_batch(have) && fixed && want == fixed * (int64_t)onnx_batch_of(have))
+        want = have;
+    if (want != 1 && have != 1 && want != have)
+        return batch ? op_fail(im, "makes %s of the batch axis",
+                               onnx_is_batch(want)
+                                   ? "another batch"
+                                   : arena_printf(im->arena, "%lld", (long long)want))
+                     : op_fail(im, "expands an axis of %lld to %lld", (long long)have,
+                               (long long)want);
+    int64_t larger = have == 1 ? want : have;
+    *out = onnx_is_batch(larger) ? onnx_batch_of(larger) : (size_t)larger;
+    return true;
+}
+
+// Axes of 1 in front of the shape, up to that rank.
+static void lead_with_ones(int64_t *dim, size_t n, size_t rank) {
+    memmove(dim + (rank - n), dim, n * sizeof *dim);
+    for (size_t i = 0; i < rank - n; i++) dim[i] = 1;
 }
 
 IMPORTER(import_expand) {
-    const int64_t *to;
-    size_t n;
-    struct onnx_val v = in[0];
-    if (!operand_ints(im, in[1], "a shape", &to, &n)) return false;
-    bool batch = n > 0 && (to[0] == ONNX_BATCH ||
-                           (im->file->batch && to[0] == (int64_t)im->file->batch));
-    if (v.form == FORM_ROWS) {
-        size_t rank = val_rank(im, v);
-        if (n > rank) return op_fail(im, "puts an axis before the batch");
-        bool whole = n == rank; // then the first entry is the batch's
-        if (whole && !batch && to[0] != 1)
-            return op_fail(im, "makes %lld of the batch axis", (long long)to[0]);
-        return expand_to(im, v, to + whole, n - whole, out);
+    const int64_t *given;
+    int64_t want[TYPE_MAX_RANK + 1], have[TYPE_MAX_RANK + 1];
+    size_t n, dim[TYPE_MAX_RANK + 1], from[TYPE_MAX_RANK + 1], to[TYPE_MAX_RANK + 1];
+    if (!operand_ints(im, in[1], "a shape", &given, &n)) return false;
+    size_t nhave = val_shape(im, in[0], have), rank = size_max(n, nhave);
+    if (rank > COUNT(want)) return op_fail(im, "makes a value with %zu axes", rank);
+    memcpy(want, given, n * sizeof *want);
+    lead_with_ones(want, n, rank);
+    lead_with_ones(have, nhave, rank);
+    struct onnx_val like = in[0];
+    if (like.form == FORM_ROWS) like.at += rank - nhave;
+    for (size_t i = 0; i < rank; i++) {
+        if (!expand_axis(im, have[i], want[i], &dim[i])) return false;
+        bool comes = onnx_is_batch(want[i]) && !onnx_is_batch(have[i]);
+        if (comes && like.form == FORM_ROWS) return op_fail(im, "has the batch twice");
+        if (comes) like = (struct onnx_val){FORM_ROWS, in[0].id, i, dim[i] != 1, 1};
     }
-    if (n == 0 || to[0] != ONNX_BATCH) return expand_to(im, v, to, n, out);
-    // The same for every row: a row value whose node is fixed.
-    const struct type *t = val_type(im, v);
-    if (t->rank == n && t->dim[0] != 1)
-        return op_fail(im, "makes %zu rows a batch", t->dim[0]);
-    v.form = FORM_ROWS;
-    if (t->rank == n) v.id = op_reshape(im, v.id, t->dim + 1, t->rank - 1);
-    return v.id != NID_NONE && expand_to(im, v, to + 1, n - 1, out);
+    for (size_t i = 0; i < rank; i++)
+        from[i] = onnx_is_batch(have[i]) ? onnx_batch_of(have[i]) : (size_t)have[i];
+    size_t nto = place_dims(like, dim, rank, to);
+    if (nto > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", rank);
+    place_dims(like, from, rank, dim);
+    nid x = op_reshape(im, in[0].id, dim, nto);
+    return op_done_like(op_broadcast(im, x, to, nto), like, out);
 }

@@ -170,6 +170,44 @@ static bool keep_results(struct import *im, const struct onnx_val *out) {
     return true;
 }
 
+// Runs the op's function without leaving its errors.
+static bool try_import(struct import *im, const struct onnx_val *in,
+                       struct onnx_val *out) {
+    const struct onnx_log *log = im->log;
+    struct diags unheard;
+    struct onnx_log quiet = *log;
+    diags_init(&unheard, im->arena);
+    quiet.d = &unheard;
+    im->log = &quiet;
+    bool ok = im->op->import(im, in, out);
+    im->log = log;
+    return ok;
+}
+
+static bool any_rows(const struct import *im, const struct onnx_val *in) {
+    for (size_t i = 0; i < im->nin; i++)
+        if (in[i].form == FORM_ROWS) return true;
+    return false;
+}
+
+// In an export fixed to a batch of 1, an op that would lose the batch takes values whole.
+static bool import_one(struct import *im, const struct onnx_val *in,
+                       struct onnx_val *out) {
+    if (im->file->batch != 1 || !any_rows(im, in)) return im->op->import(im, in, out);
+    if (try_import(im, in, out)) return true;
+    struct onnx_val *whole =
+        arena_dup(im->arena, in, size_max(im->nin, ONNX_OPERANDS), sizeof *in);
+    bool ok = true;
+    for (size_t i = 0; ok && i < im->nin; i++) ok = val_whole(im, &whole[i]);
+    return (ok && try_import(im, whole, out)) || im->op->import(im, in, out);
+}
+
+static bool settle_results(struct import *im, struct onnx_val *out) {
+    for (size_t i = 0; i < im->nout; i++)
+        if (!val_settle(im, &out[i])) return false;
+    return true;
+}
+
 bool onnx_import_node(struct import *im, const Onnx__NodeProto *n) {
     im->node = n;
     im->op = onnx_op_find(n->op_type);
@@ -179,7 +217,7 @@ bool onnx_import_node(struct import *im, const Onnx__NodeProto *n) {
     const struct onnx_val *in = read_operands(im);
     if (!in) return false;
     struct onnx_val *out = NEW_N(im->arena, struct onnx_val, size_max(im->nout, 1));
-    return im->op->import(im, in, out) && keep_results(im, out);
+    return import_one(im, in, out) && settle_results(im, out) && keep_results(im, out);
 }
 
 // ---- elementwise ---------------------------------------------------------------------
@@ -224,6 +262,8 @@ static bool check_quotient(struct import *im, nid x, nid y) {
 static IMPORTER(import_binary) {
     nid x, y;
     struct onnx_val like;
+    if (holds_batch(im, in[0].id) || holds_batch(im, in[1].id))
+        return import_batch_arithmetic(im, in, out);
     if (!check_integers(im, in[0].id) || !check_integers(im, in[1].id)) return false;
     if (!val_align(im, in[0], in[1], &x, &y, &like)) return false;
     if (!check_quotient(im, x, y)) return false;

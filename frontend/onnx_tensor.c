@@ -218,10 +218,10 @@ static bool check_finite(const struct reading *r, const float *v) {
     return true;
 }
 
-// The number that stands for the batch size must not come from the file.
+// The numbers that stand for the batch size must not come from the file.
 static bool check_integers(const struct reading *r, const int64_t *v) {
     for (size_t i = 0; i < r->count; i++)
-        if (v[i] == ONNX_BATCH)
+        if (onnx_is_batch(v[i]))
             return onnx_fail(r->log, "%s holds an absurd number (element %zu)", r->what,
                              i);
     return true;

@@ -169,27 +169,14 @@ const struct type *val_type(const struct import *im, struct onnx_val v) {
     return type_at(im->b.f, v.id);
 }
 
-size_t val_rank(const struct import *im, struct onnx_val v) {
-    return val_type(im, v)->rank + (v.form == FORM_ROWS);
-}
-
-const char *val_text(struct import *im, struct onnx_val v) {
-    const struct type *t = val_type(im, v);
-    struct text s = {.arena = im->arena};
-    text_add(&s, "%s[%s", elem_name(t->elem), v.form == FORM_ROWS ? "N" : "");
-    for (uint32_t i = 0; i < t->rank; i++)
-        text_add(&s, "%s%zu", i || v.form == FORM_ROWS ? "," : "", t->dim[i]);
-    text_add(&s, "]");
-    return s.at;
-}
-
 bool val_is_const(const struct import *im, struct onnx_val v) {
     return v.form != FORM_NONE && node_at(im->b.f, v.id)->op == OP_CONST;
 }
 
 bool val_images(struct import *im, struct onnx_val v) {
     const struct type *t = val_type(im, v);
-    if (v.form == FORM_ROWS && t->rank == 3 && t->elem == ELEM_F32) return true;
+    bool first = v.form == FORM_ROWS && v.at == 0 && !v.merged;
+    if (first && t->rank == 3 && t->elem == ELEM_F32) return true;
     return op_fail(im, "takes images f32[N,C,H,W], this is %s", val_text(im, v));
 }
 
@@ -228,67 +215,6 @@ bool onnx_axis(struct import *im, int64_t axis, size_t rank, size_t *out) {
                        rank);
     *out = (size_t)(axis < 0 ? axis + r : axis);
     return true;
-}
-
-bool val_axis(struct import *im, struct onnx_val v, int64_t axis, size_t *out) {
-    if (!onnx_axis(im, axis, val_rank(im, v), out)) return false;
-    if (v.form != FORM_ROWS) return true;
-    if (*out == 0)
-        return op_fail(im, "works across the batch (axis 0); ddg computes each row of a "
-                           "batch by itself");
-    --*out;
-    return true;
-}
-
-// The node with axes of 1 in front, up to that rank.
-static nid pad_rank(struct import *im, nid id, size_t rank) {
-    const struct type *t = type_at(im->b.f, id);
-    if (t->rank == 0 || t->rank >= rank) return id;
-    size_t dim[TYPE_MAX_RANK];
-    for (size_t i = 0; i < rank; i++)
-        dim[i] = i < rank - t->rank ? 1 : t->dim[i - (rank - t->rank)];
-    return op_reshape(im, id, dim, rank);
-}
-
-// A fixed value that meets a row value of that rank (the batch left out).
-static bool align_fixed(struct import *im, struct onnx_val v, size_t rank, nid *out) {
-    const struct type *t = val_type(im, v);
-    if (t->rank > rank + 1 || (t->rank == rank + 1 && t->dim[0] != 1))
-        return op_fail(im,
-                       "joins a value of each row with %s, which has no place for the "
-                       "batch",
-                       val_text(im, v));
-    if (type_count(t) == 1) *out = op_reshape(im, v.id, NULL, 0);
-    else if (t->rank == rank + 1) *out = op_reshape(im, v.id, t->dim + 1, rank);
-    else *out = pad_rank(im, v.id, rank);
-    return *out != NID_NONE;
-}
-
-bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, nid *b,
-               struct onnx_val *like) {
-    size_t rx = val_type(im, x)->rank, ry = val_type(im, y)->rank;
-    *a = x.id;
-    *b = y.id;
-    *like = x.form == FORM_ROWS ? x : y;
-    if (x.form == FORM_ROWS && y.form == FORM_ROWS)
-        return rx == ry || op_fail(im, "joins %s with %s, whose batch is another axis",
-                                   val_text(im, x), val_text(im, y));
-    if (x.form == FORM_ROWS) return align_fixed(im, y, rx, b);
-    if (y.form == FORM_ROWS) return align_fixed(im, x, ry, a);
-    *a = pad_rank(im, x.id, ry);
-    *b = pad_rank(im, y.id, rx);
-    return *a != NID_NONE && *b != NID_NONE;
-}
-
-bool val_as_rows(struct import *im, struct onnx_val *v) {
-    if (v->form == FORM_ROWS) return true;
-    const struct type *t = val_type(im, *v);
-    if (t->rank == 0 || t->dim[0] != 1 || im->file->batch != 1)
-        return op_fail(im,
-                       "joins a value of each row with %s, which has no place for the "
-                       "batch",
-                       val_text(im, *v));
-    return op_done(op_reshape(im, v->id, t->dim + 1, t->rank - 1), FORM_ROWS, v);
 }
 
 // ---- attributes ----------------------------------------------------------------------

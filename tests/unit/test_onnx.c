@@ -563,7 +563,7 @@ static void absurd_shape(Onnx__ModelProto *m) {
     *stored_integer(m, "shape5") = INT64_C(1) << 60;
 }
 static void batch_from_file(Onnx__ModelProto *m) {
-    *stored_integer(m, "shape5") = ONNX_BATCH;
+    *stored_integer(m, "shape5") = onnx_batch(1);
 }
 static void other_shape(Onnx__ModelProto *m) {
     *stored_integer(m, "shape5") = 4;
@@ -663,7 +663,8 @@ static void wrong_networks_are_explained(void **state) {
          "a class, f32[N,K]"},
         {constant_output, "its output `head.bias` does not depend on the image"},
         {no_output, "nothing in it makes its output `nobody`"},
-        {flat_batch, "Flatten `/Flatten` joins the batch axis with others"},
+        {flat_batch,
+         "Gemm `/head/Gemm` sums over the batch (the last axis of f32[1,N*12])"},
         {terminal_codes,
          "Relu `?[31mred?` reads `nowhere`, which nothing in the file makes"},
     };
@@ -672,8 +673,7 @@ static void wrong_networks_are_explained(void **state) {
 
 static void wrong_arithmetic_is_explained(void **state) {
     static const struct wrong CASES[] = {
-        {transposed_batch,
-         "Gemm `g` transposes its input, which mixes the rows of a batch"},
+        {transposed_batch, "Gemm `g` sums over the batch (the last axis of f32[12,N])"},
         {softmax_of_batch,
          "Softmax `sm` works across the batch (axis 0); ddg computes each "
          "row of a batch by itself"},
@@ -687,10 +687,9 @@ static void wrong_arithmetic_is_explained(void **state) {
         {other_shape, "Where `wh` joins axes of 5 and 4"},
         {dropping, "Dropout `dr` is in training mode"},
         {reshaped_away, "Reshape `f` makes 12 of the batch axis"},
-        {reshaped_flat, "Reshape `f` expects rows of 1 elements and would get 12"},
-        {size_of_batch,
-         "Size `sz` counts the elements of a whole batch, whose size ddg does "
-         "not know"},
+        {reshaped_flat, "Gemm `g` takes features f32[N,I], this is f32[N*12]"},
+        {size_of_batch, "Range `r` computes with the number of rows in a batch, which "
+                        "ddg does not know"},
         {computes_with_batch,
          "Range `r` computes with the number of rows in a batch, which "
          "ddg does not know"},

@@ -1,0 +1,274 @@
+// Where the batch stands in a value (see onnx.h), and the moves that change it.
+//
+// In row-major order a row value is P elements, then the batch, then the rest of each row;
+// P is all that has to be known to find the batch again in another shape of the value.
+#include "frontend/onnx.h"
+
+#define MAX_RANK (TYPE_MAX_RANK + 1) // of ONNX values: the batch is no axis of the node
+
+// ---- shapes --------------------------------------------------------------------------
+static bool has_batch_axis(struct onnx_val v) { // one that its node lacks
+    return v.form == FORM_ROWS && !v.merged;
+}
+
+size_t val_rank(const struct import *im, struct onnx_val v) {
+    return val_type(im, v)->rank + has_batch_axis(v);
+}
+
+size_t val_dims(const struct import *im, struct onnx_val v, size_t *dim) {
+    const struct type *t = val_type(im, v);
+    size_t rank = val_rank(im, v), next = 0;
+    for (size_t i = 0; i < rank; i++)
+        dim[i] = has_batch_axis(v) && i == v.at ? 1 : t->dim[next++];
+    return rank;
+}
+
+size_t val_shape(const struct import *im, struct onnx_val v, int64_t *dim) {
+    size_t known[MAX_RANK], rank = val_dims(im, v, known);
+    for (size_t i = 0; i < rank; i++)
+        dim[i] =
+            v.form == FORM_ROWS && i == v.at ? onnx_batch(known[i]) : (int64_t)known[i];
+    return rank;
+}
+
+const char *val_text(struct import *im, struct onnx_val v) {
+    size_t dim[MAX_RANK], rank = val_dims(im, v, dim);
+    struct text s = {.arena = im->arena};
+    text_add(&s, "%s[", elem_name(val_type(im, v)->elem));
+    for (size_t i = 0; i < rank; i++) {
+        bool batch = v.form == FORM_ROWS && i == v.at;
+        text_add(&s, "%s%s", i ? "," : "", batch ? v.merged ? "N*" : "N" : "");
+        if (!batch || v.merged) text_add(&s, "%zu", dim[i]);
+    }
+    text_add(&s, "]");
+    return s.at;
+}
+
+size_t place_dims(struct onnx_val like, const size_t *dim, size_t rank, size_t *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < rank; i++)
+        if (!has_batch_axis(like) || i != like.at) out[n++] = dim[i];
+    return n;
+}
+
+bool val_axis(struct import *im, struct onnx_val v, int64_t axis, size_t *out) {
+    if (!onnx_axis(im, axis, val_rank(im, v), out)) return false;
+    if (v.form != FORM_ROWS) return true;
+    if (*out == v.at)
+        return op_fail(im,
+                       "works across the batch (axis %zu); ddg computes each row of a "
+                       "batch by itself",
+                       v.at);
+    *out -= has_batch_axis(v) && *out > v.at;
+    return true;
+}
+
+// The elements of a row before the batch.
+static size_t elements_before(const struct import *im, struct onnx_val v) {
+    const struct type *t = val_type(im, v);
+    size_t n = v.merged ? v.outer : 1;
+    for (size_t i = 0; i < v.at; i++) n *= t->dim[i];
+    return n;
+}
+
+// ---- reshapes ------------------------------------------------------------------------
+struct shape_change {
+    const int64_t *dim;
+    size_t rank, count;    // count: elements of a row
+    size_t left;           // the entry that is -1, or rank
+    size_t known;          // product of the others, of a batch's entry k
+    size_t before;         // elements before the batch
+    size_t batch;          // the entry that holds the batch, or rank
+    size_t size[MAX_RANK]; // k for the batch
+};
+
+static bool read_shape(struct import *im, struct shape_change *c) {
+    c->left = c->batch = c->rank;
+    c->known = 1;
+    if (c->rank > MAX_RANK) return op_fail(im, "makes a value with %zu axes", c->rank);
+    for (size_t i = 0; i < c->rank; i++) {
+        int64_t d = c->dim[i];
+        if (d == -1 && c->left == c->rank) {
+            c->left = i;
+            continue;
+        }
+        bool batch = onnx_is_batch(d);
+        if (batch && c->batch != c->rank) return op_fail(im, "has the batch twice");
+        if (batch) c->batch = i;
+        else if (d < 0) return op_fail(im, "has %lld in its shape", (long long)d);
+        c->size[i] = batch ? onnx_batch_of(d) : (size_t)d;
+        if (!size_mul(c->known, c->size[i], &c->known))
+            return op_fail(im, "makes a value that is too large");
+    }
+    return true;
+}
+
+static bool fill_left(struct import *im, const struct shape_change *c, size_t *size) {
+    bool left = c->left < c->rank;
+    if (left && c->known && c->count % c->known == 0) *size = c->count / c->known;
+    else if (left || c->known != c->count)
+        return op_fail(im, "expects %s of %s%zu elements and would get %zu",
+                       c->batch < c->rank ? "rows" : "a tensor",
+                       left ? "a multiple of " : "", c->known, c->count);
+    return true;
+}
+
+// No entry says that it is the batch: it is the one that the export's fixed batch fits, or
+// the one that is left over.
+static bool find_batch(struct import *im, struct shape_change *c) {
+    size_t before = 1, fixed = im->file->batch;
+    if (c->rank == 0) return op_fail(im, "drops the batch axis");
+    for (size_t i = 0; i < c->rank; i++) {
+        bool fits = i != c->left && fixed && before == c->before && c->size[i] &&
+                    c->size[i] % fixed == 0 && (fixed > 1 || c->size[i] == 1);
+        bool rest = i == c->left && before && c->before % before == 0;
+        if (fits || rest) {
+            c->batch = i;
+            if (rest) return true;
+            c->size[i] /= fixed;
+            c->known /= fixed;
+            return true;
+        }
+        if (i == c->left || !size_mul(before, c->size[i], &before)) break;
+    }
+    return op_fail(im, "makes %lld of the batch axis", (long long)c->dim[0]);
+}
+
+// How much of the batch's entry comes before the batch.
+static bool find_outer(struct import *im, const struct shape_change *c, size_t *outer) {
+    size_t before = 1;
+    for (size_t i = 0; i < c->batch; i++) before *= c->size[i];
+    *outer = before ? c->before / before : 0;
+    if (*outer && *outer * before == c->before && c->size[c->batch] % *outer == 0)
+        return true;
+    return op_fail(im, "takes the rows of a batch apart");
+}
+
+static bool reshape_rows(struct import *im, struct onnx_val v, struct shape_change *c,
+                         struct onnx_val *out) {
+    size_t dim[MAX_RANK];
+    c->before = elements_before(im, v);
+    if (c->batch == c->rank && !find_batch(im, c)) return false;
+    struct onnx_val to = {.form = FORM_ROWS, .at = c->batch};
+    if (!fill_left(im, c, &c->size[c->left]) || !find_outer(im, c, &to.outer))
+        return false;
+    to.merged = c->size[c->batch] != 1;
+    size_t n = place_dims(to, c->size, c->rank, dim);
+    if (n > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", c->rank);
+    return op_done_like(op_reshape(im, v.id, dim, n), to, out);
+}
+
+bool val_reshape(struct import *im, struct onnx_val v, const int64_t *dim, size_t n,
+                 struct onnx_val *out) {
+    struct shape_change c = {.dim = dim, .rank = n, .count = type_count(val_type(im, v))};
+    if (!read_shape(im, &c)) return false;
+    if (v.form == FORM_ROWS) return reshape_rows(im, v, &c, out);
+    if (c.batch < c.rank)
+        return op_fail(im, "puts the batch into a value that has none, %s",
+                       val_text(im, v));
+    if (n > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", n);
+    return fill_left(im, &c, &c.size[c.left]) &&
+           op_done(op_reshape(im, v.id, c.size, n), FORM_FIXED, out);
+}
+
+// ---- transposes ----------------------------------------------------------------------
+bool val_transpose(struct import *im, struct onnx_val v, const int64_t *perm,
+                   struct onnx_val *out) {
+    int64_t axes[MAX_RANK];
+    size_t rank = val_rank(im, v), n = 0;
+    struct onnx_val to = v;
+    bool moves = false;
+    for (size_t i = 0; i < rank; i++) {
+        size_t from = (size_t)perm[i];
+        if (v.form == FORM_ROWS && from == v.at) to.at = i;
+        if (has_batch_axis(v) && from == v.at) continue;
+        axes[n] = perm[i] - (has_batch_axis(v) && from > v.at);
+        moves |= axes[n] != (int64_t)n;
+        n++;
+    }
+    struct value attr = val_ints(axes, n);
+    nid id = moves ? op_make(im, OP_TRANSPOSE, &v.id, 1, &attr) : v.id;
+    return op_done_like(id, to, out);
+}
+
+// ---- values that meet ----------------------------------------------------------------
+bool same_place(const struct import *im, struct onnx_val x, struct onnx_val y) {
+    if (x.form != y.form) return false;
+    if (x.form != FORM_ROWS) return true;
+    bool same = val_rank(im, x) - x.at == val_rank(im, y) - y.at && x.merged == y.merged;
+    if (!same || !x.merged) return same;
+    return x.outer == y.outer && val_type(im, x)->dim[x.at] == val_type(im, y)->dim[y.at];
+}
+
+// v's node with axes of 1 in front up to that ONNX rank, its batch where `like` has it.
+static nid in_place(struct import *im, struct onnx_val v, size_t rank,
+                    struct onnx_val like) {
+    size_t have[MAX_RANK], dim[MAX_RANK] = {0}, node[MAX_RANK], n = val_dims(im, v, have);
+    for (size_t i = 0; i < rank; i++) dim[i] = i < rank - n ? 1 : have[i - (rank - n)];
+    if (has_batch_axis(like) && dim[like.at] != 1) {
+        op_fail(im, "joins a value of each row with %s, which has no place for the batch",
+                val_text(im, v));
+        return NID_NONE;
+    }
+    size_t count = place_dims(like, dim, rank, node);
+    if (count <= TYPE_MAX_RANK) return op_reshape(im, v.id, node, count);
+    op_fail(im, "makes a value with %zu axes", rank);
+    return NID_NONE;
+}
+
+static nid align_one(struct import *im, struct onnx_val v, size_t rank,
+                     struct onnx_val like) {
+    const struct type *t = val_type(im, v);
+    bool single = v.form == FORM_FIXED && type_count(t) == 1 && t->rank < rank + 1;
+    if (like.form == FORM_FIXED) single &= t->rank == 0;
+    if (single) return op_reshape(im, v.id, NULL, 0);
+    if (v.form == FORM_FIXED && like.merged && rank - t->rank <= like.at &&
+        t->dim[like.at - (rank - t->rank)] != 1) {
+        op_fail(im, "joins a value of each row with %s, which has no place for the batch",
+                val_text(im, v));
+        return NID_NONE;
+    }
+    return in_place(im, v, rank, like);
+}
+
+bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, nid *b,
+               struct onnx_val *like) {
+    size_t rx = val_rank(im, x), ry = val_rank(im, y), rank = size_max(rx, ry);
+    if (x.form == FORM_ROWS && y.form == FORM_ROWS && !same_place(im, x, y))
+        return op_fail(im, "joins %s with %s, whose batch is another axis",
+                       val_text(im, x), val_text(im, y));
+    *like = x.form == FORM_ROWS ? x : y;
+    if (like->form == FORM_ROWS) like->at += rank - (x.form == FORM_ROWS ? rx : ry);
+    *a = align_one(im, x, rank, *like);
+    *b = *a == NID_NONE ? NID_NONE : align_one(im, y, rank, *like);
+    return *b != NID_NONE;
+}
+
+bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v) {
+    if (v->form == FORM_ROWS) return true;
+    const struct type *t = val_type(im, *v);
+    if (!has_batch_axis(like) || t->rank <= like.at || t->dim[like.at] != 1 ||
+        im->file->batch != 1)
+        return op_fail(im,
+                       "joins a value of each row with %s, which has no place for the "
+                       "batch",
+                       val_text(im, *v));
+    size_t dim[MAX_RANK], n = place_dims(like, t->dim, t->rank, dim);
+    return op_done_like(op_reshape(im, v->id, dim, n), like, v);
+}
+
+// ---- exports fixed to a batch of 1 ---------------------------------------------------
+bool val_whole(struct import *im, struct onnx_val *v) {
+    size_t dim[MAX_RANK], rank;
+    if (v->form != FORM_ROWS) return true;
+    rank = val_dims(im, *v, dim);
+    if (rank > TYPE_MAX_RANK) return op_fail(im, "takes a value with %zu axes", rank);
+    return op_done(op_reshape(im, v->id, dim, rank), FORM_FIXED, v);
+}
+
+bool val_settle(struct import *im, struct onnx_val *v) {
+    if (v->form != FORM_FIXED || im->file->batch != 1) return true;
+    const struct type *t = val_type(im, *v);
+    if (!t->rows || t->rank == 0 || t->dim[0] != 1) return true;
+    return op_done(op_reshape(im, v->id, t->dim + 1, t->rank - 1), FORM_ROWS, v);
+}
