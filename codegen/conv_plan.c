@@ -1,5 +1,4 @@
-// See conv_plan.h: classes, tiles and packed weights of convolutions, and packed
-// matrices.
+// See conv_plan.h: classes, tiles and packed weights of convolutions.
 #include "codegen/conv_plan.h"
 
 // ---- the shape of the problem ---------------------------------------------------------
@@ -242,28 +241,4 @@ void conv_pack(const struct conv_plan *c, const float *w, float *out) {
     for (size_t y = 0; y < c->classes[0]; y++)
         for (size_t x = 0; x < c->classes[1]; x++)
             if (conv_class(c, y, x, side)) out = pack_class(c, side, w, out);
-}
-
-// ---- matrices -------------------------------------------------------------------------
-
-size_t matmul_blocks(const struct target *t, size_t n) {
-    return size_min((n + t->lanes - 1) / t->lanes, 4);
-}
-
-// Groups of blocks, the last one perhaps smaller: [group][k][column of the group].
-size_t matmul_pack_floats(const struct target *t, size_t k, size_t n) {
-    return (n + t->lanes - 1) / t->lanes * t->lanes * k;
-}
-
-void matmul_pack(const struct target *t, size_t k, size_t n, bool transposed,
-                 const float *y, float *out) {
-    size_t group = matmul_blocks(t, n) * t->lanes;
-    size_t all = (n + t->lanes - 1) / t->lanes * t->lanes;
-    for (size_t from = 0; from < all; from += group)
-        for (size_t i = 0; i < k; i++)
-            for (size_t j = from; j < size_min(from + group, all); j++) {
-                float v = 0;
-                if (j < n) v = transposed ? y[j * k + i] : y[i * n + j];
-                *out++ = v;
-            }
 }

@@ -49,10 +49,4 @@ size_t conv_class_floats(const struct conv_plan *c, const struct side side[2]);
 size_t conv_pack_floats(const struct conv_plan *c);
 void conv_pack(const struct conv_plan *c, const float *w, float *out);
 
-// ---- matmul ---------------------------------------------------------------------------
-size_t matmul_blocks(const struct target *t, size_t n); // of columns kept in registers
-size_t matmul_pack_floats(const struct target *t, size_t k, size_t n);
-void matmul_pack(const struct target *t, size_t k, size_t n, bool transposed,
-                 const float *y, float *out);
-
 #endif

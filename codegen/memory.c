@@ -232,12 +232,13 @@ static void store_at(struct emit *e, const struct view *v, struct ix at,
     }
 }
 
-// Lanes past the last channel are stored too, as zero.
+// Lanes past the last channel are stored too, as zero. Vectors along a line of one channel
+// are scattered: of nothing but a product of matrices that a convolution reads.
 static void store_blocked(struct emit *e, const struct view *v, const struct point *p,
                           LLVMValueRef value) {
     int64_t first;
-    if (p->lanes == 1) {
-        store_at(e, v, blocked_position(e, v, p), NULL, 1, value, false);
+    if (p->lanes == 1 || ix_is_uniform(&p->at[0])) {
+        store_at(e, v, blocked_position(e, v, p), p->mask, p->lanes, value, false);
         return;
     }
     CHECK(first_lane(e, &p->at[0], &first) && first == 0);

@@ -1,6 +1,7 @@
 // Constants in the order the kernel that reads them wants.
 #include "codegen/codegen.h"
 #include "codegen/conv_plan.h"
+#include "codegen/matmul_plan.h"
 
 bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
                           const struct kernel *k, nid node) {
@@ -11,25 +12,13 @@ bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
     return weights && op_is_constant(n->op) && a->in[1] == node;
 }
 
-struct matrix { // the second operand of a product: k by n
-    size_t k, n;
-    bool transposed;
-};
-
-static struct matrix matrix_of(const struct kfunc *kf, const struct kernel *k) {
-    const struct node *a = node_at(kf->f, k->anchor);
-    const size_t *dim = type_at(kf->f, a->in[1])->dim;
-    bool ty = attr_int(a, "ty") != 0;
-    return (struct matrix){dim[ty], dim[!ty], ty};
-}
-
 size_t codegen_packed_bytes(const struct target *t, const struct kfunc *kf,
                             const struct kernel *k, nid node) {
     CHECK(codegen_wants_packed(t, kf, k, node));
     size_t floats;
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
-        struct matrix m = matrix_of(kf, k);
-        floats = matmul_pack_floats(t, m.k, m.n);
+        struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
+        floats = matmul_pack_floats(&plan);
     } else {
         struct conv_plan plan = conv_plan_of(t, kf, k);
         floats = conv_pack_floats(&plan);
@@ -43,8 +32,8 @@ void codegen_pack(const struct target *t, const struct kfunc *kf, const struct k
     const float *data = node_at(kf->f, node)->data;
     memset(out, 0, codegen_packed_bytes(t, kf, k, node));
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
-        struct matrix m = matrix_of(kf, k);
-        matmul_pack(t, m.k, m.n, m.transposed, data, out);
+        struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
+        matmul_pack(&plan, data, out);
     } else {
         struct conv_plan plan = conv_plan_of(t, kf, k);
         conv_pack(&plan, data, out);

@@ -87,20 +87,36 @@ bool eval_argmax(const struct eval_call *c) {
 }
 
 // ---- matrix product -----------------------------------------------------------------
-bool eval_matmul(const struct eval_call *c) {
-    bool tx = attr_int(c->n, "tx") != 0, ty = attr_int(c->n, "ty") != 0;
-    const float *x = c->in[0], *y = c->in[1];
-    size_t m = c->n->type.dim[0], n = c->n->type.dim[1], k = c->types[0]->dim[!tx];
-    float *out = c->out;
+struct product { // of one matrix
+    bool tx, ty;
+    size_t m, n, k;
+};
+
+static void multiply(const struct product *p, const float *x, const float *y,
+                     float *out) {
+    size_t m = p->m, n = p->n, k = p->k;
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
             double sum = 0;
             for (size_t l = 0; l < k; l++)
-                sum += (double)x[tx ? l * m + i : i * k + l] *
-                       (double)y[ty ? j * k + l : l * n + j];
+                sum += (double)x[p->tx ? l * m + i : i * k + l] *
+                       (double)y[p->ty ? j * k + l : l * n + j];
             out[i * n + j] = (float)sum;
         }
     }
+}
+
+bool eval_matmul(const struct eval_call *c) {
+    const struct type *t = &c->n->type;
+    uint32_t lead = t->rank - 2;
+    struct product p = {attr_int(c->n, "tx") != 0, attr_int(c->n, "ty") != 0,
+                        t->dim[lead], t->dim[lead + 1], 0};
+    p.k = c->types[0]->dim[lead + !p.tx];
+    size_t stack = 1;
+    for (uint32_t i = 0; i < lead; i++) stack *= t->dim[i];
+    for (size_t s = 0; s < stack; s++)
+        multiply(&p, (const float *)c->in[0] + s * p.m * p.k,
+                 (const float *)c->in[1] + s * p.k * p.n, (float *)c->out + s * p.m * p.n);
     return true;
 }
 

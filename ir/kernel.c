@@ -84,7 +84,8 @@ double kernel_flops(const struct func *f, nid node) {
         return conv_flops(d, (double)d->dim[0] * per * taps);
     }
     case OP_MATMUL: {
-        size_t inner = type_at(f, n->in[0])->dim[attr_int(n, "tx") ? 0 : 1];
+        size_t axis = n->type.rank - (attr_int(n, "tx") ? 2 : 1);
+        size_t inner = type_at(f, n->in[0])->dim[axis];
         return 2.0 * out * (double)inner;
     }
     default: return op_info(n->op)->flags & (OPF_ELEMENTWISE | OPF_REDUCE) ? out : 0;

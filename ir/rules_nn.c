@@ -14,15 +14,33 @@ static bool any_rows(const struct rule_ctx *c) {
     return rows;
 }
 
+static bool check_matrices(struct rule_ctx *c, size_t i, const char *name) {
+    const struct type *t = c->ins[i];
+    return (t->elem == ELEM_F32 && t->rank >= 2) ||
+           rule_fail_in(c, (int)i, "`%s` must be f32 with 2 axes or more, this is %s",
+                        name, rule_type(c, i));
+}
+
+// Matrices, or equally many stacked along equal leading axes.
 bool rule_matmul(struct rule_ctx *c, struct type *out) {
-    if (!check_f32(c, 0, "x", 2) || !check_f32(c, 1, "y", 2)) return false;
-    const size_t *x = c->ins[0]->dim, *y = c->ins[1]->dim;
+    if (!check_matrices(c, 0, "x") || !check_matrices(c, 1, "y")) return false;
+    uint32_t rank = c->ins[0]->rank, lead = rank - 2;
+    bool stacked = c->ins[1]->rank == rank;
+    for (uint32_t i = 0; stacked && i < lead; i++)
+        stacked = c->ins[0]->dim[i] == c->ins[1]->dim[i];
+    if (!stacked)
+        return rule_fail(c, "x and y must have equally many axes, all but the last two "
+                            "equal: %s times %s",
+                         rule_type(c, 0), rule_type(c, 1));
+    const size_t *x = c->ins[0]->dim + lead, *y = c->ins[1]->dim + lead;
     bool tx = c->attrs[0].i != 0, ty = c->attrs[1].i != 0;
     if (x[!tx] != y[ty])
         return rule_fail(c, "inner sizes differ: %s%s times %s%s", rule_type(c, 0),
                          tx ? " transposed" : "", rule_type(c, 1),
                          ty ? " transposed" : "");
-    *out = type_tensor(ELEM_F32, any_rows(c), 2, (size_t[]){x[tx], y[!ty]});
+    *out = type_tensor(ELEM_F32, any_rows(c), rank, c->ins[0]->dim);
+    out->dim[lead] = x[tx];
+    out->dim[lead + 1] = y[!ty];
     return true;
 }
 

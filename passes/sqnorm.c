@@ -32,7 +32,7 @@ static nid sqnorm_rule(struct rewrite *r, nid v, const nid *in) {
     }
     if (g->op == OP_MATMUL) {
         const struct type *p = type_at(r->old, g->in[0]);
-        if (p->dim[attr_int(g, "tx") ? 0 : 1] != 1) return NID_NONE;
+        if (p->rank != 2 || p->dim[attr_int(g, "tx") ? 0 : 1] != 1) return NID_NONE;
         return b_binary(&r->b, OP_MUL, sum_squares(r, r->map[g->in[0]]),
                         sum_squares(r, r->map[g->in[1]]));
     }

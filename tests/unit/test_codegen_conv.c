@@ -120,18 +120,32 @@ static nid build_sqnorm(struct builder *b, struct random *r) {
     return build_node(b, OP_CONV_DW_SQNORM, (nid[]){x, d}, 2, attrs, NULL);
 }
 
-static nid build_matmul(struct builder *b, struct random *r) {
+// A product of two matrices, or of a stack of them along up to `lead` axes.
+static nid build_product(struct builder *b, struct random *r, uint32_t lead) {
     size_t m = random_below(r, 2) ? 1 : 1 + random_below(r, 20);
     size_t k = 1 + random_below(r, 70), n = 1 + random_below(r, 100);
     bool tx = random_below(r, 2), ty = random_below(r, 2);
-    size_t dx[] = {tx ? k : m, tx ? m : k}, dy[] = {ty ? n : k, ty ? k : n};
-    nid x = random_below(r, 6) ? rig_input(b, "x", 2, dx) : rig_constant_of(b, r, 2, dx);
-    nid y = random_below(r, 3) ? rig_constant_of(b, r, 2, dy) : rig_input(b, "y", 2, dy);
-    if (random_below(r, 3) == 0) x = b_binary(b, OP_ADD, x, rig_input(b, "z", 2, dx));
+    uint32_t rank = lead + 2;
+    size_t dx[TYPE_MAX_RANK], dy[TYPE_MAX_RANK], bias[TYPE_MAX_RANK];
+    for (uint32_t i = 0; i < lead; i++) dx[i] = dy[i] = 1 + random_below(r, 4);
+    for (uint32_t i = 0; i < rank; i++) bias[i] = i < lead ? dx[i] : 1;
+    dx[lead] = tx ? k : m, dx[lead + 1] = tx ? m : k;
+    dy[lead] = ty ? n : k, dy[lead + 1] = ty ? k : n, bias[lead + 1] = n;
+    bool given = random_below(r, 6) == 0, computed = random_below(r, 3) == 0;
+    nid x = given ? rig_constant_of(b, r, rank, dx) : rig_input(b, "x", rank, dx);
+    nid y = computed ? rig_input(b, "y", rank, dy) : rig_constant_of(b, r, rank, dy);
+    if (random_below(r, 3) == 0) x = b_binary(b, OP_ADD, x, rig_input(b, "z", rank, dx));
     nid p = b_matmul(b, x, y, tx, ty);
-    if (random_below(r, 2))
-        p = b_binary(b, OP_ADD, p, rig_constant_of(b, r, 2, (size_t[]){1, n}));
+    if (random_below(r, 2)) p = b_binary(b, OP_ADD, p, rig_constant_of(b, r, rank, bias));
     return random_below(r, 2) ? p : b_unary(b, OP_RELU, p);
+}
+
+static nid build_matmul(struct builder *b, struct random *r) {
+    return build_product(b, r, 0);
+}
+
+static nid build_stack(struct builder *b, struct random *r) {
+    return build_product(b, r, 1 + (uint32_t)random_below(r, 4));
 }
 
 static void conv(void **state) {
@@ -159,11 +173,16 @@ static void matmul(void **state) {
     assert_int_equal(rig_check_all("matmul", build_matmul, 80, TOLERANCE), 0);
 }
 
+static void stacked_matmul(void **state) {
+    (void)state;
+    assert_int_equal(rig_check_all("stacked matmul", build_stack, 100, TOLERANCE), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv),    cmocka_unit_test(conv_dx),
         cmocka_unit_test(conv_dw), cmocka_unit_test(conv_dw_sqnorm),
-        cmocka_unit_test(matmul),
+        cmocka_unit_test(matmul),  cmocka_unit_test(stacked_matmul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,6 +215,8 @@ static void reductions(void **state) {
 
 #define TWO_MATRICES MATRIX "%1 = const f32[3,2] [1,0,2,1,0,3] "
 
+#define STACKS "%0 = const f32[2,1,2] [1,2,3,4] %1 = const f32[2,2,2] [0,1,1,0,1,2,3,3] "
+
 static void products(void **state) {
     (void)state;
     static const struct answer cases[] = {
@@ -230,6 +232,8 @@ static void products(void **state) {
         {TWO_MATRICES "%9 = matmul(%1, %1, tx=true, ty=false)",
          "f32[2,2]",
          {5, 2, 2, 10}},
+        {STACKS "%9 = matmul(%0, %1, tx=false, ty=false)", "f32[2,1,2]", {2, 1, 15, 18}},
+        {STACKS "%9 = matmul(%1, %0, tx=true, ty=true)", "f32[2,2,1]", {2, 1, 15, 18}},
     };
     check_answers(cases, COUNT(cases));
 }

@@ -1,0 +1,85 @@
+// See matmul_plan.h.
+#include "codegen/matmul_plan.h"
+
+#include "ir/build.h"
+
+// As many sums as leave registers for a line of y and an element of x.
+size_t matmul_rows(const struct matmul_plan *p, size_t blocks) {
+    size_t sums = p->t->registers >= 32 ? 24 : 12;
+    return size_min(sums / blocks, MATMUL_MAX_ROWS);
+}
+
+// Cycles a tile takes for each k: two multiply-adds and two loads a cycle, four cycles from
+// one to the next on the same sum; lines of y come from farther away than elements of x.
+static double tile_cycles(size_t rows, size_t blocks) {
+    double work = (double)(rows * blocks), loads = (double)rows + 1.5 * (double)blocks;
+    double cycles = work > loads ? work / 2 : loads / 2;
+    return (cycles > 4 ? cycles : 4) + loads / 20;
+}
+
+static double column_cycles(const struct matmul_plan *p, size_t blocks) {
+    size_t rows = matmul_rows(p, blocks), rest = p->m % rows;
+    double cycles = (double)(p->m / rows) * tile_cycles(rows, blocks);
+    return rest ? cycles + tile_cycles(rest, blocks) : cycles;
+}
+
+static size_t vectors(const struct matmul_plan *p) {
+    return (p->n + p->t->lanes - 1) / p->t->lanes;
+}
+
+// Products of a single row take rows of the batch for rows of the tile: they are as many as
+// there happen to be.
+static size_t best_blocks(const struct matmul_plan *p) {
+    size_t all = vectors(p), most = p->t->registers >= 32 ? MATMUL_MAX_BLOCKS : 2;
+    size_t best = size_max(1, size_min(all, most));
+    double least = 0;
+    for (size_t blocks = best; p->m > 1 && blocks >= 1; blocks--) {
+        double cycles = (double)(all / blocks) * column_cycles(p, blocks);
+        if (all % blocks) cycles += column_cycles(p, all % blocks);
+        if (least > 0 && cycles >= least) continue;
+        least = cycles;
+        best = blocks;
+    }
+    return best;
+}
+
+struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,
+                                  nid matmul) {
+    const struct node *n = node_at(f, matmul);
+    const size_t *x = type_at(f, n->in[0])->dim, *out = n->type.dim;
+    struct matmul_plan p = {.t = t, .lead = n->type.rank - 2, .stack = 1};
+    p.tx = attr_int(n, "tx") != 0;
+    p.ty = attr_int(n, "ty") != 0;
+    for (uint32_t i = 0; i < p.lead; i++) p.stack *= out[i];
+    p.m = out[p.lead];
+    p.n = out[p.lead + 1];
+    p.k = x[p.lead + !p.tx];
+    p.blocks = best_blocks(&p);
+    return p;
+}
+
+// ---- packed operands ------------------------------------------------------------------
+
+size_t matmul_matrix_floats(const struct matmul_plan *p) {
+    return vectors(p) * p->t->lanes * p->k;
+}
+
+size_t matmul_pack_floats(const struct matmul_plan *p) {
+    return p->stack * matmul_matrix_floats(p);
+}
+
+static float *pack_matrix(const struct matmul_plan *p, const float *y, float *out) {
+    size_t group = p->blocks * p->t->lanes, all = vectors(p) * p->t->lanes;
+    for (size_t from = 0; from < all; from += group)
+        for (size_t i = 0; i < p->k; i++)
+            for (size_t j = from; j < size_min(from + group, all); j++) {
+                float v = 0;
+                if (j < p->n) v = p->ty ? y[j * p->k + i] : y[i * p->n + j];
+                *out++ = v;
+            }
+    return out;
+}
+
+void matmul_pack(const struct matmul_plan *p, const float *y, float *out) {
+    for (size_t i = 0; i < p->stack; i++) out = pack_matrix(p, y + i * p->k * p->n, out);
+}

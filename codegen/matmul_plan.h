@@ -1,0 +1,32 @@
+// How a matrix product is cut up: shared by the code that packs constant operands and the
+// code that reads them.
+//
+// The columns of the result are cut into groups of some vectors; a tile is some rows times
+// one group. A packed operand holds its groups one behind the other, the last one perhaps
+// narrower, each as [k][column of the group]; the matrices of a stack follow each other.
+#ifndef DDG_CODEGEN_MATMUL_PLAN_H
+#define DDG_CODEGEN_MATMUL_PLAN_H
+
+#include "ir/kernel.h"
+
+#define MATMUL_MAX_BLOCKS 4 // vectors in a group
+#define MATMUL_MAX_ROWS   12
+
+struct matmul_plan {
+    const struct target *t;
+    uint32_t lead;  // axes in front of the matrices' own
+    size_t stack;   // matrices
+    size_t m, k, n; // x is m by k, y is k by n, when not transposed
+    bool tx, ty;
+    size_t blocks; // vectors in a group
+};
+
+struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,
+                                  nid matmul);
+// Rows of a tile over `blocks` vectors, whatever m is.
+size_t matmul_rows(const struct matmul_plan *p, size_t blocks);
+size_t matmul_matrix_floats(const struct matmul_plan *p); // of one packed matrix
+size_t matmul_pack_floats(const struct matmul_plan *p);   // of all
+void matmul_pack(const struct matmul_plan *p, const float *y, float *out);
+
+#endif
