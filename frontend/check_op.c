@@ -161,8 +161,13 @@ static const struct model *load_model(struct op_call *o) {
     const struct value *path = &o->attrs[op_attr(OP_ONNX, "path", 4)];
     const struct value *mean = &o->attrs[op_attr(OP_ONNX, "mean", 4)];
     const struct value *std = &o->attrs[op_attr(OP_ONNX, "std", 3)];
-    struct model_options options = {path->s, mean->fs,           std->fs, mean->n,
-                                    std->n,  o->call->name_span, c->times};
+    struct model_options options = {.path = path->s,
+                                    .mean = mean->fs,
+                                    .std = std->fs,
+                                    .nmean = mean->n,
+                                    .nstd = std->n,
+                                    .span = o->call->name_span,
+                                    .times = c->times};
     struct loaded made = {.model = model_load(c->arena, &options, c->d)};
     if (!made.model) check_note_calls(c, o->f);
     memcpy(made.attrs, o->attrs, sizeof made.attrs);

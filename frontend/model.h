@@ -9,6 +9,7 @@ struct model_options {
     const char *path;
     const double *mean, *std;
     size_t nmean, nstd;
+    bool plain;             // mean 0 and std 1, whatever the number of channels
     struct span span;       // of the op in the program, for errors
     struct timeline *times; // may be NULL
 };

@@ -165,8 +165,7 @@ static bool read_tensors(struct onnx_file *f, struct arena *arena,
     return true;
 }
 
-static bool read_file(struct onnx_file *f, struct arena *arena,
-                      const struct onnx_log *log) {
+bool onnx_read(struct onnx_file *f, struct arena *arena, const struct onnx_log *log) {
     if (!read_message(f->path, arena, log, &f->bytes, &f->msg)) return false;
     f->graph = f->msg->graph;
     if (!f->graph) return onnx_fail(log, "is not an ONNX file: it has no graph");
@@ -291,6 +290,40 @@ static void digest_model(struct model *m, struct arena *arena,
     m->digest = digest_join(m->digest, digest_of(m->std, m->channels * sizeof *m->std));
 }
 
+// What is taken from and divides pixels / 255; 0 and 1 when no one says.
+static void set_normalisation(struct model *m, struct arena *arena,
+                              const struct model_options *o) {
+    m->mean = NEW_N(arena, double, m->channels);
+    m->std = NEW_N(arena, double, m->channels);
+    for (size_t i = 0; i < m->channels; i++) {
+        m->mean[i] = o->plain ? 0 : o->mean[i];
+        m->std[i] = o->plain ? 1 : o->std[i];
+    }
+}
+
+const struct model *onnx_model(const struct onnx_file *f, struct arena *arena,
+                               const struct model_options *o,
+                               const struct onnx_log *log) {
+    if (!o->plain && !check_normalisation(f, o, log)) return NULL;
+    double began = timeline_now(o->times);
+    struct model *m = NEW(arena, struct model);
+    *m = (struct model){.path = f->path, .channels = f->dim[0], .height = f->dim[1]};
+    m->width = f->dim[2];
+    m->func = import_graph(f, arena, m->height, m->width, log);
+    if (!m->func) return NULL;
+    timeline_add(o->times, began, "model: import", NULL);
+    warn_of_softmax(f, log);
+    m->classes = type_at(m->func, m->func->outs.at[0])->dim[0];
+    set_normalisation(m, arena, o);
+    began = timeline_now(o->times);
+    digest_model(m, arena, log);
+    timeline_add(o->times, began, "model: digest", NULL);
+    m->at_size = at_size;
+    m->digest_at = digest_at;
+    m->source = f;
+    return m;
+}
+
 const struct model *model_load(struct arena *arena, const struct model_options *o,
                                struct diags *d) {
     struct onnx_log log = {.d = d, .at = o->span};
@@ -298,24 +331,7 @@ const struct model *model_load(struct arena *arena, const struct model_options *
     double began = timeline_now(o->times);
     f->path = arena_strdup(arena, o->path);
     log.where = onnx_text(&log, o->path);
-    if (!read_file(f, arena, &log) || !check_normalisation(f, o, &log)) return NULL;
+    if (!onnx_read(f, arena, &log)) return NULL;
     timeline_add(o->times, began, "model: read the file", NULL);
-    began = timeline_now(o->times);
-    struct model *m = NEW(arena, struct model);
-    *m = (struct model){.path = f->path, .channels = f->dim[0], .height = f->dim[1]};
-    m->width = f->dim[2];
-    m->func = import_graph(f, arena, m->height, m->width, &log);
-    if (!m->func) return NULL;
-    timeline_add(o->times, began, "model: import", NULL);
-    warn_of_softmax(f, &log);
-    m->classes = type_at(m->func, m->func->outs.at[0])->dim[0];
-    m->mean = arena_dup(arena, o->mean, m->channels, sizeof *o->mean);
-    m->std = arena_dup(arena, o->std, m->channels, sizeof *o->std);
-    began = timeline_now(o->times);
-    digest_model(m, arena, &log);
-    timeline_add(o->times, began, "model: digest", NULL);
-    m->at_size = at_size;
-    m->digest_at = digest_at;
-    m->source = f;
-    return m;
+    return onnx_model(f, arena, o, &log);
 }

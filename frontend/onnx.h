@@ -86,6 +86,12 @@ const struct onnx_name *onnx_find(const struct onnx_file *f, const char *name);
 // The node's name, or its first output's when it has none.
 const char *onnx_node_name(const Onnx__NodeProto *n);
 
+// ---- a file, and the model made of it ------------------------------------------------
+// Fills in all of f from the file at f->path; when that fails, what was known by then.
+bool onnx_read(struct onnx_file *f, struct arena *arena, const struct onnx_log *log);
+const struct model *onnx_model(const struct onnx_file *f, struct arena *arena,
+                               const struct model_options *o, const struct onnx_log *log);
+
 // ---- values --------------------------------------------------------------------------
 // What the importer knows of an ONNX value. The IR keeps the batch out of every shape and
 // computes each row by itself, so a value is either whole (weights, shape arithmetic) or
