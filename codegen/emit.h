@@ -213,6 +213,8 @@ LLVMValueRef value_argmax(struct emit *e, const struct node *n, const struct poi
 LLVMValueRef value_maxpool(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_maxpool_dx(struct emit *e, const struct node *n,
                               const struct point *p);
+LLVMValueRef value_maxpool_jvp(struct emit *e, const struct node *n,
+                               const struct point *p);
 LLVMValueRef value_avgpool(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_avgpool_dx(struct emit *e, const struct node *n,
                               const struct point *p);

@@ -196,6 +196,7 @@ value_fn value_emitter(enum op op) {
         [OP_ARGMAX] = value_argmax,
         [OP_MAXPOOL] = value_maxpool,
         [OP_MAXPOOL_DX] = value_maxpool_dx,
+        [OP_MAXPOOL_JVP] = value_maxpool_jvp,
         [OP_AVGPOOL] = value_avgpool,
         [OP_AVGPOOL_DX] = value_avgpool_dx,
     };

@@ -266,3 +266,32 @@ LLVMValueRef value_maxpool_dx(struct emit *e, const struct node *n,
     windows_around(&pool, around);
     return over_offsets(e, around, give_to_max, &pool, ll_fsplat(e, 0, p->lanes));
 }
+
+struct first { // the value at the first element that is as large
+    struct pool *pool;
+    LLVMValueRef largest;
+};
+
+// Taps from the last to the first: the first of equals is taken last, and stays.
+static LLVMValueRef take_at_max(void *ctx, struct ix y, struct ix x, LLVMValueRef found) {
+    struct first *s = ctx;
+    struct pool *pool = s->pool;
+    struct emit *e = pool->e;
+    struct inside in = {0};
+    y = ix_shift(e, ix_scale(e, y, -1), pool->kernel[0] - 1);
+    x = ix_shift(e, ix_scale(e, x, -1), pool->kernel[1] - 1);
+    struct point q = tap_point(pool, pool->p, y, x, &in);
+    if (in.never) return found;
+    LLVMValueRef v = emit_value(e, pool->n->in[0], &q);
+    LLVMValueRef same = LLVMBuildFCmp(e->b, LLVMRealOEQ, v, s->largest, "");
+    same = choose(e, &in, same, ll_zero(LLVMTypeOf(same)), q.lanes);
+    LLVMValueRef t = emit_value(e, pool->n->in[2], &q);
+    return LLVMBuildSelect(e->b, same, t, found, "");
+}
+
+LLVMValueRef value_maxpool_jvp(struct emit *e, const struct node *n,
+                               const struct point *p) {
+    struct pool pool = pool_of(e, n, p, type_at(e->f, n->in[0]), &n->type);
+    struct first s = {.pool = &pool, .largest = emit_value(e, n->in[1], p)};
+    return over_offsets(e, pool.kernel, take_at_max, &s, ll_fsplat(e, 0, p->lanes));
+}

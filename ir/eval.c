@@ -32,6 +32,7 @@ static const eval_fn FUNCTIONS[OP_COUNT] = {
     [OP_CONV_DW_SQNORM] = eval_conv_dw_sqnorm,
     [OP_MAXPOOL] = eval_maxpool,
     [OP_MAXPOOL_DX] = eval_maxpool_dx,
+    [OP_MAXPOOL_JVP] = eval_maxpool_jvp,
     [OP_AVGPOOL] = eval_avgpool,
     [OP_AVGPOOL_DX] = eval_avgpool_dx,
 };

@@ -33,6 +33,7 @@ bool eval_conv_dw(const struct eval_call *c);
 bool eval_conv_dw_sqnorm(const struct eval_call *c);
 bool eval_maxpool(const struct eval_call *c);
 bool eval_maxpool_dx(const struct eval_call *c);
+bool eval_maxpool_jvp(const struct eval_call *c);
 bool eval_avgpool(const struct eval_call *c);
 bool eval_avgpool_dx(const struct eval_call *c);
 

@@ -61,15 +61,24 @@ bool eval_maxpool(const struct eval_call *c) {
     return true;
 }
 
-// Adds d to the first element of the window that equals y.
-static void give_to_max(const struct pool *p, const float *plane, struct window w,
-                        float y, float d, double *sums) {
+// Where the first element of the window that equals y lies in the plane; false: nowhere.
+static bool find_max(const struct pool *p, const float *plane, struct window w, float y,
+                     size_t *at) {
     for (size_t i = w.top; i < w.bottom; i++)
         for (size_t j = w.left; j < w.right; j++) {
-            if (plane[i * p->w + j] != y) continue;
-            sums[i * p->w + j] += (double)d;
-            return;
+            *at = i * p->w + j;
+            if (plane[*at] == y) return true;
         }
+    return false;
+}
+
+// Adds d[i,j] to the first largest element of window (i, j).
+static void give_to_max(const struct pool *p, const float *plane, const float *y,
+                        const float *d, double *sums) {
+    size_t at;
+    for (size_t i = 0; i < p->oh; i++)
+        for (size_t j = 0; j < p->ow; j++, y++, d++)
+            if (find_max(p, plane, window_at(p, i, j), *y, &at)) sums[at] += (double)*d;
 }
 
 static void round_plane(const double *sums, float *out, size_t n) {
@@ -83,13 +92,24 @@ bool eval_maxpool_dx(const struct eval_call *c) {
     double *sums = mem_alloc((plane + 1) * sizeof *sums);
     if (!sums) return false;
     for (size_t ch = 0; ch < channels; ch++) {
+        size_t done = ch * p.oh * p.ow;
         memset(sums, 0, plane * sizeof *sums);
-        for (size_t i = 0; i < p.oh; i++)
-            for (size_t j = 0; j < p.ow; j++)
-                give_to_max(&p, x + ch * plane, window_at(&p, i, j), *y++, *d++, sums);
+        give_to_max(&p, x + ch * plane, y + done, d + done, sums);
         round_plane(sums, (float *)c->out + ch * plane, plane);
     }
     mem_free(sums);
+    return true;
+}
+
+bool eval_maxpool_jvp(const struct eval_call *c) {
+    struct pool p = pool_of(c->n, c->types[0], &c->n->type);
+    const float *x = c->in[0], *y = c->in[1], *t = c->in[2];
+    size_t plane = p.h * p.w, at;
+    float *out = c->out;
+    for (size_t ch = 0; ch < c->n->type.dim[0]; ch++, x += plane, t += plane)
+        for (size_t i = 0; i < p.oh; i++)
+            for (size_t j = 0; j < p.ow; j++)
+                *out++ = find_max(&p, x, window_at(&p, i, j), *y++, &at) ? t[at] : 0;
     return true;
 }
 

@@ -24,7 +24,7 @@ const char *rule_type(struct rule_ctx *c, size_t operand); // its text, for mess
 // Attributes shared by conv, conv_dx, conv_dw and conv_dw_sqnorm come first in all of
 // them.
 enum { CONV_STRIDES, CONV_PADS, CONV_DILATIONS, CONV_GROUPS, CONV_SIZE_H, CONV_SIZE_W };
-// Of maxpool, maxpool_dx, avgpool and avgpool_dx.
+// Of maxpool, maxpool_dx, maxpool_jvp, avgpool and avgpool_dx.
 enum { POOL_KERNEL, POOL_STRIDES, POOL_PADS, POOL_COUNT_PAD, POOL_H, POOL_W };
 
 bool rule_images(struct rule_ctx *c, struct type *out);
@@ -62,6 +62,7 @@ bool rule_conv_dw(struct rule_ctx *c, struct type *out);
 bool rule_conv_dw_sqnorm(struct rule_ctx *c, struct type *out);
 bool rule_pool2d(struct rule_ctx *c, struct type *out);
 bool rule_maxpool_dx(struct rule_ctx *c, struct type *out);
+bool rule_maxpool_jvp(struct rule_ctx *c, struct type *out);
 bool rule_avgpool_dx(struct rule_ctx *c, struct type *out);
 bool rule_normal(struct rule_ctx *c, struct type *out);
 bool rule_random_box(struct rule_ctx *c, struct type *out);

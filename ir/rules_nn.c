@@ -188,6 +188,15 @@ bool rule_maxpool_dx(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
+bool rule_maxpool_jvp(struct rule_ctx *c, struct type *out) {
+    if (!check_f32(c, 1, "y", 3) || !check_f32(c, 2, "t", 3) || !rule_pool2d(c, out) ||
+        !check_pool_d(c, 1, out))
+        return false;
+    out->rows = any_rows(c);
+    return type_same_shape(c->ins[0], c->ins[2]) ||
+           rule_fail_in(c, 2, "`t` is %s, `x` is %s", rule_type(c, 2), rule_type(c, 0));
+}
+
 bool rule_avgpool_dx(struct rule_ctx *c, struct type *out) {
     if (!check_f32(c, 0, "d", 3) || !check_pool_attrs(c)) return false;
     const struct type *d = c->ins[0];

@@ -193,25 +193,167 @@ static void vjp_concat(struct diff *x, const struct node *n, nid y, nid g) {
         starts[axis] += sizes[axis];
     }
 }
-// A constant index is a constant 0/1 matrix: slices of g are added where they came from.
+
+// ---- gather: entries of g are added where they came from --------------------------------
+// Places of the axis are taken together by how many entries they get, rounded up to a power
+// of two: one gather of g and one sum for each such class. So no place takes more than
+// twice the work of its entries, however unevenly the index repeats.
+struct scatter {
+    struct diff *x;
+    nid g; // [before, count, after], with a slab of zeros behind when some are missing
+    size_t before, count, after;
+    size_t places;    // of the axis that was gathered from
+    size_t *first;    // by place: where its entries begin; places + 1 of them
+    int64_t *entries; // positions in the index, by place
+    int64_t *slot;    // by place: where its sum lies among those made so far
+    size_t made;
+};
+
+static size_t entries_of(const struct scatter *s, size_t place) {
+    return s->first[place + 1] - s->first[place];
+}
+
+static size_t width_of(const struct scatter *s, size_t place) {
+    size_t width = 1, n = entries_of(s, place);
+    while (width < n) width *= 2;
+    return n ? width : 0;
+}
+
+static void sort_entries(struct scatter *s, const int64_t *index) {
+    struct arena *arena = s->x->arena;
+    size_t *next = NEW_N(arena, size_t, s->places);
+    s->first = NEW_N(arena, size_t, s->places + 1);
+    s->entries = NEW_N(arena, int64_t, s->count);
+    s->slot = NEW_N(arena, int64_t, s->places);
+    for (size_t i = 0; i < s->count; i++) s->first[index[i] + 1]++;
+    for (size_t p = 0; p < s->places; p++) {
+        s->first[p + 1] += s->first[p];
+        next[p] = s->first[p];
+        s->slot[p] = -1;
+    }
+    for (size_t i = 0; i < s->count; i++) s->entries[next[index[i]]++] = (int64_t)i;
+}
+
+// v with one slab of zeros behind, along the middle axis.
+static nid zeros_behind(struct diff *x, nid v) {
+    static const int64_t none[3] = {0}, one[3] = {0, 1, 0};
+    return b_pad(x->b, v, none, one, none, 3, 0);
+}
+
+// The sums of all places of this width; NID_NONE when there are none.
+static nid scatter_class(struct scatter *s, size_t width) {
+    struct builder *b = s->x->b;
+    VEC(int64_t) pick = {0};
+    size_t places = 0;
+    for (size_t p = 0; p < s->places; p++) {
+        if (width_of(s, p) != width) continue;
+        for (size_t i = 0; i < width; i++) {
+            int64_t none = (int64_t)s->count;
+            int64_t at = i < entries_of(s, p) ? s->entries[s->first[p] + i] : none;
+            VEC_PUSH(s->x->arena, &pick, at);
+        }
+        s->slot[p] = (int64_t)(s->made + places++);
+    }
+    if (!places) return NID_NONE;
+    s->made += places;
+    nid v = b_gather(b, s->g, pick.at, pick.n, 1);
+    if (width == 1) return v;
+    v = b_reshape(b, v, (size_t[]){s->before, places, width, s->after}, 4);
+    return b_sum(b, v, (int64_t[]){2}, 1, false);
+}
+
+// The sums, in the order they were made, to where they belong; zeros to the other places.
+static nid scatter_place(struct scatter *s, nid sums) {
+    bool in_place = s->made == s->places;
+    if (!in_place) sums = zeros_behind(s->x, sums);
+    for (size_t p = 0; p < s->places; p++) {
+        if (s->slot[p] < 0) s->slot[p] = (int64_t)s->made;
+        in_place = in_place && s->slot[p] == (int64_t)p;
+    }
+    return in_place ? sums : b_gather(s->x->b, sums, s->slot, s->places, 1);
+}
+
+static nid scatter_all(struct scatter *s) {
+    nid parts[8 * sizeof(size_t)];
+    uint32_t n = 0;
+    bool missing = false;
+    for (size_t p = 0; p < s->places; p++)
+        missing = missing || entries_of(s, p) != width_of(s, p);
+    if (missing) s->g = zeros_behind(s->x, s->g);
+    for (size_t width = 1; width / 2 < s->count; width *= 2) {
+        nid part = scatter_class(s, width);
+        if (part != NID_NONE) parts[n++] = part;
+    }
+    struct value axis = val_int(1);
+    nid sums = n == 1 ? parts[0] : build_node(s->x->b, OP_CONCAT, parts, n, &axis, NULL);
+    return scatter_place(s, sums);
+}
+
 static void vjp_gather(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
-    const struct type *t = dtype(x, n->in[0]), *gt = dtype(x, g);
-    int64_t axis = attr_int(n, "axis");
-    size_t count;
-    const int64_t *index = attr_ints(n, "index", &count);
-    for (size_t k = 0; k < count; k++) {
-        int64_t starts[TYPE_MAX_RANK] = {0}, steps[TYPE_MAX_RANK], sizes[TYPE_MAX_RANK];
-        int64_t before[TYPE_MAX_RANK] = {0}, after[TYPE_MAX_RANK] = {0};
-        int64_t none[TYPE_MAX_RANK] = {0};
-        for (uint32_t i = 0; i < gt->rank; i++)
-            steps[i] = 1, sizes[i] = (int64_t)gt->dim[i];
-        starts[axis] = (int64_t)k, sizes[axis] = 1;
-        before[axis] = index[k], after[axis] = (int64_t)t->dim[axis] - 1 - index[k];
-        nid one = b_slice(x->b, g, starts, steps, sizes, gt->rank);
-        add_to(x, n->in[0], b_pad(x->b, one, before, after, none, gt->rank, 0));
-    }
+    const struct type *t = dtype(x, n->in[0]);
+    size_t axis = (size_t)attr_int(n, "axis");
+    struct scatter s = {.x = x, .before = 1, .after = 1, .places = t->dim[axis]};
+    const int64_t *index = attr_ints(n, "index", &s.count);
+    if (type_count(dtype(x, g)) == 0) return;
+    for (size_t i = 0; i < axis; i++) s.before *= t->dim[i];
+    for (size_t i = axis + 1; i < t->rank; i++) s.after *= t->dim[i];
+    s.g = b_reshape(x->b, g, (size_t[]){s.before, s.count, s.after}, 3);
+    sort_entries(&s, index);
+    struct type to = *t; // the array of nodes moves as they are added
+    add_to(x, n->in[0], b_reshape(x->b, scatter_all(&s), to.dim, to.rank));
 }
+
+// ---- places known only when the function runs ---------------------------------------------
+// f32[count, places]: row i is 1 at start + i, held in [0, places - count], 0 elsewhere.
+static nid selector(struct diff *x, nid start, size_t count, size_t places) {
+    struct builder *b = x->b;
+    size_t across[2] = {1, places}, down[2] = {count, 1};
+    int32_t *v = NEW_N(x->arena, int32_t, size_max(places, count));
+    for (size_t i = 0; i < size_max(places, count); i++) v[i] = (int32_t)i;
+    nid place = b_const(b, type_tensor(ELEM_I32, false, 2, across), v);
+    nid row = b_const(b, type_tensor(ELEM_I32, false, 2, down), v);
+    int32_t last = (int32_t)(places - count), zero = 0;
+    struct type scalar = type_scalar(ELEM_I32, false);
+    start = b_binary(b, OP_MIN, start, b_const(b, scalar, &last));
+    start = b_binary(b, OP_MAX, start, b_const(b, scalar, &zero));
+    nid at = b_binary(b, OP_ADD, row, start);
+    return b_cast(b, b_binary(b, OP_EQ, at, place), ELEM_F32);
+}
+
+static void vjp_take(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    struct type t = *dtype(x, n->in[0]);
+    if (!x->wanted[n->in[0]] || type_count(&t) == 0) return;
+    size_t places = t.dim[0], rest = type_count(&t) / places;
+    nid hot = b_reshape(x->b, selector(x, n->in[1], 1, places), (size_t[]){places, 1}, 2);
+    nid v = mul(x, hot, b_reshape(x->b, g, (size_t[]){1, rest}, 2));
+    add_to(x, n->in[0], b_reshape(x->b, v, t.dim, t.rank));
+}
+
+// [C,h,w] to [C,w,places]: g's rows go to where they were cut from, and the axes turn.
+static nid uncut(struct diff *x, nid g, nid start, size_t places) {
+    struct type t = *dtype(x, g);
+    size_t c = t.dim[0], h = t.dim[1], w = t.dim[2];
+    nid v = b_transpose(x->b, g, (int64_t[]){0, 2, 1}, 3);
+    v = b_reshape(x->b, v, (size_t[]){c * w, h}, 2);
+    v = b_matmul(x->b, v, selector(x, start, h, places), false, false);
+    return b_reshape(x->b, v, (size_t[]){c, w, places}, 3);
+}
+
+static void vjp_window(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    struct type t = *dtype(x, n->in[0]);
+    if (!x->wanted[n->in[0]] || type_count(dtype(x, g)) == 0) return;
+    for (int64_t axis = 0; axis < 2; axis++) {
+        static const int64_t one[1] = {1};
+        nid start = b_slice(x->b, n->in[1], &axis, one, one, 1);
+        g = uncut(x, g, b_reshape(x->b, start, NULL, 0), t.dim[1 + axis]);
+    }
+    add_to(x, n->in[0], g);
+}
+
+// ---- reductions, products, layers ---------------------------------------------------------
 static nid keep_axes(struct diff *x, const struct node *n, nid v) {
     const struct type *t = dtype(x, n->in[0]);
     size_t dim[TYPE_MAX_RANK], count;
@@ -267,9 +409,31 @@ static void vjp_conv_dw(struct diff *x, const struct node *n, nid y, nid g) {
         add_to(x, p, conv_like(x, OP_CONV_DX, d, g, n, dtype(x, p)->dim + 1));
     if (x->wanted[d]) add_to(x, d, conv_like(x, OP_CONV, p, g, n, NULL));
 }
+// The squared norm of the weight gradient v: what 2 v gives as a weight.
+static void vjp_conv_dw_sqnorm(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    size_t size[2] = {(size_t)attr_int(n, "kh"), (size_t)attr_int(n, "kw")};
+    nid v = conv_like(x, OP_CONV_DW, n->in[0], n->in[1], n, size);
+    struct node dw = *node_at(x->b->f, v);
+    nid twice = mul(x, b_binary(x->b, OP_ADD, v, v), g);
+    vjp_conv_dw(x, &dw, v, twice);
+}
 static void vjp_maxpool(struct diff *x, const struct node *n, nid y, nid g) {
     nid in[3] = {n->in[0], y, g};
     add_to(x, n->in[0], build_node(x->b, OP_MAXPOOL_DX, in, 3, n->attrs, NULL));
+}
+// Which elements are the largest does not change with d or t.
+static void vjp_maxpool_dx(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    nid in[3] = {n->in[0], n->in[1], g};
+    if (x->wanted[n->in[2]])
+        add_to(x, n->in[2], build_node(x->b, OP_MAXPOOL_JVP, in, 3, n->attrs, NULL));
+}
+static void vjp_maxpool_jvp(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    nid in[3] = {n->in[0], n->in[1], g};
+    if (x->wanted[n->in[2]])
+        add_to(x, n->in[2], build_node(x->b, OP_MAXPOOL_DX, in, 3, n->attrs, NULL));
 }
 static void vjp_avgpool(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
@@ -306,6 +470,10 @@ static const vjp_rule rules[OP_COUNT] = {
     [OP_EQ] = vjp_none,
     [OP_ARGMAX] = vjp_none,
     [OP_STOP] = vjp_none,
+    [OP_CAST] = vjp_none, // to or from whole numbers
+    [OP_NORMAL] = vjp_none,
+    [OP_RANDOM_BOX] = vjp_none,
+    [OP_RESIZE] = vjp_none, // of bytes
     [OP_RESHAPE] = vjp_reshape,
     [OP_BROADCAST] = vjp_broadcast,
     [OP_SLICE] = vjp_slice,
@@ -313,13 +481,18 @@ static const vjp_rule rules[OP_COUNT] = {
     [OP_PAD] = vjp_pad,
     [OP_CONCAT] = vjp_concat,
     [OP_GATHER] = vjp_gather,
+    [OP_TAKE] = vjp_take,
+    [OP_WINDOW] = vjp_window,
     [OP_SUM] = vjp_sum,
     [OP_AMAX] = vjp_amax,
     [OP_MATMUL] = vjp_matmul,
     [OP_CONV] = vjp_conv,
     [OP_CONV_DX] = vjp_conv_dx,
     [OP_CONV_DW] = vjp_conv_dw,
+    [OP_CONV_DW_SQNORM] = vjp_conv_dw_sqnorm,
     [OP_MAXPOOL] = vjp_maxpool,
+    [OP_MAXPOOL_DX] = vjp_maxpool_dx,
+    [OP_MAXPOOL_JVP] = vjp_maxpool_jvp,
     [OP_AVGPOOL] = vjp_avgpool,
     [OP_AVGPOOL_DX] = vjp_avgpool_dx,
 };
@@ -347,7 +520,6 @@ static bool sweep(struct diff *x, nid y) {
         if (!x->wanted[v] || x->adjoint[v] == NID_NONE) continue;
         struct node n = *node_at(x->b->f, v); // the array moves as nodes are added
         if (!n.nin) continue;
-        if (n.op == OP_CAST) continue; // from integers: no gradient
         if (!rules[n.op])
             return diag_error(x->d, n.span, "the gradient of `%s` is not known%s%s",
                               op_info(n.op)->name, n.name ? ", of node " : "",

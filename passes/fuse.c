@@ -82,7 +82,8 @@ static double repeats(const struct fuse *s, nid v, nid user) {
     const struct node *u = fnode(s, user);
     const struct type *t = type_at(s->f, v);
     if (u->type.rows && !t->rows) return 2;
-    if (u->op == OP_MAXPOOL || u->op == OP_AVGPOOL || u->op == OP_MAXPOOL_DX) return 2;
+    if (u->op == OP_MAXPOOL || u->op == OP_AVGPOOL) return 2;
+    if (u->op == OP_MAXPOOL_DX || u->op == OP_MAXPOOL_JVP) return 2;
     if (flags(s, user) & (OPF_REDUCE | OPF_ANCHOR)) return 1; // anchors: once, in scratch
     return (double)type_count(&u->type) / (double)type_count(t);
 }

@@ -139,7 +139,10 @@ static nid build_pool(struct builder *b, struct random *r) {
     }
     nid y = build_node(b, OP_MAXPOOL, &x, 1, s.attrs, NULL);
     if (y == NID_NONE || random_below(r, 2)) return y;
-    return build_node(b, OP_MAXPOOL_DX, (nid[]){x, y, d}, 3, s.attrs, NULL);
+    if (random_below(r, 2))
+        return build_node(b, OP_MAXPOOL_DX, (nid[]){x, y, d}, 3, s.attrs, NULL);
+    nid t = rig_input(b, "t", 3, (size_t[]){channels, s.side[0], s.side[1]});
+    return build_node(b, OP_MAXPOOL_JVP, (nid[]){x, y, t}, 3, s.attrs, NULL);
 }
 
 // ---- places found at run time ---------------------------------------------------------

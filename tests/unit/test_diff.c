@@ -84,6 +84,29 @@ static nid joined(struct builder *b, nid x) {
 static nid gathered(struct builder *b, nid x) {
     return b_gather(b, x, (int64_t[]){5, 0, 5, 2}, 4, 2);
 }
+static nid gathered_unevenly(struct builder *b, nid x) { // five times, twice, once, never
+    nid v = b_reshape(b, x, (size_t[]){2, 3, 4, 1, 2, 3}, 6);
+    return b_gather(b, v, (int64_t[]){3, 0, 3, 2, 3, 2, 3, 3}, 8, 2);
+}
+static nid permuted(struct builder *b, nid x) {
+    return b_gather(b, x, (int64_t[]){3, 0, 2, 1}, 4, 0);
+}
+static nid whole(struct builder *b, size_t n, const int32_t *v) { // i32[], or i32[n]
+    return b_const(b, type_tensor(ELEM_I32, false, n > 1, &n), v);
+}
+static nid taken(struct builder *b, nid x) { // the second is held to the table's end
+    nid at = b_take(b, x, whole(b, 1, (int32_t[]){1}));
+    return b_binary(b, OP_MUL, at, b_take(b, x, whole(b, 1, (int32_t[]){9})));
+}
+static nid scalar_taken(struct builder *b, nid x) {
+    nid list = b_reshape(b, x, (size_t[]){4 * 6 * 6}, 1);
+    return b_take(b, list, whole(b, 1, (int32_t[]){12}));
+}
+static nid window(struct builder *b, nid x) { // held inside: its top is 3, not 5
+    struct value size[2] = {val_int(3), val_int(5)};
+    nid box = whole(b, 4, (int32_t[]){5, 1, 3, 5});
+    return build_node(b, OP_WINDOW, (nid[]){x, box}, 2, size, NULL);
+}
 static nid summed(struct builder *b, nid x) {
     return b_sum(b, b_binary(b, OP_MUL, x, x), (int64_t[]){0, 2}, 2, false);
 }
@@ -137,18 +160,60 @@ static nid conv_dw(struct builder *b, nid x) {
     struct conv_attrs a = {{1, 1}, {1, 1, 1, 1}, {1, 1}, 1};
     return b_conv_dw(b, x, b_binary(b, OP_MUL, x, x), &a, 3, 3);
 }
-static nid pool(struct builder *b, enum op op, nid x) {
+static nid conv_dw_sqnorm(struct builder *b, nid x) {
+    static const int64_t strides[2] = {2, 1}, pads[4] = {1, 0, 1, 1}, none[2] = {1, 1};
+    struct value v[6] = {val_ints(strides, 2), val_ints(pads, 4), val_ints(none, 2),
+                         val_int(2),           val_int(3),        val_int(2)};
+    nid d = b_slice(b, x, (int64_t[]){0, 0, 0}, (int64_t[]){1, 2, 1},
+                    (int64_t[]){4, 3, 6}, 3);
+    nid in[2] = {x, b_binary(b, OP_MUL, d, b_f32(b, 0.25f))};
+    return b_binary(b, OP_MUL, build_node(b, OP_CONV_DW_SQNORM, in, 2, v, NULL),
+                    b_f32(b, 0.01f));
+}
+static nid pool(struct builder *b, enum op op, const nid *in, size_t nin) {
     struct value v[4] = {val_ints((const int64_t[]){3, 2}, 2),
                          val_ints((const int64_t[]){2, 2}, 2),
                          val_ints((const int64_t[]){1, 0, 1, 0}, 4), val_bool(false)};
     for (int i = 0; i < 3; i++) v[i].is = arena_dup(b->arena, v[i].is, v[i].n, 8);
-    return build_node(b, op, &x, 1, v, NULL);
+    if (op == OP_AVGPOOL_DX) v[3] = val_bool(true);
+    struct value with_size[6] = {v[0], v[1], v[2], v[3], val_int(6), val_int(6)};
+    return build_node(b, op, in, nin, with_size, NULL);
 }
 static nid maxpool(struct builder *b, nid x) {
-    return pool(b, OP_MAXPOOL, x);
+    return pool(b, OP_MAXPOOL, &x, 1);
 }
 static nid avgpool(struct builder *b, nid x) {
-    return pool(b, OP_AVGPOOL, x);
+    return pool(b, OP_AVGPOOL, &x, 1);
+}
+static nid avgpool_dx(struct builder *b, nid x) {
+    nid y = pool(b, OP_AVGPOOL, &x, 1);
+    y = b_binary(b, OP_MUL, y, y);
+    return pool(b, OP_AVGPOOL_DX, &y, 1);
+}
+static nid maxpool_dx(struct builder *b, nid x) {
+    nid y = pool(b, OP_MAXPOOL, &x, 1);
+    return pool(b, OP_MAXPOOL_DX, (nid[]){x, y, b_binary(b, OP_MUL, y, y)}, 3);
+}
+static nid maxpool_jvp(struct builder *b, nid x) {
+    nid y = pool(b, OP_MAXPOOL, &x, 1);
+    return pool(b, OP_MAXPOOL_JVP, (nid[]){x, y, b_binary(b, OP_MUL, x, x)}, 3);
+}
+
+// ---- bodies whose gradient is 0 -------------------------------------------------------
+static nid stepped(struct builder *b, nid x) {
+    return b_unary(b, OP_STEP, b_binary(b, OP_SUB, x, b_f32(b, 1)));
+}
+static nid equal(struct builder *b, nid x) {
+    return b_binary(b, OP_EQ, x, b_binary(b, OP_MAX, x, b_f32(b, 1)));
+}
+static nid cut(struct builder *b, nid x) {
+    return b_cast(b, b_cast(b, x, ELEM_I32), ELEM_F32);
+}
+static nid place_of_largest(struct builder *b, nid x) {
+    return b_cast(b, b_unary(b, OP_ARGMAX, x), ELEM_F32);
+}
+static nid stopped(struct builder *b, nid x) {
+    return b_unary(b, OP_STOP, x);
 }
 
 static const struct {
@@ -177,6 +242,11 @@ static const struct {
     {"pad", padded},
     {"concat", joined},
     {"gather", gathered},
+    {"gather unevenly", gathered_unevenly},
+    {"gather all once", permuted},
+    {"take", taken},
+    {"take a number", scalar_taken},
+    {"window", window},
     {"sum", summed},
     {"amax", largest},
     {"log softmax", log_softmax},
@@ -188,8 +258,33 @@ static const struct {
     {"conv weight", conv_weight},
     {"conv_dx", conv_back},
     {"conv_dw", conv_dw},
+    {"conv_dw_sqnorm", conv_dw_sqnorm},
     {"maxpool", maxpool},
+    {"maxpool_dx", maxpool_dx},
+    {"maxpool_jvp", maxpool_jvp},
     {"avgpool", avgpool},
+    {"avgpool_dx", avgpool_dx},
+};
+
+// The ops without one, and why.
+static const struct {
+    enum op op;
+    nid (*body)(struct builder *, nid); // NULL: numbers cannot reach it, or it is no more
+    const char *why;
+} without[] = {
+    {OP_STEP, stepped, "flat almost everywhere"},
+    {OP_EQ, equal, "flat almost everywhere"},
+    {OP_CAST, cut, "to or from whole numbers"},
+    {OP_ARGMAX, place_of_largest, "a whole number"},
+    {OP_STOP, stopped, "made to have none"},
+    {OP_INPUT, NULL, "a source"},
+    {OP_CONST, NULL, "a source"},
+    {OP_PARAM, NULL, "a source"},
+    {OP_SETTING, NULL, "a source"},
+    {OP_NORMAL, NULL, "reads a row's key"},
+    {OP_RANDOM_BOX, NULL, "reads a row's key"},
+    {OP_RESIZE, NULL, "from bytes to bytes"},
+    {OP_GRAD, NULL, "expanded before what reads it is differentiated"},
 };
 
 #define COUNT_X (4 * 6 * 6)
@@ -257,9 +352,90 @@ static void every_rule(void **state) {
     for (size_t i = 0; i < COUNT(cases); i++) slope(*state, cases[i].name, cases[i].body);
 }
 
-// ---- rows
-// --------------------------------------------------------------------------------- With
-// respect to a parameter that all rows share, the gradient is one a row.
+// Whether the objective of this body has an op on the way from x.
+static bool on_the_way(struct arena *a, nid (*body)(struct builder *, nid), enum op op) {
+    struct builder b;
+    builder_init(&b, a, "way");
+    nid x = input(&b, true), y = objective(&b, x, body);
+    bool *from_x = NEW_N(a, bool, (size_t)y + 1), found = false;
+    from_x[x] = true;
+    for (nid v = 0; v <= y; v++) {
+        const struct node *n = node_at(b.f, v);
+        for (uint32_t i = 0; i < n->nin; i++) from_x[v] |= from_x[n->in[i]];
+        found |= from_x[v] && n->op == op;
+    }
+    return found;
+}
+
+static bool has_case(struct arena *a, enum op op) {
+    bool found = false;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        found = found || on_the_way(a, cases[i].body, op);
+    return found;
+}
+
+static void every_op_has_a_gradient_or_a_reason(void **state) {
+    for (enum op op = 0; op < OP_COUNT; op++) {
+        if (op_info(op)->family != FAMILY_TENSOR) continue;
+        size_t reasons = 0;
+        for (size_t i = 0; i < COUNT(without); i++) reasons += without[i].op == op;
+        bool differentiated_above = op != OP_INPUT && has_case(*state, op);
+        if (!differentiated_above && !reasons)
+            fail_msg("`%s` has neither a case nor a reason", op_info(op)->name);
+        if (differentiated_above && reasons)
+            fail_msg("`%s` has a case and a reason to have none", op_info(op)->name);
+    }
+}
+
+static void flat_ops_have_the_gradient_zero(void **state) {
+    float x[COUNT_X], g[COUNT_X];
+    uint64_t seed = 6;
+    for (size_t i = 0; i < COUNT_X; i++) x[i] = number(&seed, 0.5, 1.5);
+    for (size_t i = 0; i < COUNT(without); i++) {
+        if (!without[i].body) continue;
+        assert_true(on_the_way(*state, without[i].body, without[i].op));
+        struct builder b;
+        builder_init(&b, *state, "flat");
+        nid in = input(&b, true);
+        nid y = objective(&b, in, without[i].body);
+        struct func *f = differentiated(*state, &b, y, in);
+        const void *args[1] = {x};
+        void *outs[1] = {g};
+        memset(g, 1, sizeof g);
+        assert_true(eval_func(f, 1, args, outs, NULL));
+        for (size_t k = 0; k < COUNT_X; k++)
+            if (g[k] != 0)
+                fail_msg("`%s` passes a gradient", op_info(without[i].op)->name);
+    }
+}
+
+// A table of positions that is looked up thousands of times, as Swin's is: the gradient
+// takes few ops, and little more work than the table's entries.
+static void large_gathers_stay_small(void **state) {
+    enum { ENTRIES = 4096, PLACES = 225 };
+    struct arena *a = *state;
+    struct builder b;
+    int64_t index[ENTRIES];
+    float g[PLACES], x[PLACES] = {0}, times[PLACES] = {0};
+    for (int64_t i = 0; i < 64; i++)
+        for (int64_t j = 0; j < 64; j++)
+            index[i * 64 + j] = (i / 8 - j / 8 + 7) * 15 + i % 8 - j % 8 + 7;
+    for (size_t i = 0; i < ENTRIES; i++) times[index[i]]++;
+    builder_init(&b, a, "positions");
+    nid in = b_input(&b, "x", type_tensor(ELEM_F32, true, 1, (size_t[]){PLACES}));
+    nid y = b_sum_all(&b, b_gather(&b, in, index, ENTRIES, 0));
+    struct func *f = differentiated(a, &b, y, in);
+    size_t work = 0;
+    for (nid v = 0; v < f->nodes.n; v++) work += type_count(type_at(f, v));
+    const void *args[1] = {x};
+    void *outs[1] = {g};
+    assert_true(eval_func(f, 1, args, outs, NULL));
+    assert_memory_equal(g, times, sizeof g);
+    assert_true(f->nodes.n < 40 && work < 8 * ENTRIES);
+}
+
+// ---- rows -----------------------------------------------------------------------------
+// With respect to a parameter that all rows share, the gradient is one a row.
 static void parameter_gradients_are_rows(void **state) {
     struct arena *a = *state;
     struct builder b;
@@ -339,6 +515,9 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rule),
+        cmocka_unit_test(every_op_has_a_gradient_or_a_reason),
+        cmocka_unit_test(flat_ops_have_the_gradient_zero),
+        cmocka_unit_test(large_gathers_stay_small),
         cmocka_unit_test(parameter_gradients_are_rows),
         cmocka_unit_test(second_order),
         cmocka_unit_test(stop_is_a_constant),

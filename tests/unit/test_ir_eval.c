@@ -298,6 +298,12 @@ static void pools(void **state) {
          "%9 = maxpool_dx(%0, %1, %2, kernel=[2,2], strides=[1,1], pads=[0,0,0,0])",
          "f32[1,2,3]",
          {10, 100, 0, 0, 0, 0}},
+        // The first of equals is taken; a window without one gives 0.
+        {"%0 = const f32[1,1,3] [7,7,0] %1 = const f32[1,1,3] [7,7,1]\n"
+         "%2 = const f32[1,1,3] [10,20,30]\n"
+         "%9 = maxpool_jvp(%0, %1, %2, kernel=[1,2], strides=[1,1], pads=[0,0,0,1])",
+         "f32[1,1,3]",
+         {10, 20, 0}},
         {"%0 = const f32[1,1,3] [0,7,0] %1 = const f32[1,1,2] [7,7]\n"
          "%2 = const f32[1,1,2] [10,100]\n"
          "%9 = maxpool_dx(%0, %1, %2, kernel=[1,2], strides=[1,1], pads=[0,0,0,0])",
@@ -391,8 +397,8 @@ static void convolution_has_three_faces(void **state) {
     for (int i = 0; i < 300; i++) check_conv_faces(&r);
 }
 
-// avgpool and avgpool_dx are transposes of each other; maxpool only picks, so what its
-// gradient gives to x, weighed by x, is what it took: <x, dx> = <y, d>.
+// avgpool and avgpool_dx are transposes of each other, and so are maxpool_jvp and
+// maxpool_dx; maxpool only picks, so its own values are its tangent along x.
 static void check_pool_laws(struct random *r) {
     struct arena *a = arena_new();
     int64_t kernel[2], strides[2], pads[4];
@@ -411,16 +417,21 @@ static void check_pool_laws(struct random *r) {
     nid mean = build_node(&b, OP_AVGPOOL, &x, 1, v, NULL);
     struct type dt = *type_at(b.f, most);
     nid d = b_input(&b, "d", dt);
+    nid t = b_input(&b, "t", rows_f32(3, dim));
     nid outs_in[] = {most, mean,
                      build_node(&b, OP_MAXPOOL_DX, (nid[]){x, most, d}, 3, v, NULL),
-                     build_node(&b, OP_AVGPOOL_DX, &d, 1, v, NULL)};
+                     build_node(&b, OP_AVGPOOL_DX, &d, 1, v, NULL),
+                     build_node(&b, OP_MAXPOOL_JVP, (nid[]){x, most, t}, 3, v, NULL),
+                     build_node(&b, OP_MAXPOOL_JVP, (nid[]){x, most, x}, 3, v, NULL)};
     for (size_t i = 0; i < COUNT(outs_in); i++) build_output(&b, "y", outs_in[i]);
     const struct func *f = builder_finish(&b);
     const struct type *xt = type_at(f, 0);
-    const void *args[] = {random_data(r, a, xt, 1), random_data(r, a, &dt, 1)};
+    const void *args[] = {random_data(r, a, xt, 1), random_data(r, a, &dt, 1),
+                          random_data(r, a, xt, 1)};
     void **outs = evaluate(a, f, args);
     size_t nx = type_count(xt), nd = type_count(&dt);
-    assert_true(dot(outs[0], args[1], nd) == dot(outs[2], args[0], nx));
+    assert_true(dot(outs[4], args[1], nd) == dot(outs[2], args[2], nx));
+    assert_memory_equal(outs[5], outs[0], nd * sizeof(float));
     assert_true(close_to(dot(outs[1], args[1], nd), dot(outs[3], args[0], nx), 1e-5));
     arena_free(a);
 }
