@@ -53,7 +53,8 @@ static inline void *random_data(struct random *r, struct arena *a, const struct 
 struct random_func {
     struct random r;
     struct builder b;
-    VEC(nid) values; // in the order made
+    VEC(nid) values;   // in the order made
+    VEC(bool) rounded; // parallel: do the last bits depend on the arithmetic?
 };
 
 static inline struct value random_ints(struct random_func *g, size_t n, int64_t low,
@@ -133,10 +134,24 @@ static inline void random_attrs(struct random_func *g, enum op op, const struct 
 }
 
 // One made lately, or any: so that functions are deep and yet use their inputs.
-static inline nid random_operand(struct random_func *g) {
+static inline size_t random_operand(struct random_func *g) {
     size_t n = g->values.n;
-    if (random_below(&g->r, 3) == 0) return g->values.at[random_below(&g->r, n)];
-    return g->values.at[n - 1 - random_below(&g->r, size_min(n, 8))];
+    if (random_below(&g->r, 3) == 0) return random_below(&g->r, n);
+    return n - 1 - random_below(&g->r, size_min(n, 8));
+}
+
+static inline void random_keep(struct random_func *g, nid n, bool rounded) {
+    VEC_PUSH(g->b.arena, &g->values, n);
+    VEC_PUSH(g->b.arena, &g->rounded, rounded);
+}
+
+static inline bool random_rounds(enum op op) {
+    return op == OP_EXP || op == OP_TANH || op == OP_ERF || op == OP_DIV;
+}
+
+// Does the last bit of an operand decide between results far apart?
+static inline bool random_jumps(enum op op) {
+    return op == OP_CAST || op == OP_STEP || op == OP_EQ || op == OP_ARGMAX;
 }
 
 // One more value, when the op and the operands picked go together.
@@ -147,15 +162,18 @@ static inline void random_step(struct random_func *g) {
         OP_RESHAPE, OP_BROADCAST, OP_TRANSPOSE, OP_SLICE,  OP_PAD,  OP_CONCAT, OP_GATHER,
         OP_SUM,     OP_AMAX,      OP_ARGMAX,    OP_MATMUL, OP_ERF};
     enum op op = ops[random_below(&g->r, COUNT(ops))];
-    nid in[2] = {random_operand(g), random_operand(g)};
+    size_t of[2] = {random_operand(g), random_operand(g)};
+    nid in[2] = {g->values.at[of[0]], g->values.at[of[1]]};
     struct value attrs[OP_MAX_ATTRS] = {{0}};
     size_t nin = op == OP_CONCAT ? 2 : op_operand_count(op);
+    bool rounded = g->rounded.at[of[0]] || (nin > 1 && g->rounded.at[of[1]]);
+    if (rounded && random_jumps(op)) return;
     if (op == OP_CONCAT && random_below(&g->r, 2)) in[1] = in[0];
     struct type x = *type_at(g->b.f, in[0]);
     random_attrs(g, op, &x, attrs);
     nid n = build_node(&g->b, op, in, nin, attrs, NULL);
     if (n != NID_NONE && type_count(type_at(g->b.f, n)) <= 4096)
-        VEC_PUSH(g->b.arena, &g->values, n);
+        random_keep(g, n, rounded || random_rounds(op));
 }
 
 // A function of some inputs (row values and whole ones), constants and parameters, whose
@@ -166,17 +184,17 @@ static inline struct func *random_func(struct arena *arena, uint64_t seed, bool 
     g.b.fold = fold;
     for (size_t i = 0; i < 3; i++) {
         const char *name = arena_printf(arena, "x%zu", i);
-        VEC_PUSH(arena, &g.values, b_input(&g.b, name, random_type(&g.r, i > 0)));
+        random_keep(&g, b_input(&g.b, name, random_type(&g.r, i > 0)), false);
     }
     for (size_t i = 0; i < 6; i++) {
         struct type t = random_type(&g.r, false);
         const void *data = random_data(&g.r, arena, &t, 1);
         const char *name = arena_printf(arena, "w%zu", i);
         nid n = i < 2 ? b_param(&g.b, name, t, data) : b_const(&g.b, t, data);
-        VEC_PUSH(arena, &g.values, n);
+        random_keep(&g, n, false);
     }
-    VEC_PUSH(arena, &g.values, b_f32(&g.b, 0));
-    VEC_PUSH(arena, &g.values, b_f32(&g.b, 1));
+    random_keep(&g, b_f32(&g.b, 0), false);
+    random_keep(&g, b_f32(&g.b, 1), false);
     for (size_t i = 0; i < 60; i++) random_step(&g);
     for (size_t i = 0; i < size_min(8, g.values.n); i++)
         build_output(&g.b, arena_printf(arena, "y%zu", i),
