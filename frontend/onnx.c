@@ -1,12 +1,11 @@
 // ONNX files to models. See onnx.h for the steps, model.h for what comes out.
 //
-// The unpacked file is kept with the model, in its arena, because the same graph
-// may be asked for at another input size: shapes that the exporter computed with Shape
-// nodes then come out differently, and those it wrote down as numbers say that they do
-// not fit.
+// The unpacked skeleton of the file stays with the model, in its arena beside the weights,
+// because the same graph may be asked for at another input size: shapes that the exporter
+// computed with Shape nodes then come out differently, and those it wrote down as numbers
+// say that they do not fit.
 #include "frontend/onnx.h"
 
-#include <errno.h>
 #include <math.h>
 
 // Elements that folding may compute: a number for small files and a multiple of large
@@ -32,145 +31,6 @@ const char *onnx_text(const struct onnx_log *log, const char *s) {
     for (char *p = t; *p; p++)
         if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
     return t;
-}
-
-// ---- the file ------------------------------------------------------------------------
-static void *message_alloc(void *arena, size_t n) {
-    return arena_raw(arena, n, 1);
-}
-
-static void message_free(void *arena, void *p) {
-    (void)arena, (void)p; // the arena is dropped whole
-}
-
-static bool unpack(const uint8_t *data, size_t n, struct arena *arena,
-                   const struct onnx_log *log, Onnx__ModelProto **out) {
-    ProtobufCAllocator in = {message_alloc, message_free, arena};
-    const char *why;
-    if (n == 0) return onnx_fail(log, "is empty");
-    if (!onnx_wire_ok(data, n, &why))
-        return onnx_fail(log, "is not an ONNX file: %s", why);
-    *out = onnx__model_proto__unpack(&in, n, data);
-    return *out || onnx_fail(log, "is not an ONNX file: a message in it does not parse");
-}
-
-struct reading { // of a file into a message
-    const char *path;
-    const struct onnx_log *log;
-    struct arena *arena, *scratch; // the message's, the file's
-    size_t bytes;
-    Onnx__ModelProto *out;
-    bool ok;
-};
-
-static void read_and_unpack(void *ctx) {
-    struct reading *r = ctx;
-    r->scratch = arena_must();
-    char *data = file_read(r->scratch, r->path, ONNX_MAX_BYTES, &r->bytes);
-    if (data) r->ok = unpack((const uint8_t *)data, r->bytes, r->arena, r->log, &r->out);
-    else if (errno == EFBIG) r->ok = onnx_fail(r->log, "is larger than 2 GiB");
-    else r->ok = onnx_fail(r->log, "cannot be read: %s", strerror(errno));
-}
-
-// The file's bytes are gone before the model is built.
-static bool read_message(const char *path, struct arena *arena,
-                         const struct onnx_log *log, size_t *bytes,
-                         Onnx__ModelProto **out) {
-    struct reading r = {.path = path, .arena = arena, .log = log};
-    struct scope scope = scope_same();
-    enum scope_end end = scope_run(&scope, read_and_unpack, &r);
-    arena_free(r.scratch);
-    *bytes = r.bytes;
-    *out = r.out;
-    if (end == SCOPE_BUG) scope_raise(&scope);
-    log->d->no_memory |= end == SCOPE_NO_MEMORY;
-    return end == SCOPE_DONE ? r.ok : onnx_fail(log, "does not fit into memory");
-}
-
-static bool check_opset(struct onnx_file *f, const struct onnx_log *log) {
-    for (size_t i = 0; i < f->msg->n_opset_import; i++) {
-        const Onnx__OperatorSetIdProto *o = f->msg->opset_import[i];
-        bool onnx = !o->domain || !*o->domain || strcmp(o->domain, "ai.onnx") == 0;
-        if (onnx) f->opset = o->version;
-    }
-    if (f->opset >= ONNX_MIN_OPSET && f->opset <= ONNX_MAX_OPSET) return true;
-    onnx_fail(log, "uses ONNX opset %lld; ddg reads %d to %d", (long long)f->opset,
-              ONNX_MIN_OPSET, ONNX_MAX_OPSET);
-    return diag_help(log->d, "export it again with opset_version=17");
-}
-
-// ---- the input -----------------------------------------------------------------------
-static const Onnx__TypeProto__Tensor *tensor_type(const Onnx__ValueInfoProto *v) {
-    bool tensor = v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
-    return tensor ? v->type->tensor_type : NULL;
-}
-
-// The number of a dimension; 0 when it is free.
-static int64_t dim_value(const Onnx__TensorShapeProto__Dimension *d) {
-    bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-    return fixed ? d->dim_value : 0;
-}
-
-static bool read_dims(struct onnx_file *f, const Onnx__TensorShapeProto *shape,
-                      const struct onnx_log *log) {
-    static const char *const NAMES[] = {"channels", "height", "width"};
-    int64_t batch = dim_value(shape->dim[0]);
-    if (batch < 0 || batch > INT32_MAX)
-        return onnx_fail(log, "its input has a batch of %lld", (long long)batch);
-    f->batch = (size_t)batch;
-    for (size_t i = 0; i < 3; i++) {
-        int64_t d = dim_value(shape->dim[i + 1]);
-        if (d == 0)
-            return onnx_fail(log, "its input `%s` has no fixed %s",
-                             onnx_text(log, f->input), NAMES[i]);
-        if (d < 1 || d > 65536)
-            return onnx_fail(log, "its input has %s = %lld", NAMES[i], (long long)d);
-        f->dim[i] = (size_t)d;
-    }
-    return true;
-}
-
-static bool read_input(struct onnx_file *f, const struct onnx_log *log) {
-    const struct onnx_name *n = onnx_find(f, f->input);
-    const Onnx__TypeProto__Tensor *t = tensor_type(f->graph->input[n->index]);
-    const char *name = onnx_text(log, f->input);
-    enum elem e;
-    if (!t || !t->shape)
-        return onnx_fail(log, "its input `%s` is no tensor of known shape", name);
-    if (!onnx_elem(t->elem_type, &e) || e != ELEM_F32)
-        return onnx_fail(log,
-                         "its input `%s` is of type %s; ddg gives networks float images",
-                         name, onnx_elem_name(t->elem_type));
-    if (t->shape->n_dim != 4)
-        return onnx_fail(log,
-                         "its input `%s` has %zu axes; ddg gives networks images, with "
-                         "the four axes N,C,H,W",
-                         name, t->shape->n_dim);
-    return read_dims(f, t->shape, log);
-}
-
-static bool read_tensors(struct onnx_file *f, struct arena *arena,
-                         const struct onnx_log *log) {
-    size_t n = f->graph->n_initializer;
-    f->tensors = NEW_N(arena, struct onnx_tensor, n);
-    for (size_t i = 0; i < n; i++) {
-        const Onnx__TensorProto *t = f->graph->initializer[i];
-        if (!f->needed[i]) continue;
-        const char *what =
-            arena_printf(arena, "the tensor `%s`", onnx_text(log, t->name));
-        struct onnx_tensor *out = &f->tensors[i];
-        if (!onnx_tensor_read(t, what, arena, log, out)) return false;
-        out->digest = data_digest(&out->type, out->data);
-    }
-    return true;
-}
-
-bool onnx_read(struct onnx_file *f, struct arena *arena, const struct onnx_log *log) {
-    if (!read_message(f->path, arena, log, &f->bytes, &f->msg)) return false;
-    f->graph = f->msg->graph;
-    if (!f->graph) return onnx_fail(log, "is not an ONNX file: it has no graph");
-    return check_opset(f, log) && onnx_graph_read(f, arena, log) && read_input(f, log) &&
-           read_tensors(f, arena, log);
 }
 
 // ---- the function --------------------------------------------------------------------
@@ -206,8 +66,11 @@ static const struct func *import_graph(const struct onnx_file *f, struct arena *
     }
     *value_named(&im, f->input) =
         (struct onnx_val){.form = FORM_ROWS, .id = b_input(&im.b, "x", image)};
-    for (size_t i = 0; i < f->order.n; i++)
+    for (size_t i = 0; i < f->order.n; i++) {
+        im.opset = f->opsets[f->order.at[i]];
+        im.value = f->values[i];
         if (!onnx_import_node(&im, f->graph->node[f->order.at[i]])) return NULL;
+    }
     struct onnx_val logits = *value_named(&im, f->output);
     if (!check_output(&im, logits)) return NULL;
     build_output(&im.b, "logits", logits.id);

@@ -1,8 +1,12 @@
 // The parts of the ONNX importer; nothing outside frontend/onnx*.c includes this.
 //
-// A file goes through four steps, one source file each:
-//     onnx_wire.c    bytes -> bounded? (before protobuf-c may allocate anything)
-//     onnx_graph.c   names, order, what is needed, what is trainable
+// A file goes through these steps, one source file each:
+//     onnx_read.c    the steps up to the tensors, in order
+//     onnx_disk.c    the file and the data files beside it
+//     onnx_wire.c    bytes -> a skeleton for protobuf-c, bounded and without the weights
+//     onnx_inline.c  local functions -> one flat list of nodes
+//     onnx_graph.c   names, order, what is needed, what is trainable; onnx_unknown.c: the
+//                    ops that ddg does not have
 //     onnx_tensor.c  stored tensors -> dense f32 or i64
 //     onnx_ops.c     nodes -> IR, one function an op; they stand in onnx_nn.c (layers),
 //                    onnx_dense.c (products), onnx_move.c (data movement) and onnx_const.c
@@ -16,6 +20,7 @@
 #include "ir/build.h"
 
 #include <onnx.pb-c.h>
+#include <sys/stat.h>
 
 #define ONNX_MIN_OPSET 9
 #define ONNX_MAX_OPSET 23
@@ -31,11 +36,57 @@ bool onnx_fail(const struct onnx_log *log, const char *fmt, ...) PRINTF_LIKE(2, 
 // A name from the file, made safe to print: short and without control characters.
 const char *onnx_text(const struct onnx_log *log, const char *s);
 
+// ---- files ---------------------------------------------------------------------------
+struct onnx_disk_file {
+    const char *name; // as tensors call it; NULL: the network's own file
+    int fd;           // -1: not open now
+    bool opened;      // some time before
+    struct stat st;   // as it was opened
+};
+struct onnx_disk { // the files that a network is being read from
+    struct arena *arena;
+    const struct onnx_log *log;
+    const char *path;
+    int folder; // the network's; -1 until a data file is asked for
+    struct onnx_disk_file model;
+    VEC(struct onnx_disk_file) data;
+    size_t open;  // which of them is
+    size_t bytes; // of all files seen
+    size_t taken; // from data files
+};
+// Each returns false after an error, which is already in the log.
+bool onnx_disk_open(struct onnx_disk *k, const char *path, struct arena *arena,
+                    const struct onnx_log *log);
+void onnx_disk_close(void *disk); // for cleanup_push
+// The data file of that location, open until the next one is asked for. `what` is the
+// tensor that it holds, for messages.
+bool onnx_disk_data(struct onnx_disk *k, const char *what, const char *location,
+                    struct onnx_disk_file **out);
+// Counts n bytes that a tensor takes of a data file: tensors may share some.
+bool onnx_disk_take(struct onnx_disk *k, const char *what, size_t n);
+bool onnx_disk_read(const struct onnx_disk *k, const struct onnx_disk_file *f, size_t at,
+                    void *to, size_t n);
+// Whether all that is open is still what it was when it was opened.
+bool onnx_disk_unchanged(const struct onnx_disk *k);
+
 // ---- the wire format -----------------------------------------------------------------
-// Whether data is a ModelProto that may be unpacked: nested no deeper than ONNX needs,
-// and with no more messages and fields than its size makes plausible, so that unpacking
-// takes memory in proportion to the file. why says what is wrong otherwise.
-bool onnx_wire_ok(const uint8_t *data, size_t n, const char **why);
+// Where a tensor's raw data lies in the network's file; a skeleton has it as raw_data.
+struct onnx_place {
+    size_t at, size;
+};
+struct onnx_skeleton { // a ModelProto; at is the caller's to free (mem_free)
+    uint8_t *at;
+    size_t n;
+};
+// What protobuf-c may unpack: nested no deeper than ONNX needs, and with no more messages
+// and fields than the file's size makes plausible, so that unpacking takes memory in
+// proportion to the file. False, with the reason in the log, for other files.
+bool onnx_wire_read(const struct onnx_disk *disk, struct onnx_skeleton *out);
+
+// Fields that the descriptors do not know; they are unknown fields of the skeleton.
+#define ONNX_FUNCTION_ATTRIBUTE 11 // AttributeProto: a default
+#define ONNX_FUNCTION_OVERLOAD  13 // text
+#define ONNX_NODE_OVERLOAD      8
 
 // ---- tensors -------------------------------------------------------------------------
 struct onnx_tensor { // every float type becomes f32; bool, int32 and int64 become i64
@@ -43,9 +94,10 @@ struct onnx_tensor { // every float type becomes f32; bool, int32 and int64 beco
     const void *data;
     struct digest digest; // of both (data_digest)
 };
-// `what` names the tensor in messages. The data may be t's own, which must then stay, and be
-// as long as its functions.
-bool onnx_tensor_read(const Onnx__TensorProto *t, const char *what, struct arena *arena,
+// A tensor of a skeleton. `what` names it in messages. The data may be t's own, which must
+// then stay, and be as long as its functions.
+bool onnx_tensor_read(const Onnx__TensorProto *t, const char *what,
+                      struct onnx_disk *disk, struct arena *arena,
                       const struct onnx_log *log, struct onnx_tensor *out);
 // f32 or i64 for an ONNX data type; false for types ddg does not compute with.
 bool onnx_elem(int64_t data_type, enum elem *out);
@@ -65,8 +117,9 @@ struct onnx_file {
     Onnx__ModelProto *msg;
     const Onnx__GraphProto *graph;
     const char *path;
-    size_t bytes;
-    int64_t opset;
+    size_t bytes;                // of its files, as far as they were read
+    int64_t opset;               // the network's
+    const int64_t *opsets;       // each node's: functions may have their own
     VEC(struct onnx_name) names; // sorted by name, each once
     VEC(size_t) order;           // the nodes the output needs, operands first
     const char *input, *output;
@@ -75,11 +128,26 @@ struct onnx_file {
     // By initializer, for those that order needs:
     struct onnx_tensor *tensors;
     bool *needed, *trainable;
+    // Parallel to order: what the node's attribute `value` holds, or NULL.
+    const struct onnx_tensor **values;
 };
+
+// "" for the ops of ONNX itself.
+const char *onnx_domain(const char *domain);
+// The version of ONNX's own ops in the list; 0 when it is not there.
+int64_t onnx_opset(Onnx__OperatorSetIdProto *const *list, size_t n);
+bool onnx_opset_known(const struct onnx_log *log, int64_t opset);
+ProtobufCAllocator onnx_allocator(struct arena *arena);
+
+// Replaces calls of the file's functions by their nodes, and fills in opsets.
+bool onnx_inline(struct onnx_file *f, struct arena *arena, const struct onnx_log *log);
 
 // Fills in names, order, input and output, needed and trainable.
 bool onnx_graph_read(struct onnx_file *f, struct arena *arena,
                      const struct onnx_log *log);
+// An error for each kind of op in the order that ddg does not have.
+bool onnx_check_ops(const struct onnx_file *f, struct arena *arena,
+                    const struct onnx_log *log);
 // Where a value comes from; NULL when nothing in the file makes it. Its place in f->names
 // numbers the value.
 const struct onnx_name *onnx_find(const struct onnx_file *f, const char *name);
@@ -141,11 +209,13 @@ struct import { // one reading of a file at one input size
     const struct onnx_log *log;
     const struct onnx_file *file;
     struct builder b;
-    struct onnx_val *values;     // by place in file->names
-    size_t budget;               // elements that folding may still compute
-    const Onnx__NodeProto *node; // the one being imported
-    const struct onnx_op *op;    // its row in the table
-    size_t nin, nout;            // its inputs and outputs
+    struct onnx_val *values;         // by place in file->names
+    size_t budget;                   // elements that folding may still compute
+    const Onnx__NodeProto *node;     // the one being imported
+    int64_t opset;                   // of it
+    const struct onnx_tensor *value; // of its attribute `value`, or NULL
+    const struct onnx_op *op;        // its row in the table
+    size_t nin, nout;                // its inputs and outputs
 };
 
 typedef bool (*onnx_importer)(struct import *im, const struct onnx_val *in,

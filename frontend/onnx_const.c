@@ -18,13 +18,6 @@ bool check_known(struct import *im, nid id, const char *verb) {
            op_fail(im, "%s the number of rows in a batch, which ddg does not know", verb);
 }
 
-static bool make_tensor(struct import *im, const Onnx__TensorProto *t,
-                        struct onnx_tensor *out) {
-    const char *what = arena_printf(im->arena, "the tensor of %s `%s`", im->op->name,
-                                    onnx_text(im->log, onnx_node_name(im->node)));
-    return onnx_tensor_read(t, what, im->arena, im->log, out);
-}
-
 // ---- constants -----------------------------------------------------------------------
 static nid const_floats(struct import *im, const float *v, size_t n) {
     for (size_t i = 0; i < n; i++) {
@@ -48,11 +41,10 @@ static nid const_integers(struct import *im, const int64_t *v, size_t n) {
 // The node's one attribute, of any of the kinds that ONNX allows.
 static nid constant(struct import *im) {
     const Onnx__AttributeProto *a = im->node->attribute[0];
-    struct onnx_tensor t;
+    const struct onnx_tensor *t = im->value;
     switch (a->type) {
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR:
-        if (!make_tensor(im, a->t, &t)) return NID_NONE;
-        return op_const(im, t.type, t.data);
+        return op_stored_at(im, t->type, t->data, t->digest, onnx_node_name(im->node));
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT:
         return op_reshape(im, const_integers(im, &a->i, 1), NULL, 0);
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS:
@@ -70,26 +62,24 @@ IMPORTER(import_constant) {
     if (im->node->n_attribute != 1)
         return op_fail(im, "has %zu values", im->node->n_attribute);
     const Onnx__AttributeProto *a = im->node->attribute[0];
-    if (a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR && !a->t)
+    if (a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR && !im->value)
         return op_fail(im, "has no tensor");
     return op_done(constant(im), FORM_FIXED, out);
 }
 
 // What a ConstantOfShape is filled with: one element, 0 when it is not given.
 static nid filling(struct import *im) {
-    const Onnx__AttributeProto *a = node_attr_proto(im, "value");
-    struct onnx_tensor t;
-    if (!a) return op_scalar(im, 0);
-    if (!a->t) {
+    const struct onnx_tensor *t = im->value;
+    if (!attr_has(im, "value")) return op_scalar(im, 0);
+    if (!t) {
         op_fail(im, "has a value that is no tensor");
         return NID_NONE;
     }
-    if (!make_tensor(im, a->t, &t)) return NID_NONE;
-    if (type_count(&t.type) != 1) {
-        op_fail(im, "has a value of %zu elements; it takes one", type_count(&t.type));
+    if (type_count(&t->type) != 1) {
+        op_fail(im, "has a value of %zu elements; it takes one", type_count(&t->type));
         return NID_NONE;
     }
-    return op_const(im, type_scalar(t.type.elem, false), t.data);
+    return op_const(im, type_scalar(t->type.elem, false), t->data);
 }
 
 IMPORTER(import_constant_of_shape) {

@@ -155,60 +155,6 @@ static bool order_nodes(struct onnx_file *f, struct arena *arena,
     return true;
 }
 
-// ---- ops that are not known ----------------------------------------------------------
-static bool node_known(const Onnx__NodeProto *n) {
-    const char *domain = n->domain ? n->domain : "";
-    if (*domain && strcmp(domain, "ai.onnx") != 0) return false;
-    return n->op_type && onnx_op_find(n->op_type);
-}
-
-static bool same_op(const Onnx__NodeProto *a, const Onnx__NodeProto *b) {
-    return strcmp(a->op_type ? a->op_type : "", b->op_type ? b->op_type : "") == 0 &&
-           strcmp(a->domain ? a->domain : "", b->domain ? b->domain : "") == 0;
-}
-
-static const char *op_text(const struct onnx_log *log, const Onnx__NodeProto *n) {
-    if (!n->domain || !*n->domain) return onnx_text(log, n->op_type);
-    const char *domain = onnx_text(log, n->domain);
-    return arena_printf(log->d->arena, "%s.%s", domain, onnx_text(log, n->op_type));
-}
-
-// One error for all nodes of an op.
-static void report_unknown(const struct onnx_log *log, Onnx__NodeProto *const *nodes,
-                           size_t n) {
-    struct text names = {.arena = log->d->arena};
-    for (size_t i = 0; i < n && i < 3; i++)
-        text_add(&names, "%s`%s`", i ? ", " : "",
-                 onnx_text(log, onnx_node_name(nodes[i])));
-    if (n > 3) text_add(&names, " and %zu more", n - 3);
-    onnx_fail(log, "op %s is not supported (node%s %s)", op_text(log, nodes[0]),
-              n == 1 ? "" : "s", names.at);
-    const char *near = onnx_op_near(nodes[0]->op_type ? nodes[0]->op_type : "");
-    if (near) diag_help(log->d, "did the file mean `%s`?", near);
-}
-
-static bool check_ops(const struct onnx_file *f, struct arena *arena,
-                      const struct onnx_log *log) {
-    Onnx__NodeProto **unknown = NEW_N(arena, Onnx__NodeProto *, f->order.n);
-    Onnx__NodeProto **same = NEW_N(arena, Onnx__NodeProto *, f->order.n);
-    size_t n = 0;
-    for (size_t i = 0; i < f->order.n; i++)
-        if (!node_known(f->graph->node[f->order.at[i]]))
-            unknown[n++] = f->graph->node[f->order.at[i]];
-    bool ok = n == 0;
-    // Errors past the number that is kept would not be seen.
-    for (size_t round = 0; n > 0 && round <= DIAGS_MAX_ERRORS; round++) {
-        size_t nsame = 0, left = 0;
-        const Onnx__NodeProto *first = unknown[0];
-        for (size_t i = 0; i < n; i++)
-            if (same_op(unknown[i], first)) same[nsame++] = unknown[i];
-            else unknown[left++] = unknown[i];
-        report_unknown(log, same, nsame);
-        n = left;
-    }
-    return ok;
-}
-
 // ---- trainable tensors ---------------------------------------------------------------
 // The stored tensor behind a name, seen through nodes that only pass it on; NULL: none.
 static const struct onnx_name *stored(const struct onnx_file *f, const char *name) {
@@ -265,7 +211,7 @@ bool onnx_graph_read(struct onnx_file *f, struct arena *arena,
     collect_names(f, arena);
     if (!sort_names(f, log) || !find_input(f, arena, log) || !find_output(f, log))
         return false;
-    if (!order_nodes(f, arena, log) || !check_ops(f, arena, log)) return false;
+    if (!order_nodes(f, arena, log) || !onnx_check_ops(f, arena, log)) return false;
     mark_trainable(f, arena);
     return true;
 }

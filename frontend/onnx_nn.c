@@ -345,7 +345,7 @@ IMPORTER(import_layer_norm) {
 // ---- softmax and dropout -------------------------------------------------------------
 IMPORTER(import_softmax) {
     int64_t axis, axes[TYPE_MAX_RANK];
-    bool flattens = im->file->opset < 13; // over all axes from `axis` on
+    bool flattens = im->opset < 13; // over all axes from `axis` on
     size_t first, n = 0;
     if (!node_int(im, "axis", flattens ? 1 : -1, &axis)) return false;
     if (!val_axis(im, in[0], axis, &first)) return false;

@@ -1,5 +1,6 @@
 // Stored tensors: TensorProto to dense f32 or i64, with every size checked against the
-// bytes that are really there.
+// bytes that are really there: in the network's own file, in a data file beside it, or in
+// the message itself.
 #include "frontend/onnx.h"
 
 #include <math.h>
@@ -52,11 +53,14 @@ const char *onnx_elem_name(int64_t data_type) {
 struct reading {
     const Onnx__TensorProto *t;
     const char *what;
+    struct onnx_disk *disk;
     struct arena *arena;
     const struct onnx_log *log;
     const struct data_type *dt;
     size_t count;
-    const uint8_t *raw; // little-endian elements; NULL: they are in the typed field
+    // Where its little-endian elements are; NULL: they are in the typed field.
+    const struct onnx_disk_file *file;
+    size_t at; // in the file
 };
 
 // ---- shape and size ------------------------------------------------------------------
@@ -89,39 +93,89 @@ static size_t typed_count(const struct reading *r) {
     }
 }
 
-static bool check_place(const struct reading *r) {
-    const Onnx__TensorProto *t = r->t;
-    bool external = t->has_data_location &&
-                    t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
-    if (external || t->n_external_data) {
-        onnx_fail(r->log,
-                  "%s is kept in another file (external data), which ddg does not "
-                  "read",
-                  r->what);
-        return diag_help(r->log->d,
-                         "save the network in one file: onnx.save(model, path, "
-                         "save_as_external_data=False)");
+// Where a skeleton says that raw data lies (onnx_wire.c).
+static struct onnx_place raw_place(const Onnx__TensorProto *t) {
+    struct onnx_place place = {0, 0};
+    if (!t->has_raw_data) return place;
+    CHECK(t->raw_data.len == sizeof place);
+    memcpy(&place, t->raw_data.data, sizeof place);
+    return place;
+}
+
+static bool wrong_size(const struct reading *r, size_t has) {
+    return onnx_fail(r->log, "%s should take %zu bytes (%zu of %s) and has %zu", r->what,
+                     r->count * r->dt->bytes, r->count, r->dt->name, has);
+}
+
+static bool is_external(const Onnx__TensorProto *t) {
+    return t->n_external_data ||
+           (t->has_data_location &&
+            t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL);
+}
+
+static const char *external_key(const Onnx__TensorProto *t, const char *key) {
+    for (size_t i = 0; i < t->n_external_data; i++) {
+        const Onnx__StringStringEntryProto *e = t->external_data[i];
+        if (e->key && strcmp(e->key, key) == 0) return e->value ? e->value : "";
     }
-    if (t->segment) return onnx_fail(r->log, "%s is stored in segments", r->what);
-    return true;
+    return NULL;
+}
+
+// A size in decimal digits; the fallback when the key is missing.
+static bool external_size(const struct reading *r, const char *key, size_t fallback,
+                          size_t *out) {
+    const char *s = external_key(r->t, key);
+    *out = fallback;
+    if (!s) return true;
+    size_t v = 0, digits = strspn(s, "0123456789");
+    bool ok = digits > 0 && !s[digits];
+    for (const char *p = s; ok && *p; p++)
+        ok = size_mul(v, 10, &v) && size_add(v, (size_t)(*p - '0'), &v);
+    *out = v;
+    return ok || onnx_fail(r->log, "%s is kept in another file, with %s = `%s`", r->what,
+                           key, onnx_text(r->log, s));
+}
+
+// Elements in a data file. Its checksum, which few writers give, is not looked at.
+static bool find_external(struct reading *r) {
+    size_t bytes = r->count * r->dt->bytes, length, end;
+    struct onnx_disk_file *f;
+    if (typed_count(r) || (r->t->has_raw_data && raw_place(r->t).size))
+        return onnx_fail(r->log, "%s is stored twice", r->what);
+    if (!external_size(r, "offset", 0, &r->at) ||
+        !external_size(r, "length", bytes, &length) ||
+        !onnx_disk_data(r->disk, r->what, external_key(r->t, "location"), &f))
+        return false;
+    if (length != bytes) return wrong_size(r, length);
+    size_t has = (size_t)f->st.st_size;
+    if (!size_add(r->at, bytes, &end) || end > has)
+        return onnx_fail(r->log,
+                         "%s takes %zu bytes from byte %zu on of the file `%s`, which "
+                         "has %zu",
+                         r->what, bytes, r->at, onnx_text(r->log, f->name), has);
+    r->file = f;
+    return onnx_disk_take(r->disk, r->what, bytes);
 }
 
 static bool find_elements(struct reading *r) {
+    if (r->t->segment) return onnx_fail(r->log, "%s is stored in segments", r->what);
+    if (is_external(r->t)) return find_external(r);
     size_t bytes = r->count * r->dt->bytes, typed = typed_count(r);
+    struct onnx_place raw = raw_place(r->t);
     if (r->t->has_raw_data && typed == 0) {
-        r->raw = r->t->raw_data.data;
-        if (r->t->raw_data.len == bytes) return true;
-        return onnx_fail(r->log, "%s should take %zu bytes (%zu of %s) and has %zu",
-                         r->what, bytes, r->count, r->dt->name, r->t->raw_data.len);
+        r->file = &r->disk->model;
+        r->at = raw.at;
+        return raw.size == bytes || wrong_size(r, raw.size);
     }
-    if (r->t->has_raw_data && r->t->raw_data.len)
-        return onnx_fail(r->log, "%s is stored twice", r->what);
+    if (raw.size) return onnx_fail(r->log, "%s is stored twice", r->what);
     if (typed == r->count) return true;
     return onnx_fail(r->log, "%s should have %zu elements and has %zu", r->what, r->count,
                      typed);
 }
 
 // ---- elements ------------------------------------------------------------------------
+#define PIECE ((size_t)1 << 12) // elements of a file that are widened at a time
+
 static float f32_of_bits(uint32_t bits) {
     float f;
     memcpy(&f, &bits, sizeof f);
@@ -137,61 +191,83 @@ static float f32_of_half(uint16_t h) {
     return sign ? -tiny : tiny;
 }
 
-static uint16_t half_at(const struct reading *r, size_t i) {
-    if (!r->raw) return (uint16_t)r->t->int32_data[i];
-    uint16_t v;
-    memcpy(&v, r->raw + i * sizeof v, sizeof v);
-    return v;
-}
+// Elements as they are stored: half floats and bools of a typed field are int32 there.
+union stored {
+    const void *at;
+    const uint8_t *u8;
+    const uint16_t *u16;
+    const int32_t *i32;
+    const double *f64;
+};
 
-static double double_at(const struct reading *r, size_t i) {
-    if (!r->raw) return r->t->double_data[i];
-    double v;
-    memcpy(&v, r->raw + i * sizeof v, sizeof v);
-    return v;
-}
-
-static int32_t int32_at(const struct reading *r, size_t i) {
-    if (!r->raw) return r->t->int32_data[i];
-    int32_t v;
-    memcpy(&v, r->raw + i * sizeof v, sizeof v);
-    return v;
-}
-
-static int64_t bool_at(const struct reading *r, size_t i) {
-    return r->raw ? r->raw[i] != 0 : r->t->int32_data[i] != 0;
-}
-
-static void read_floats(const struct reading *r, float *out) {
+static void widen(const struct reading *r, union stored in, size_t n, void *to) {
+    bool raw = r->file;
+    float *f = to;
+    int64_t *v = to;
     switch (r->dt->id) {
     case DT(FLOAT16):
-        for (size_t i = 0; i < r->count; i++) out[i] = f32_of_half(half_at(r, i));
+        for (size_t i = 0; i < n; i++)
+            f[i] = f32_of_half(raw ? in.u16[i] : (uint16_t)in.i32[i]);
         return;
     case DT(BFLOAT16):
-        for (size_t i = 0; i < r->count; i++)
-            out[i] = f32_of_bits((uint32_t)half_at(r, i) << 16);
+        for (size_t i = 0; i < n; i++)
+            f[i] = f32_of_bits((uint32_t)(raw ? in.u16[i] : (uint16_t)in.i32[i]) << 16);
         return;
     case DT(DOUBLE):
-        for (size_t i = 0; i < r->count; i++) out[i] = (float)double_at(r, i);
+        for (size_t i = 0; i < n; i++) f[i] = (float)in.f64[i];
         return;
-    default: BUG("%s is no float type", r->dt->name);
+    case DT(INT32):
+        for (size_t i = 0; i < n; i++) v[i] = in.i32[i];
+        return;
+    case DT(BOOL):
+        for (size_t i = 0; i < n; i++) v[i] = raw ? in.u8[i] != 0 : in.i32[i] != 0;
+        return;
+    default: BUG("%s is not widened", r->dt->name);
     }
 }
 
-static void read_integers(const struct reading *r, int64_t *out) {
-    const void *stored = r->raw ? (const void *)r->raw : r->t->int64_data;
+static const void *typed_elements(const struct reading *r) {
     switch (r->dt->id) {
-    case DT(INT64):
-        if (r->count) memcpy(out, stored, r->count * sizeof *out);
-        return;
-    case DT(INT32):
-        for (size_t i = 0; i < r->count; i++) out[i] = int32_at(r, i);
-        return;
-    case DT(BOOL):
-        for (size_t i = 0; i < r->count; i++) out[i] = bool_at(r, i);
-        return;
-    default: BUG("%s is no integer type", r->dt->name);
+    case DT(FLOAT): return r->t->float_data;
+    case DT(DOUBLE): return r->t->double_data;
+    case DT(INT64): return r->t->int64_data;
+    default: return r->t->int32_data;
     }
+}
+
+static bool is_widened(const struct data_type *dt) {
+    return dt->id != DT(FLOAT) && dt->id != DT(INT64);
+}
+
+static bool read_in_pieces(const struct reading *r, void *to) {
+    double piece[PIECE]; // of elements of up to 8 bytes
+    char *out = to;
+    size_t bytes = r->dt->bytes, wide = elem_size(r->dt->elem);
+    for (size_t i = 0, n; i < r->count; i += n) {
+        n = size_min(PIECE, r->count - i);
+        if (!onnx_disk_read(r->disk, r->file, r->at + i * bytes, piece, n * bytes))
+            return false;
+        widen(r, (union stored){piece}, n, out + i * wide);
+    }
+    return true;
+}
+
+static const int64_t NO_ELEMENTS[1];
+
+// Each element is in memory once: read to where it stays, or left in the typed field.
+static bool read_elements(const struct reading *r, const void **out) {
+    *out = NO_ELEMENTS;
+    if (r->count == 0) return true;
+    if (!r->file && !is_widened(r->dt)) {
+        *out = typed_elements(r);
+        return true;
+    }
+    void *to = arena_raw(r->arena, r->count, elem_size(r->dt->elem));
+    *out = to;
+    if (!r->file) widen(r, (union stored){typed_elements(r)}, r->count, to);
+    else if (is_widened(r->dt)) return read_in_pieces(r, to);
+    else return onnx_disk_read(r->disk, r->file, r->at, to, r->count * r->dt->bytes);
+    return true;
 }
 
 #define AT_ONCE ((size_t)256)
@@ -227,31 +303,21 @@ static bool check_integers(const struct reading *r, const int64_t *v) {
     return true;
 }
 
-static const float NO_ELEMENTS[1];
-
-bool onnx_tensor_read(const Onnx__TensorProto *t, const char *what, struct arena *arena,
+bool onnx_tensor_read(const Onnx__TensorProto *t, const char *what,
+                      struct onnx_disk *disk, struct arena *arena,
                       const struct onnx_log *log, struct onnx_tensor *out) {
     int64_t id = t->has_data_type ? t->data_type : DT(UNDEFINED);
-    struct reading r = {t, what, arena, log, find_type(id), 0, NULL};
+    struct reading r = {t, what, disk, arena, log, find_type(id), 0, NULL, 0};
     if (!r.dt || !r.dt->bytes)
         return onnx_fail(log,
                          "%s is of type %s; ddg reads float, float16, bfloat16, double, "
                          "int32, int64 and bool",
                          what, onnx_elem_name(id));
-    if (!check_place(&r) || !read_dims(&r, &out->type) || !find_elements(&r))
+    if (!read_dims(&r, &out->type) || !find_elements(&r) ||
+        !read_elements(&r, &out->data))
         return false;
-    if (id == DT(FLOAT)) { // used where it lies
-        out->data = r.count == 0 ? NO_ELEMENTS
-                    : r.raw      ? (const void *)r.raw
-                                 : t->float_data;
-        return check_finite(&r, out->data);
-    }
-    void *data = arena_alloc(arena, size_max(r.count, 1), elem_size(r.dt->elem));
-    out->data = data;
-    if (r.dt->elem == ELEM_I64) {
-        read_integers(&r, data);
-        return check_integers(&r, data);
-    }
-    read_floats(&r, data);
-    return check_finite(&r, data);
+    bool ok = r.dt->elem == ELEM_I64 ? check_integers(&r, out->data)
+                                     : check_finite(&r, out->data);
+    if (ok) out->digest = data_digest(&out->type, out->data);
+    return ok;
 }
