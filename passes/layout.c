@@ -1,6 +1,5 @@
-// Layout: how each stored value lies in memory. A rule of the value alone: feature maps
-// are blocked by vector lanes with the border their convolutions want; the rest is
-// row-major.
+// Layout: how each stored value lies in memory. Feature maps are blocked by vector lanes
+// with the border their convolutions want; the rest is row-major.
 #include "passes/pass.h"
 
 #define FEW_CHANNELS 4 // a feature map of so few is not worth a block of its own
@@ -46,7 +45,67 @@ static bool anchor_operand(const struct kfunc *k, nid v) {
     return false;
 }
 
-static struct layout layout_of(const struct module *m, const struct kfunc *k, nid v) {
+// ---- what is a feature map ------------------------------------------------------------
+// Channels come first in what convolutions and pools read and make, and in all that is
+// computed of it, or it of, with the axes left in their places. Other values of three axes
+// are stacks of matrices or lie with their channels last, and are read along the last axis.
+
+static bool is_spatial(enum op op) {
+    switch (op) {
+    case OP_CONV:
+    case OP_CONV_DX:
+    case OP_CONV_DW:
+    case OP_CONV_DW_SQNORM:
+    case OP_MAXPOOL:
+    case OP_MAXPOOL_DX:
+    case OP_AVGPOOL:
+    case OP_AVGPOOL_DX: return true;
+    default: return false;
+    }
+}
+
+static bool keeps_axes(enum op op) {
+    return (op_info(op)->flags & OPF_ELEMENTWISE) || op == OP_SLICE || op == OP_PAD ||
+           op == OP_CONCAT || op == OP_GATHER || op == OP_BROADCAST;
+}
+
+struct maps {
+    const struct func *f;
+    bool *is; // by nid
+    bool changed;
+};
+
+static void mark_map(struct maps *m, nid v) {
+    if (v == NID_NONE || m->is[v] || type_at(m->f, v)->rank != 3) return;
+    m->is[v] = m->changed = true;
+}
+
+static void mark_round(struct maps *m, nid v) {
+    const struct node *n = node_at(m->f, v);
+    bool map = is_spatial(n->op);
+    if (!map && !keeps_axes(n->op)) return;
+    for (uint32_t i = 0; i < n->nin; i++) map |= m->is[n->in[i]];
+    map |= m->is[v];
+    if (!map) return;
+    mark_map(m, v);
+    for (uint32_t i = 0; i < n->nin; i++) mark_map(m, n->in[i]);
+}
+
+// Down and up through the nodes until nothing is found any more: a few rounds.
+static const bool *find_maps(struct arena *arena, const struct func *f) {
+    struct maps m = {f, NEW_N(arena, bool, f->nodes.n), true};
+    while (m.changed) {
+        m.changed = false;
+        for (nid v = 0; v < f->nodes.n; v++) mark_round(&m, v);
+        for (nid v = (nid)f->nodes.n; v-- > 0;) mark_round(&m, v);
+    }
+    return m.is;
+}
+
+// ---- layouts --------------------------------------------------------------------------
+
+static struct layout layout_of(const struct module *m, const struct kfunc *k, nid v,
+                               bool map) {
     const struct type *t = type_at(k->f, v);
     const struct place *p = &k->places[v];
     struct layout planar = {.kind = LAYOUT_PLANAR, .bytes = type_bytes(t)};
@@ -56,7 +115,7 @@ static struct layout layout_of(const struct module *m, const struct kfunc *k, ni
         if (is_weight(k, v)) planar.kind = LAYOUT_WEIGHT;
         return planar;
     }
-    if (t->elem != ELEM_F32 || t->rank != 3) return planar;
+    if (t->elem != ELEM_F32 || !map) return planar;
     if (t->dim[0] <= FEW_CHANNELS && !anchor_operand(k, v)) return planar;
     size_t border = border_of(k, v);
     return (struct layout){LAYOUT_BLOCKED, border,
@@ -67,8 +126,10 @@ static struct layout layout_of(const struct module *m, const struct kfunc *k, ni
 bool pass_layout(struct module *m, struct module_func *mf, struct diags *d) {
     (void)d;
     struct kfunc *k = mf->k;
+    const bool *maps = find_maps(m->arena, k->f);
     for (nid v = 0; v < k->f->nodes.n; v++)
-        if (k->places[v].kind != PLACE_NONE) k->places[v].layout = layout_of(m, k, v);
+        if (k->places[v].kind != PLACE_NONE)
+            k->places[v].layout = layout_of(m, k, v, maps[v]);
     for (size_t i = 0; i < k->kernels.n; i++) {
         struct kernel *kernel = &k->kernels.at[i];
         if (kernel->prologue == NID_NONE) continue;
