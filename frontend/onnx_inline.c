@@ -253,10 +253,9 @@ static Onnx__NodeProto *node_of_call(struct inlining *in, const struct frame *fr
     if (!charge(in, 2 * sizeof *n + names * sizeof(char *) + newer_size(&n->base)))
         return NULL;
     Onnx__NodeProto *c = arena_dup(in->arena, n, 1, sizeof *n);
-    if (n->name && *n->name) {
-        if (!charge(in, strlen(fr->label) + strlen(n->name))) return NULL;
-        c->name = arena_printf(in->arena, "%s/%s", fr->label, n->name);
-    }
+    const char *name = n->name && *n->name ? n->name : text_or_empty(n->op_type);
+    if (!charge(in, strlen(fr->label) + strlen(name))) return NULL;
+    c->name = arena_printf(in->arena, "%s/%s", fr->label, name);
     bool ok = rename_all(in, fr, &c->input, c->n_input) &&
               rename_all(in, fr, &c->output, c->n_output) && resolve_attrs(in, fr, c);
     return ok ? c : NULL;
@@ -316,11 +315,9 @@ static bool check_call(const struct inlining *in, const struct frame *fr) {
     return true;
 }
 
-static const char *call_label(const struct inlining *in, const struct frame *up,
-                              const Onnx__NodeProto *call) {
-    if (call->name && *call->name) return call->name; // with those above it in front
-    const char *name = text_or_empty(call->op_type);
-    return up ? arena_printf(in->arena, "%s/%s", up->label, name) : name;
+static const char *call_label(const Onnx__NodeProto *call) {
+    if (call->name && *call->name) return call->name;
+    return text_or_empty(call->op_type);
 }
 
 static bool add_nodes(struct inlining *in, const struct frame *fr,
@@ -329,10 +326,9 @@ static bool add_nodes(struct inlining *in, const struct frame *fr,
 static bool add_call(struct inlining *in, const struct frame *up,
                      const struct function *fn, const Onnx__NodeProto *call) {
     struct frame fr = {.up = up, .fn = fn, .call = call, .number = in->calls++};
-    size_t label = up ? strlen(up->label) + strlen(fn->name) : 0;
     size_t aliases = fn->proto->n_output * 2 * sizeof *call;
-    if (!charge(in, fn->n * sizeof *fr.outer + label + aliases + 64)) return false;
-    fr.label = call_label(in, up, call);
+    if (!charge(in, fn->n * sizeof *fr.outer + aliases + 64)) return false;
+    fr.label = call_label(call);
     fr.depth = up ? up->depth + 1 : 1;
     if (!check_call(in, &fr)) return false;
     fr.outer = NEW_N(in->arena, const char *, fn->n);
