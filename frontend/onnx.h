@@ -8,9 +8,8 @@
 //     onnx_graph.c   names, order, what is needed, what is trainable; onnx_unknown.c: the
 //                    ops that ddg does not have
 //     onnx_tensor.c  stored tensors -> dense f32 or i64
-//     onnx_ops.c     nodes -> IR, one function an op; they stand in onnx_nn.c (layers),
-//                    onnx_dense.c (products), onnx_move.c (data movement) and onnx_const.c
-//                    (shape arithmetic)
+//     onnx_ops.c     nodes -> IR, one function an op; they stand in the files that the
+//                    list at the end names
 //     onnx_place.c   where the batch stands in a value
 // and onnx.c runs them. onnx_value.c holds what the op functions share.
 #ifndef DDG_ONNX_H
@@ -333,11 +332,85 @@ bool node_ints_or_input(struct import *im, const struct onnx_val *in, size_t i,
 IMPORTER(import_conv);
 IMPORTER(import_pool);
 IMPORTER(import_global_pool);
+IMPORTER(import_dropout);
+// onnx_norm.c
 IMPORTER(import_batch_norm);
 IMPORTER(import_instance_norm);
+IMPORTER(import_group_norm);
 IMPORTER(import_layer_norm);
+// A fixed vector of n floats.
+bool check_vector(struct import *im, struct onnx_val v, const char *what, size_t n);
+// onnx_math.c
+IMPORTER(import_identity);
+IMPORTER(import_unary);
+IMPORTER(import_abs);
+IMPORTER(import_sign);
+IMPORTER(import_reciprocal);
+IMPORTER(import_floor);
+IMPORTER(import_ceil);
+IMPORTER(import_round);
+IMPORTER(import_binary);
+IMPORTER(import_chain);
+IMPORTER(import_mean);
+IMPORTER(import_mod);
+IMPORTER(import_pow);
+bool check_f32(struct import *im, struct onnx_val v);
+// Constant integers must be of the size that shapes have.
+bool check_small_ints(struct import *im, nid id);
+nid op_number(struct import *im, double v, nid like); // of that element type
+nid op_abs(struct import *im, nid x);
+nid op_sign(struct import *im, nid x);
+// onnx_act.c
+IMPORTER(import_leaky_relu);
+IMPORTER(import_prelu);
+IMPORTER(import_thresholded_relu);
+IMPORTER(import_hard_sigmoid);
+IMPORTER(import_hard_swish);
+IMPORTER(import_shrink);
+IMPORTER(import_clip);
+IMPORTER(import_elu);
+IMPORTER(import_celu);
+IMPORTER(import_selu);
+IMPORTER(import_softplus);
+IMPORTER(import_mish);
+IMPORTER(import_softsign);
+IMPORTER(import_gelu);
+// onnx_logic.c
+IMPORTER(import_equal);
+IMPORTER(import_less);
+IMPORTER(import_less_or_equal);
+IMPORTER(import_greater);
+IMPORTER(import_greater_or_equal);
+IMPORTER(import_logic);
+IMPORTER(import_xor);
+IMPORTER(import_not);
+IMPORTER(import_where);
+// onnx_reduce.c
+IMPORTER(import_reduce_sum);
+IMPORTER(import_reduce_max);
+IMPORTER(import_reduce_min);
+IMPORTER(import_reduce_mean);
+IMPORTER(import_reduce_prod);
+IMPORTER(import_reduce_l1);
+IMPORTER(import_reduce_l2);
+IMPORTER(import_reduce_sum_square);
+IMPORTER(import_reduce_log_sum);
+IMPORTER(import_reduce_log_sum_exp);
 IMPORTER(import_softmax);
-IMPORTER(import_dropout);
+// onnx_space.c
+IMPORTER(import_pad);
+IMPORTER(import_tile);
+IMPORTER(import_depth_to_space);
+IMPORTER(import_space_to_depth);
+// Repeats an axis: each element, or the axis as a whole.
+nid op_repeat(struct import *im, nid x, size_t axis, size_t times, bool each);
+// onnx_resize.c
+IMPORTER(import_resize);
+// onnx_scatter.c
+IMPORTER(import_gather_elements);
+IMPORTER(import_gather_nd);
+IMPORTER(import_scatter_elements);
+IMPORTER(import_scatter_nd);
 // onnx_dense.c
 IMPORTER(import_gemm);
 IMPORTER(import_matmul);
@@ -351,7 +424,6 @@ IMPORTER(import_concat);
 IMPORTER(import_slice);
 IMPORTER(import_split);
 IMPORTER(import_gather);
-IMPORTER(import_pad);
 IMPORTER(import_expand);
 // onnx_const.c
 IMPORTER(import_constant);
@@ -360,8 +432,7 @@ IMPORTER(import_range);
 IMPORTER(import_shape);
 IMPORTER(import_size);
 IMPORTER(import_cast);
-IMPORTER(import_equal);
-IMPORTER(import_where);
+IMPORTER(import_cast_like);
 bool holds_batch(const struct import *im, nid id); // a constant that holds some k N
 // An error ("VERB the number of rows in a batch, ...") when it does.
 bool check_known(struct import *im, nid id, const char *verb);

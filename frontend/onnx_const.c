@@ -233,7 +233,7 @@ IMPORTER(import_batch_arithmetic) {
     return op_done_like(op_const(im, first ? p->type : q->type, w), like, out);
 }
 
-// ---- conversions and choices ---------------------------------------------------------
+// ---- conversions -------------------------------------------------------------------------
 // 0 and 1 for a conversion to bool.
 static nid truth(struct import *im, nid x) {
     const struct type *t = type_at(im->b.f, x);
@@ -242,106 +242,29 @@ static nid truth(struct import *im, nid x) {
     return op2(im, OP_SUB, one, op2(im, OP_EQ, x, zero));
 }
 
+static bool convert(struct import *im, struct onnx_val v, enum elem e, bool to_truth,
+                    struct onnx_val *out) {
+    if (val_type(im, v)->elem == e && !to_truth) {
+        *out = v;
+        return true;
+    }
+    if (!check_known(im, v.id, "converts")) return false;
+    nid x = to_truth ? truth(im, v.id) : v.id;
+    return op_done_like(op_cast(im, x, e), v, out);
+}
+
 IMPORTER(import_cast) {
     int64_t to;
     enum elem e;
-    nid x = in[0].id;
     if (!node_int(im, "to", 0, &to)) return false;
     if (!onnx_elem(to, &e)) return op_fail(im, "converts to %s", onnx_elem_name(to));
-    enum elem from = val_type(im, in[0])->elem;
-    bool truth_value = to == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
-    if (from == e && !truth_value) {
-        out[0] = in[0];
-        return true;
-    }
-    if (!val_is_const(im, in[0]))
-        return op_fail(im, "converts %s to %s; ddg does that to constants only",
-                       val_text(im, in[0]), onnx_elem_name(to));
-    if (!check_known(im, x, "converts")) return false;
-    if (truth_value) x = truth(im, x);
-    return op_done(op_cast(im, x, e), in[0].form, out);
+    return convert(im, in[0], e, to == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, out);
 }
 
-// The number of rows differs from negative numbers; nothing else is known of it.
-static bool can_compare(struct import *im, nid x, nid y) {
-    if (!holds_batch(im, x)) return true;
-    const struct node *n = node_at(im->b.f, y);
-    const int64_t *v = n->data;
-    bool negative = n->op == OP_CONST && n->type.elem == ELEM_I64;
-    for (size_t i = 0; negative && i < type_count(&n->type); i++) negative = v[i] < 0;
-    return negative || check_known(im, x, "compares");
-}
-
-IMPORTER(import_equal) {
-    nid x, y;
-    struct onnx_val like;
-    if (!val_is_const(im, in[0]) || !val_is_const(im, in[1]))
-        return op_fail(im, "compares values that are not constant");
-    if (!can_compare(im, in[0].id, in[1].id) || !can_compare(im, in[1].id, in[0].id))
-        return false;
-    if (!val_align(im, in[0], in[1], &x, &y, &like)) return false;
-    nid same = op2(im, OP_EQ, x, y);
-    return op_done_like(op_cast(im, same, ELEM_I64), like, out);
-}
-
-static bool check_choice(struct import *im, struct onnx_val v) {
-    const struct node *n = node_at(im->b.f, v.id);
-    bool ok = val_is_const(im, v) && n->type.elem == ELEM_I64;
-    const int64_t *c = n->data;
-    for (size_t i = 0; ok && i < type_count(&n->type); i++) ok = c[i] == 0 || c[i] == 1;
-    return ok || op_fail(im, "chooses by %s; ddg takes a constant bool", val_text(im, v));
-}
-
-// The elements of a value as constants of the shape dim; NULL after an error.
-static const void *spread_const(struct import *im, struct onnx_val v, const size_t *dim,
-                                size_t rank) {
-    const struct type *t = val_type(im, v);
-    size_t padded[TYPE_MAX_RANK];
-    for (size_t i = 0; i < rank; i++)
-        padded[i] = i + t->rank < rank ? 1 : t->dim[i + t->rank - rank];
-    nid n = op_broadcast(im, op_reshape(im, v.id, padded, rank), dim, rank);
-    return n == NID_NONE ? NULL : node_at(im->b.f, n)->data;
-}
-
-// The shape that ONNX broadcasts all three to.
-static bool common_shape(struct import *im, const struct onnx_val *in, size_t *dim,
-                         size_t *rank) {
-    *rank = 0;
-    for (size_t k = 0; k < 3; k++) {
-        if (in[k].form == FORM_ROWS) return op_fail(im, "chooses between whole batches");
-        *rank = size_max(*rank, val_type(im, in[k])->rank);
-    }
-    for (size_t i = 0; i < *rank; i++) dim[i] = 1;
-    for (size_t k = 0; k < 3; k++) {
-        const struct type *t = val_type(im, in[k]);
-        for (size_t i = 0; i < t->rank; i++) {
-            size_t *d = &dim[i + *rank - t->rank];
-            if (*d == 1) *d = t->dim[i];
-            else if (t->dim[i] != 1 && t->dim[i] != *d)
-                return op_fail(im, "joins axes of %zu and %zu", *d, t->dim[i]);
-        }
-    }
-    return true;
-}
-
-IMPORTER(import_where) {
-    size_t dim[TYPE_MAX_RANK], rank;
-    if (!check_choice(im, in[0])) return false;
-    if (!val_is_const(im, in[1]) || !val_is_const(im, in[2]))
-        return op_fail(im, "chooses between values that are not constant");
-    if (!common_shape(im, in, dim, &rank)) return false;
-    enum elem e = val_type(im, in[1])->elem;
-    if (val_type(im, in[2])->elem != e)
-        return op_fail(im, "chooses between %s and %s", val_text(im, in[1]),
-                       val_text(im, in[2]));
-    struct type t = type_tensor(e, false, (uint32_t)rank, dim);
-    const int64_t *c = spread_const(im, in[0], dim, rank);
-    const char *x = c ? spread_const(im, in[1], dim, rank) : NULL;
-    const char *y = x ? spread_const(im, in[2], dim, rank) : NULL;
-    if (!y || !op_charge(im, type_count(&t))) return false;
-    size_t size = elem_size(e);
-    char *picked = arena_alloc(im->arena, size_max(type_count(&t), 1), size);
-    for (size_t i = 0; i < type_count(&t); i++)
-        memcpy(picked + i * size, (c[i] ? x : y) + i * size, size);
-    return op_done_like(op_const(im, t, picked), in[1], out);
+// Of an integer it is not known which type it had in the file.
+IMPORTER(import_cast_like) {
+    if (val_type(im, in[1])->elem != ELEM_F32)
+        return op_fail(im, "converts to the type of %s; ddg knows that of floats only",
+                       val_text(im, in[1]));
+    return convert(im, in[0], ELEM_F32, false, out);
 }

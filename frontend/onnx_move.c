@@ -1,4 +1,4 @@
-// Data movement: reshapes, transposes, slices, pads, gathers.
+// Data movement: reshapes, transposes, slices, gathers.
 //
 // All of them know the batch axis only as something that must stay where it is. Shape
 // operands are constant integers, of which one may be a multiple of the number of rows.
@@ -315,54 +315,11 @@ IMPORTER(import_gather) {
     for (size_t i = at + 1; i < t->rank; i++) dim[rank++] = t->dim[i];
     nid y = op_gather(im, in[0].id, index, type_count(it), at);
     struct onnx_val to = in[0];
-    if (to.at > at) to.at += it->rank - 1;
+    if (to.at > at) to.at = to.at + it->rank - 1;
     return op_done_like(op_reshape(im, y, dim, rank), to, out);
 }
 
-// ---- pad and expand ------------------------------------------------------------------
-// The value of the new elements: an attribute up to opset 10, an input from 11 on.
-static bool pad_value(struct import *im, const struct onnx_val *in, double *out) {
-    if (in[2].form == FORM_NONE) return node_float(im, "value", 0, out);
-    return operand_number(im, in[2], "the value", out);
-}
-
-static bool pad_axis(struct import *im, struct onnx_val v, int64_t given, int64_t before,
-                     int64_t after, int64_t *pads) {
-    size_t axis;
-    if (before < -(int64_t)TYPE_MAX_COUNT || before > (int64_t)TYPE_MAX_COUNT ||
-        after < -(int64_t)TYPE_MAX_COUNT || after > (int64_t)TYPE_MAX_COUNT)
-        return op_fail(im, "pads by %lld and %lld", (long long)before, (long long)after);
-    if (!onnx_axis(im, given, val_rank(im, v), &axis)) return false;
-    if (v.form == FORM_ROWS && axis == v.at && before == 0 && after == 0) return true;
-    if (!val_axis(im, v, given, &axis)) return false;
-    pads[axis] = before;
-    pads[axis + TYPE_MAX_RANK] = after;
-    return true;
-}
-
-IMPORTER(import_pad) {
-    const int64_t *given, *axes = NULL;
-    size_t mode, n, naxes = val_rank(im, in[0]);
-    double value;
-    int64_t pads[2 * TYPE_MAX_RANK] = {0};
-    static const int64_t none[TYPE_MAX_RANK];
-    if (!node_choice(im, "mode", "constant", &mode) || !pad_value(im, in, &value) ||
-        !node_ints_or_input(im, in, 1, "pads", &given, &n))
-        return false;
-    if (in[3].form != FORM_NONE && !operand_ints(im, in[3], "axes", &axes, &naxes))
-        return false;
-    if (naxes > val_rank(im, in[0]) || n != 2 * naxes)
-        return op_fail(im, "has %zu pads for %zu axes; each has two", n, naxes);
-    for (size_t i = 0; i < naxes; i++) {
-        int64_t axis = axes ? axes[i] : (int64_t)i;
-        if (!pad_axis(im, in[0], axis, given[i], given[i + naxes], pads)) return false;
-    }
-    size_t rank = val_type(im, in[0])->rank;
-    struct value attrs[] = {val_ints(pads, rank), val_ints(pads + TYPE_MAX_RANK, rank),
-                            val_ints(none, rank), val_float(value)};
-    return op_done_like(op_make(im, OP_PAD, &in[0].id, 1, attrs), in[0], out);
-}
-
+// ---- expand --------------------------------------------------------------------------
 // One axis of an expansion: what it is and what it is to be. The batch's axis stays, is
 // joined by 1, or comes in where there was none.
 static bool expand_axis(struct import *im, int64_t have, int64_t want, size_t *out) {

@@ -1,8 +1,7 @@
-// Layers: convolutions, pools, norms, softmax, dropout.
+// Layers with windows: convolutions and pools; and dropout.
 //
-// Parameters are used as directly as can be (conv and matmul on the parameter itself,
-// norms and biases by one reshape and one elementwise op), so that differentiation sees
-// each layer in one known form.
+// A convolution uses its weight itself, and its bias by one reshape and one addition, so
+// that differentiation sees each layer in one known form.
 #include "frontend/onnx.h"
 
 #include <math.h>
@@ -86,15 +85,6 @@ static nid per_channel(struct import *im, nid v, size_t rank) {
     return op_reshape(im, v, dim, rank);
 }
 
-// A fixed f32 vector of n elements.
-static bool check_vector(struct import *im, struct onnx_val v, const char *what,
-                         size_t n) {
-    const struct type *t = val_type(im, v);
-    if (v.form == FORM_FIXED && t->elem == ELEM_F32 && t->rank == 1 && t->dim[0] == n)
-        return true;
-    return op_fail(im, "has %s %s where f32[%zu] is expected", what, val_text(im, v), n);
-}
-
 static bool conv_kernel(struct import *im, struct onnx_val weight, struct window *w) {
     const struct type *t = val_type(im, weight);
     int64_t stated[2];
@@ -151,20 +141,40 @@ IMPORTER(import_conv) {
 static void pad_ceil(const size_t *side, const struct window *w, int64_t extra[2]) {
     for (size_t i = 0; i < 2; i++) {
         int64_t front = (int64_t)side[i] + w->pads[i], whole = front + w->pads[i + 2];
-        int64_t places = (whole - w->kernel[i] + w->strides[i] - 1) / w->strides[i] + 1;
+        int64_t places = (whole - reach(w, i) + w->strides[i] - 1) / w->strides[i] + 1;
         if ((places - 1) * w->strides[i] >= front) places--;
-        extra[i] = (places - 1) * w->strides[i] + w->kernel[i] - whole;
+        extra[i] = (places - 1) * w->strides[i] + reach(w, i) - whole;
         if (extra[i] < 0) extra[i] = 0;
     }
 }
 
-// Zeros around the image as elements of their own.
-static nid pad_images(struct import *im, nid x, const int64_t *pads) {
+// A border around the image, as elements of their own.
+static nid pad_images(struct import *im, nid x, const int64_t *pads, double value) {
     int64_t before[] = {0, pads[0], pads[1]}, after[] = {0, pads[2], pads[3]};
     static const int64_t none[3];
     struct value attrs[] = {val_ints(before, 3), val_ints(after, 3), val_ints(none, 3),
-                            val_float(0)};
+                            val_float(value)};
     return op_make(im, OP_PAD, &x, 1, attrs);
+}
+
+// The largest of each window with gaps between its pixels: every pixel of the window is a
+// slice of the image.
+static nid dilated_maxpool(struct import *im, nid x, const struct window *w) {
+    nid y = NID_NONE;
+    int64_t size[3], step[3] = {1, w->strides[0], w->strides[1]};
+    x = pad_images(im, x, w->pads, -INFINITY);
+    if (x == NID_NONE) return NID_NONE;
+    const struct type t = *type_at(im->b.f, x);
+    size[0] = (int64_t)t.dim[0];
+    for (size_t i = 0; i < 2; i++)
+        size[i + 1] = ((int64_t)t.dim[i + 1] - reach(w, i)) / w->strides[i] + 1;
+    for (int64_t r = 0; r < w->kernel[0]; r++)
+        for (int64_t c = 0; c < w->kernel[1]; c++) {
+            int64_t start[] = {0, r * w->dilations[0], c * w->dilations[1]};
+            nid one = op_slice(im, x, start, step, size);
+            y = r || c ? op2(im, OP_MAX, y, one) : one;
+        }
+    return y;
 }
 
 static bool read_pool(struct import *im, const struct type *x, struct window *w) {
@@ -173,8 +183,6 @@ static bool read_pool(struct import *im, const struct type *x, struct window *w)
     if (!read_list(im, "kernel_shape", 2, 1, 1, w->kernel) ||
         !read_window(im, x->dim + 1, w))
         return false;
-    if (w->dilations[0] != 1 || w->dilations[1] != 1)
-        return op_fail(im, "has dilations, which ddg's pools do not");
     for (size_t i = 0; i < 4; i++)
         if (w->pads[i] >= w->kernel[i % 2])
             return op_fail(im,
@@ -206,167 +214,61 @@ IMPORTER(import_pool) {
     if (count_pad && (extra[0] || extra[1])) {
         // The file's padding counts and the overhang does not: only the latter stays a
         // pad.
-        x = pad_images(im, x, w.pads);
+        x = pad_images(im, x, w.pads, 0);
         memset(w.pads, 0, sizeof w.pads);
         count_pad = false;
     }
     w.pads[2] += extra[0];
     w.pads[3] += extra[1];
+    if (w.dilations[0] != 1 || w.dilations[1] != 1) {
+        if (im->op->op != OP_MAXPOOL || w.kernel[0] * w.kernel[1] > 64)
+            return op_fail(im,
+                           "has dilations; ddg knows them of MaxPool, with windows of "
+                           "up to 64 pixels");
+        return op_done(dilated_maxpool(im, x, &w), FORM_ROWS, out);
+    }
     struct value attrs[] = {val_ints(w.kernel, 2), val_ints(w.strides, 2),
                             val_ints(w.pads, 4), val_bool(count_pad)};
     return op_done(op_make(im, im->op->op, &x, 1, attrs), FORM_ROWS, out);
 }
 
 IMPORTER(import_global_pool) {
-    if (!val_images(im, in[0])) return false;
-    const struct type *t = val_type(im, in[0]);
-    nid y = op_reduce(im, im->op->op, in[0].id, (int64_t[]){1, 2}, 2, true);
-    double n = (double)t->dim[1] * (double)t->dim[2];
-    if (im->op->op == OP_SUM) y = op2(im, OP_MUL, y, op_scalar(im, 1 / n));
-    return op_done(y, FORM_ROWS, out);
-}
-
-// ---- norms ---------------------------------------------------------------------------
-static bool check_rows(struct import *im, struct onnx_val v, size_t min_rank) {
-    const struct type *t = val_type(im, v);
-    if (v.form == FORM_ROWS && t->elem == ELEM_F32 && t->rank >= min_rank) return true;
-    return op_fail(im, "takes a value f32[N,C,...] that depends on the image, this is %s",
-                   val_text(im, v));
-}
-
-// v * scale + shift, both one number a channel.
-static nid scale_shift(struct import *im, nid v, nid scale, nid shift) {
-    if (v == NID_NONE) return NID_NONE;
-    size_t rank = type_at(im->b.f, v)->rank;
-    v = op2(im, OP_MUL, v, per_channel(im, scale, rank));
-    return op2(im, OP_ADD, v, per_channel(im, shift, rank));
-}
-
-// 1 / sqrt(variance + epsilon), as a constant.
-static nid inverse_deviation(struct import *im, nid variance, double epsilon) {
-    if (variance == NID_NONE) return NID_NONE;
-    const struct node *n = node_at(im->b.f, variance);
-    size_t count = type_count(&n->type);
-    if (n->op != OP_CONST) {
-        op_fail(im, "has a variance that is not constant");
-        return NID_NONE;
-    }
-    if (!op_charge(im, count)) return NID_NONE;
-    float *k = NEW_N(im->arena, float, size_max(count, 1));
-    for (size_t i = 0; i < count; i++) {
-        double v = (double)((const float *)n->data)[i] + epsilon;
-        k[i] = (float)(1 / sqrt(v));
-        if (v > 0 && isfinite(k[i])) continue;
-        op_fail(im, "has a variance of %g in channel %zu", v - epsilon, i);
-        return NID_NONE;
-    }
-    return op_stored(im, n->type, k, n->name);
-}
-
-static bool check_inference(struct import *im) {
-    bool training;
-    size_t outputs = 0;
-    if (!node_flag(im, "training_mode", false, &training)) return false;
-    for (size_t i = 0; i < im->nout; i++) outputs += *im->node->output[i] != 0;
-    if (!training && outputs <= 1) return true;
-    op_fail(im, "is in training mode, where a row's result depends on the whole batch");
-    return diag_help(im->log->d, "call model.eval() before the export");
-}
-
-IMPORTER(import_batch_norm) {
-    static const char *const NAMES[] = {"", "a scale", "a shift", "a mean", "a variance"};
-    double epsilon;
-    if (!check_inference(im) || !node_float(im, "epsilon", 1e-5, &epsilon)) return false;
-    if (!check_rows(im, in[0], 1)) return false;
-    const struct type *t = val_type(im, in[0]);
-    for (size_t i = 1; i < 5; i++)
-        if (!check_vector(im, in[i], NAMES[i], t->dim[0])) return false;
-    nid mean = val_frozen(im, in[3].id);
-    nid k = inverse_deviation(im, val_frozen(im, in[4].id), epsilon);
-    if (mean == NID_NONE || k == NID_NONE) return false;
-    nid y = op2(im, OP_SUB, in[0].id, per_channel(im, mean, t->rank));
-    y = op2(im, OP_MUL, y, per_channel(im, k, t->rank));
-    return op_done(scale_shift(im, y, in[1].id, in[2].id), FORM_ROWS, out);
-}
-
-// Mean 0 and variance 1 over the last axes, from `first` on.
-static nid standardise(struct import *im, nid x, size_t first, double epsilon) {
-    const struct type *t = type_at(im->b.f, x);
     int64_t axes[TYPE_MAX_RANK];
-    size_t n = 0;
+    size_t c, n = 0;
     double count = 1;
-    for (size_t i = first; i < t->rank; i++) {
+    if (!check_f32(im, in[0]) || val_rank(im, in[0]) < 3)
+        return op_fail(im, "takes f32[N,C,...], this is %s", val_text(im, in[0]));
+    if (!val_axis(im, in[0], 1, &c)) return false;
+    const struct type *t = val_type(im, in[0]);
+    for (size_t i = c + 1; i < t->rank; i++) {
         axes[n++] = (int64_t)i;
         count *= (double)t->dim[i];
     }
-    nid share = op_scalar(im, 1 / count);
-    nid mean = op2(im, OP_MUL, op_reduce(im, OP_SUM, x, axes, n, true), share);
-    nid d = op2(im, OP_SUB, x, mean);
-    nid squares = op_reduce(im, OP_SUM, op2(im, OP_MUL, d, d), axes, n, true);
-    nid variance = op2(im, OP_MUL, squares, share);
-    nid deviation = op1(im, OP_SQRT, op2(im, OP_ADD, variance, op_scalar(im, epsilon)));
-    return op2(im, OP_MUL, d, op2(im, OP_DIV, op_scalar(im, 1), deviation));
-}
-
-static bool read_epsilon(struct import *im, double *out) {
-    if (!node_float(im, "epsilon", 1e-5, out)) return false;
-    return *out >= 0 || op_fail(im, "has epsilon = %g", *out);
-}
-
-IMPORTER(import_instance_norm) {
-    double epsilon;
-    if (!read_epsilon(im, &epsilon) || !check_rows(im, in[0], 2)) return false;
-    const struct type *t = val_type(im, in[0]);
-    if (!check_vector(im, in[1], "a scale", t->dim[0]) ||
-        !check_vector(im, in[2], "a shift", t->dim[0]))
-        return false;
-    nid y = standardise(im, in[0].id, 1, epsilon);
-    return op_done(scale_shift(im, y, in[1].id, in[2].id), FORM_ROWS, out);
-}
-
-IMPORTER(import_layer_norm) {
-    double epsilon;
-    int64_t axis;
-    size_t first;
-    if (!read_epsilon(im, &epsilon) || !node_int(im, "axis", -1, &axis)) return false;
-    if (!check_rows(im, in[0], 1) || !val_axis(im, in[0], axis, &first)) return false;
-    struct onnx_val y = in[0];
-    y.id = standardise(im, in[0].id, first, epsilon);
-    const enum op ops[] = {OP_MUL, OP_ADD}; // with the scale, then with the shift
-    for (size_t i = 0; i < 2 && y.id != NID_NONE && in[i + 1].form != FORM_NONE; i++) {
-        nid a, b;
-        struct onnx_val like;
-        if (!val_align(im, y, in[i + 1], &a, &b, &like)) return false;
-        y.id = op2(im, ops[i], a, b);
-    }
-    return op_done_like(y.id, in[0], out);
-}
-
-// ---- softmax and dropout -------------------------------------------------------------
-IMPORTER(import_softmax) {
-    int64_t axis, axes[TYPE_MAX_RANK];
-    bool flattens = im->opset < 13; // over all axes from `axis` on
-    size_t first, n = 0;
-    if (!node_int(im, "axis", flattens ? 1 : -1, &axis)) return false;
-    if (!val_axis(im, in[0], axis, &first)) return false;
-    size_t last = flattens ? val_type(im, in[0])->rank : first + 1;
-    for (size_t i = first; i < last; i++) axes[n++] = (int64_t)i;
-    nid x = op2(im, OP_SUB, in[0].id, op_reduce(im, OP_AMAX, in[0].id, axes, n, true));
-    nid e = op1(im, OP_EXP, x);
-    nid sum = op_reduce(im, OP_SUM, e, axes, n, true);
-    nid y = im->op->op == OP_LOG ? op2(im, OP_SUB, x, op1(im, OP_LOG, sum))
-                                 : op2(im, OP_DIV, e, sum);
+    nid y = op_reduce(im, im->op->op, in[0].id, axes, n, true);
+    if (im->op->op == OP_SUM) y = op2(im, OP_MUL, y, op_scalar(im, 1 / count));
     return op_done_like(y, in[0], out);
 }
 
+// ---- dropout -------------------------------------------------------------------------
+// What is kept, the second output: everything. A truth value up to opset 9, too.
+static bool all_kept(struct import *im, struct onnx_val x, struct onnx_val *out) {
+    const struct type *t = val_type(im, x);
+    nid yes = op_broadcast(im, op_cast(im, op_scalar(im, 1), ELEM_I64), t->dim, t->rank);
+    return op_done_like(yes, x, out);
+}
+
+// In training mode with nothing to drop it is the identity too.
 IMPORTER(import_dropout) {
-    double training = 0;
+    double training = 0, ratio = 0.5;
     if (in[2].form != FORM_NONE && !operand_number(im, in[2], "training_mode", &training))
         return false;
-    if (training != 0) {
+    if (training != 0 && in[1].form != FORM_NONE &&
+        !operand_number(im, in[1], "the ratio", &ratio))
+        return false;
+    if (training != 0 && ratio != 0) {
         op_fail(im, "is in training mode");
         return diag_help(im->log->d, "call model.eval() before the export");
     }
     out[0] = in[0];
-    return true;
+    return im->nout < 2 || all_kept(im, in[0], &out[1]);
 }
