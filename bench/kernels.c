@@ -19,6 +19,8 @@ struct shape {
     size_t channels, outs, side, kernel;
     int64_t stride, pad;
     bool planar; // the operand is made in a prologue, as a first layer's is
+    // Products: `side` lines of `channels` times a constant of `outs` columns; with a
+    // `kernel` above 1 a stack of so many, both operands computed.
 };
 
 static const struct shape SHAPES[] = {
@@ -53,6 +55,14 @@ static const struct shape SHAPES[] = {
     {"64>64 @4", OP_CONV_DW_SQNORM, 64, 64, 4, 3, 1, 1, false},
     {"64>10", OP_MATMUL, 64, 10, 1, 1, 1, 0, false},
     {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, false},
+    {"197 x 768>768", OP_MATMUL, 768, 768, 197, 1, 1, 0, false},
+    {"197 x 768>2304", OP_MATMUL, 768, 2304, 197, 1, 1, 0, false},
+    {"197 x 768>3072", OP_MATMUL, 768, 3072, 197, 1, 1, 0, false},
+    {"197 x 3072>768", OP_MATMUL, 3072, 768, 197, 1, 1, 0, false},
+    {"3136 x 96>384", OP_MATMUL, 96, 384, 3136, 1, 1, 0, false},
+    {"12 of 197 x 64>197", OP_MATMUL, 64, 197, 197, 12, 1, 0, false},
+    {"12 of 197 x 197>64", OP_MATMUL, 197, 64, 197, 12, 1, 0, false},
+    {"64 of 64 x 32>64", OP_MATMUL, 32, 64, 64, 64, 1, 0, false},
 };
 
 // ---- time -----------------------------------------------------------------------------
@@ -135,8 +145,19 @@ static nid constant(struct builder *b, uint32_t rank, const size_t *dim) {
     return b_const(b, t, data);
 }
 
+static nid product(struct builder *b, const struct shape *s, nid *anchor) {
+    size_t x[] = {s->kernel, s->side, s->channels},
+           y[] = {s->kernel, s->channels, s->outs};
+    bool stack = s->kernel > 1;
+    nid p = b_input(b, "x", type_tensor(ELEM_F32, true, 2 + stack, x + !stack)), q;
+    if (stack) q = b_input(b, "y", type_tensor(ELEM_F32, true, 3, y));
+    else q = constant(b, 2, (size_t[]){s->outs, s->channels});
+    return *anchor = b_matmul(b, p, q, false, !stack);
+}
+
 // conv: bias, residual and relu included, as KERNELS measured them; conv_dx: a residual.
 static nid build(struct builder *b, const struct shape *s, nid *anchor) {
+    if (s->op == OP_MATMUL) return product(b, s, anchor);
     size_t side = (s->side + 2 * (size_t)s->pad - s->kernel) / (size_t)s->stride + 1;
     struct conv_attrs c = {
         {s->stride, s->stride}, {s->pad, s->pad, s->pad, s->pad}, {1, 1}, 1};
@@ -154,10 +175,6 @@ static nid build(struct builder *b, const struct shape *s, nid *anchor) {
     case OP_CONV_DX:
         y = *anchor = b_conv_dx(b, map(b, "d", s->outs, side), w, &c, s->side, s->side);
         return b_binary(b, OP_ADD, y, map(b, "residual", s->channels, s->side));
-    case OP_MATMUL:
-        y = b_input(b, "x", type_tensor(ELEM_F32, true, 2, (size_t[]){1, s->channels}));
-        return *anchor = b_matmul(b, y, constant(b, 2, (size_t[]){s->outs, s->channels}),
-                                  false, true);
     default:
         y = map(b, "x", s->channels, s->side);
         return *anchor = build_node(b, s->op, (nid[]){y, map(b, "d", s->outs, side)}, 2,
@@ -165,10 +182,10 @@ static nid build(struct builder *b, const struct shape *s, nid *anchor) {
     }
 }
 
-static struct layout layout_of(const struct job *j, nid v, size_t border) {
+static struct layout layout_of(const struct job *j, nid v, size_t border, bool maps) {
     const struct type *t = type_at(j->kf.f, v);
     struct layout l = {LAYOUT_PLANAR, 0, size_align(type_bytes(t), 64)};
-    if (t->rank != 3 || !t->rows) return l;
+    if (t->rank != 3 || !t->rows || !maps) return l;
     size_t lanes = j->t->lanes, blocks = (t->dim[0] + lanes - 1) / lanes;
     size_t pixels = (t->dim[1] + 2 * border) * (t->dim[2] + 2 * border);
     return (struct layout){LAYOUT_BLOCKED, border, blocks * lanes * pixels * 4};
@@ -189,7 +206,8 @@ static struct kernel plan(struct job *j, const struct shape *s, nid root, nid an
     nid x = node_at(j->kf.f, anchor)->in[0];
     size_t border = kernel_border(j->kf.f, anchor);
     for (nid v = 0; v < j->kf.f->nodes.n; v++)
-        j->kf.places[v].layout = layout_of(j, v, v == x || v == root ? border : 1);
+        j->kf.places[v].layout =
+            layout_of(j, v, v == x || v == root ? border : 1, s->op != OP_MATMUL);
     if (s->planar) {
         k.prologue = x;
         const size_t *dim = type_at(j->kf.f, x)->dim;
