@@ -20,6 +20,7 @@ struct command {
 
 int command_compile(const struct args *a, struct arena *arena);
 int command_inspect(const struct args *a, struct arena *arena);
+int command_model(const struct args *a, struct arena *arena);
 int command_check(const struct args *a, struct arena *arena);
 int command_dump(const struct args *a, struct arena *arena);
 int command_ops(const struct args *a, struct arena *arena);

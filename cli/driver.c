@@ -22,6 +22,7 @@ bool driver_load(struct driver *v) {
                                 .ndefines = v->options.ndefines,
                                 .text = v->options.text,
                                 .api = v->options.api,
+                                .model = v->options.model,
                                 .times = v->options.times};
     v->program = program_load(v->arena, &o, &v->d);
     v->load_s = clock_seconds() - start;

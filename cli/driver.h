@@ -15,6 +15,7 @@ struct driver_options {
     const char *target; // by name (codegen_target_named); NULL: native
     const char *text;   // see program_options, as api
     bool api;
+    const struct model *model; // the same; or NULL
     const char *point;      // of a sweep (sweep_point.name): where results go; or NULL
     struct timeline *times; // may be NULL
 };

@@ -20,6 +20,9 @@ static const struct command commands[] = {
     {GROUP_PROGRAM, "why", "FILE.ddg NAME",
      "why a value has to be computed: what has changed since", command_why, 2, 2,
      "Dtgsj"},
+    {GROUP_PROGRAM, "model", "FILE.onnx",
+     "what a teacher's file holds, and what ddg can do with it", command_model, 1, 1,
+     "pj"},
     {GROUP_PROGRAM, "dump", "FILE.ddg", "print a program after a stage of the compiler",
      command_dump, 1, 1, "Dga"},
     {GROUP_STORE, "store stats", "", "what is in it", command_store_stats, 0, 0, "sj"},
@@ -106,9 +109,12 @@ static int unknown_command(char **argv) {
     if (near)
         return usage_error("unknown command `%s%s`; did you mean `%s%s`?", first, word,
                            first, near);
-    size_t n = strlen(word);
-    if (n > 4 && !strcmp(word + n - 4, ".ddg"))
-        return usage_error("unknown command `%s`; did you mean `ddg run %s`?", word,
+    const char *dot = strrchr(word, '.'), *ending = dot ? dot : "";
+    const char *verb = !strcmp(ending, ".ddg")    ? "run"
+                       : !strcmp(ending, ".onnx") ? "model"
+                                                  : NULL;
+    if (verb && dot > word)
+        return usage_error("unknown command `%s`; did you mean `ddg %s %s`?", word, verb,
                            word);
     return usage_error("unknown command `%s%s`", first, word);
 }

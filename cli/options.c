@@ -57,6 +57,13 @@ static const char *take_size(struct args *a, const char *v) {
     return a->sized ? NULL : "a size such as 5G or 500M";
 }
 
+static const char *take_side(struct args *a, const char *v) {
+    char *end;
+    a->side = strtoul(v, &end, 10);
+    bool number = *v >= '0' && *v <= '9' && !*end;
+    return number && a->side >= 1 && a->side <= 4096 ? NULL : "a number from 1 to 4096";
+}
+
 // ---- the table -----------------------------------------------------------------------
 static const struct option options[] = {
     {'D', "-D", "name=value",
@@ -69,6 +76,9 @@ static const struct option options[] = {
      "exe (the default), plan (the same for libddg_rt), obj, llvm or asm", take_emit},
     {'z', "--size", "SIZE", "what the store may hold: 5G, 500M; its cap by default",
      take_size},
+    {'p', "--size", "PIXELS",
+     "the side of the images to ask about, instead of those the file was exported for",
+     take_side},
     {'g', "--target", "NAME",
      "the processor to make code for: native (the default), x86-64, x86-64-v3, "
      "x86-64-v4; compile takes several, and the file chooses the best where it is "
@@ -108,11 +118,23 @@ static int unknown_option(const struct command *c, const char *arg) {
     return usage_error("unknown option `%s`", arg);
 }
 
+// Two commands may mean different things by one name: the command's own goes first.
+static const struct option *find_option(const struct command *c, const char *arg,
+                                        const char **value) {
+    const struct option *any = NULL;
+    for (size_t k = 0; k < COUNT(lists); k++)
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            const struct option_list one = {&lists[k]->at[i], 1};
+            const struct option *o = option_find(&one, arg, value);
+            if (o && takes(c, o)) return o;
+            if (o) any = o;
+        }
+    return any;
+}
+
 static int take_option(const struct command *c, char **argv, size_t *i, struct args *a) {
-    const struct option *o = NULL;
     const char *value;
-    for (size_t k = 0; k < COUNT(lists) && !o; k++)
-        o = option_find(lists[k], argv[*i], &value);
+    const struct option *o = find_option(c, argv[*i], &value);
     if (!o) return unknown_option(c, argv[*i]);
     if (!takes(c, o)) return usage_error("`ddg %s` takes no %s", c->name, o->name);
     return option_take(o, "ddg", value, argv, i, a);

@@ -137,6 +137,7 @@ struct tree { // a whole program
     size_t nvalues;             // declarations at the top level of all files
     VEC(struct decl *) ordered; // those that are evaluated, each behind what it uses
     struct timeline *times;     // may be NULL: how long its models take
+    const struct model *model;  // see program_options
 };
 
 #endif

@@ -40,7 +40,8 @@ struct checker {
     size_t depth, steps;             // see EVAL_MAX_*
     bool stopped;                    // out of steps: nothing more is evaluated
     VEC(struct loaded) models;
-    struct timeline *times; // may be NULL
+    struct timeline *times;    // may be NULL
+    const struct model *model; // see program_options
 };
 
 // name is given to the node that e itself makes, or NULL.

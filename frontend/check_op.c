@@ -155,6 +155,7 @@ static bool same_attrs(const struct value *a, const struct value *b, size_t n) {
 // Each network is read once, also when that failed.
 static const struct model *load_model(struct op_call *o) {
     struct checker *c = o->c;
+    if (c->model) return c->model;
     for (size_t i = 0; i < c->models.n; i++)
         if (same_attrs(c->models.at[i].attrs, o->attrs, o->nattrs))
             return c->models.at[i].model;

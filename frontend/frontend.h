@@ -36,6 +36,8 @@ struct program_options {
     const char *text;
     bool api; // defines did not come from a command line: messages show no -D
     struct timeline *times; // may be NULL
+    // What `onnx` is in the program, instead of the files it names; or NULL.
+    const struct model *model;
 };
 
 // NULL when anything is wrong; everything found is in d.

@@ -3,6 +3,7 @@
 // A file goes through these steps, one source file each:
 //     onnx_read.c    the steps up to the tensors, in order
 //     onnx_disk.c    the file and the data files beside it
+//     onnx_foreign.c files that are something else
 //     onnx_wire.c    bytes -> a skeleton for protobuf-c, bounded and without the weights
 //     onnx_inline.c  local functions -> one flat list of nodes
 //     onnx_graph.c   names, order, what is needed, what is trainable; onnx_unknown.c: the
@@ -11,7 +12,8 @@
 //     onnx_ops.c     nodes -> IR, one function an op; they stand in the files that the
 //                    list at the end names
 //     onnx_place.c   where the batch stands in a value
-// and onnx.c runs them. onnx_value.c holds what the op functions share.
+// and onnx.c runs them. onnx_value.c holds what the op functions share; onnx_facts.c tells
+// what is known of a file (model_facts.h).
 #ifndef DDG_ONNX_H
 #define DDG_ONNX_H
 
@@ -68,6 +70,9 @@ bool onnx_disk_read(const struct onnx_disk *k, const struct onnx_disk_file *f, s
 // Whether all that is open is still what it was when it was opened.
 bool onnx_disk_unchanged(const struct onnx_disk *k);
 
+// Whether it is a file of another kind that is known; said, if so.
+bool onnx_foreign(const struct onnx_disk *disk, const struct onnx_log *log);
+
 // ---- the wire format -----------------------------------------------------------------
 // Where a tensor's raw data lies in the network's file; a skeleton has it as raw_data.
 struct onnx_place {
@@ -101,6 +106,7 @@ bool onnx_tensor_read(const Onnx__TensorProto *t, const char *what,
 // f32 or i64 for an ONNX data type; false for types ddg does not compute with.
 bool onnx_elem(int64_t data_type, enum elem *out);
 const char *onnx_elem_name(int64_t data_type); // "float16"
+size_t onnx_elem_bytes(int64_t data_type);     // stored; 0 for types ddg does not read
 
 // ---- the graph -----------------------------------------------------------------------
 enum onnx_from { FROM_TENSOR, FROM_INPUT, FROM_NODE };
@@ -147,6 +153,9 @@ bool onnx_graph_read(struct onnx_file *f, struct arena *arena,
 // An error for each kind of op in the order that ddg does not have.
 bool onnx_check_ops(const struct onnx_file *f, struct arena *arena,
                     const struct onnx_log *log);
+bool onnx_node_known(const Onnx__NodeProto *n);
+// "Conv"; of another domain "com.microsoft.Gelu".
+const char *onnx_op_text(const struct onnx_log *log, const Onnx__NodeProto *n);
 // Where a value comes from; NULL when nothing in the file makes it. Its place in f->names
 // numbers the value.
 const struct onnx_name *onnx_find(const struct onnx_file *f, const char *name);

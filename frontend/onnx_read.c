@@ -20,6 +20,7 @@ static bool read_message(struct onnx_file *f, const struct onnx_disk *disk,
     ProtobufCAllocator in = onnx_allocator(arena);
     struct onnx_skeleton s = {0};
     struct cleanup skeleton;
+    if (onnx_foreign(disk, log)) return false;
     cleanup_push(&skeleton, mem_free_at, &s.at);
     bool ok = onnx_wire_read(disk, &s);
     if (ok) f->msg = onnx__model_proto__unpack(&in, s.n, s.at);

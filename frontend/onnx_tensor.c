@@ -50,6 +50,11 @@ const char *onnx_elem_name(int64_t data_type) {
     return t ? t->name : "an unknown type";
 }
 
+size_t onnx_elem_bytes(int64_t data_type) {
+    const struct data_type *t = find_type(data_type);
+    return t ? t->bytes : 0;
+}
+
 struct reading {
     const Onnx__TensorProto *t;
     const char *what;

@@ -104,7 +104,7 @@ struct op_kind { // nodes of one op, in the order of the network
     size_t n;
 };
 
-static bool is_known(const Onnx__NodeProto *n) {
+bool onnx_node_known(const Onnx__NodeProto *n) {
     return !*onnx_domain(n->domain) && n->op_type && onnx_op_find(n->op_type);
 }
 
@@ -132,7 +132,7 @@ static size_t find_kinds(const struct onnx_file *f, struct arena *arena,
     size_t n = 0, nkinds = 0;
     for (size_t i = 0; i < f->order.n; i++) {
         const Onnx__NodeProto *node = f->graph->node[f->order.at[i]];
-        if (!is_known(node)) list[n++] = (struct unknown){node, i};
+        if (!onnx_node_known(node)) list[n++] = (struct unknown){node, i};
     }
     qsort(list, n, sizeof *list, compare_unknown);
     for (size_t i = 0; i < n; i++) {
@@ -146,7 +146,7 @@ static size_t find_kinds(const struct onnx_file *f, struct arena *arena,
 }
 
 // ---- errors --------------------------------------------------------------------------
-static const char *op_text(const struct onnx_log *log, const Onnx__NodeProto *n) {
+const char *onnx_op_text(const struct onnx_log *log, const Onnx__NodeProto *n) {
     const char *domain = onnx_domain(n->domain), *op = onnx_text(log, n->op_type);
     if (!*domain) return op;
     return arena_printf(log->d->arena, "%s.%s", onnx_text(log, domain), op);
@@ -158,7 +158,7 @@ static void report(const struct onnx_log *log, const struct op_kind *k) {
         text_add(&names, "%s`%s`", i ? ", " : "",
                  onnx_text(log, onnx_node_name(k->at[i].node)));
     if (k->n > 3) text_add(&names, " and %zu more", k->n - 3);
-    onnx_fail(log, "op %s is not supported (node%s %s)", op_text(log, k->at->node),
+    onnx_fail(log, "op %s is not supported (node%s %s)", onnx_op_text(log, k->at->node),
               k->n == 1 ? "" : "s", names.at);
     add_help(log, k->at->node);
 }
@@ -170,7 +170,7 @@ static void report_rest(const struct onnx_log *log, const struct op_kind *kinds,
                         size_t n) {
     struct text ops = {.arena = log->d->arena};
     for (size_t i = 0; i < n && i < LISTED; i++)
-        text_add(&ops, "%s%s", i ? ", " : "", op_text(log, kinds[i].at->node));
+        text_add(&ops, "%s%s", i ? ", " : "", onnx_op_text(log, kinds[i].at->node));
     if (n > LISTED) text_add(&ops, " and %zu more", n - LISTED);
     onnx_fail(log, "%zu more ops are not supported: %s", n, ops.at);
 }

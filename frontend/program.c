@@ -333,6 +333,7 @@ struct program *program_load(struct arena *arena, const struct program_options *
     struct loader *l = NEW(arena, struct loader);
     double began = timeline_now(o->times);
     tree->times = o->times;
+    tree->model = o->model;
     *l = (struct loader){.arena = arena, .d = d, .tree = tree};
     if (!load_files(l, o)) return NULL;
     for (size_t i = 0; i < o->ndefines; i++)

@@ -14,10 +14,11 @@ struct args {
     size_t ntargets;
     const char *store; // --store, or NULL
     bool no_store, json;
-    bool all; // print everything
+    bool all;     // print everything
     double audit; // share of what is found that is computed again, 0 to 1
     bool sized;   // --size was given:
     uint64_t size;
+    size_t side;            // --size of images; 0: not given
     bool time;              // --time: say where it went
     struct timeline *times; // of the process
 };
