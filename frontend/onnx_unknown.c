@@ -8,9 +8,8 @@
     "fixed shapes; tools like onnxsim take out branches whose condition is constant"
 #define QUANTIZED                                                                        \
     "ddg computes in float: export the network as it was before quantization"
-#define RECURRENT           "ddg takes networks of images without recurrent layers"
-#define ACTIVATION(nearest) "the nearest op that ddg has is `" nearest "`"
-#define RANDOM              "export the network from model.eval(), where nothing is random"
+#define RECURRENT "ddg takes networks of images without recurrent layers"
+#define RANDOM    "export the network from model.eval(), where nothing is random"
 #define DETECTION                                                                        \
     "ddg takes classifiers: export the part of the network that gives logits"
 #define SEQUENCE                                                                         \
@@ -22,7 +21,6 @@ static const struct {
     const char *op, *help;
 } HELP[] = {
     {"ArgMax", "export the network without its last ArgMax: ddg takes logits"},
-    {"Celu", ACTIVATION("Relu")},
     {"Compress", DATA_SHAPE},
     {"ConcatFromSequence", SEQUENCE},
     {"ConvInteger", QUANTIZED},
@@ -30,17 +28,14 @@ static const struct {
     {"DequantizeLinear", QUANTIZED},
     {"DynamicQuantizeLinear", QUANTIZED},
     {"Einsum", "write it with transpose and matmul and export the network again"},
-    {"Elu", ACTIVATION("LeakyRelu")},
     {"GRU", RECURRENT},
     {"GridSample", "the nearest op that ddg has is `Resize`, for sizes that are fixed"},
     {"If", CONTROL},
     {"LSTM", RECURRENT},
     {"Loop", CONTROL},
     {"MatMulInteger", QUANTIZED},
-    {"Mish", ACTIVATION("HardSwish")},
     {"NonMaxSuppression", DETECTION},
     {"NonZero", DATA_SHAPE},
-    {"PRelu", ACTIVATION("LeakyRelu")},
     {"QLinearConv", QUANTIZED},
     {"QLinearMatMul", QUANTIZED},
     {"QuantizeLinear", QUANTIZED},
@@ -51,14 +46,11 @@ static const struct {
     {"RandomUniformLike", RANDOM},
     {"RoiAlign", DETECTION},
     {"Scan", CONTROL},
-    {"Selu", ACTIVATION("LeakyRelu")},
     {"SequenceAt", SEQUENCE},
     {"SequenceConstruct", SEQUENCE},
     {"SplitToSequence", SEQUENCE},
-    {"ThresholdedRelu", ACTIVATION("Relu")},
     {"TopK", DETECTION},
     {"Unique", DATA_SHAPE},
-    {"Upsample", "export it again with opset_version=11 or newer, which writes `Resize`"},
 };
 
 // By the beginning of the domain.

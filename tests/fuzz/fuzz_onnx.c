@@ -1,22 +1,80 @@
 // The ONNX reader on files that libFuzzer makes up: no crash, no leak, no hang, and what
-// is accepted is a function that verifies and, where it is small, evaluates.
+// is accepted is a function that verifies, that has a digest, that can be imported at
+// another size, and, where it is small, that evaluates and goes through the passes with
+// its gradients.
 //
 //     fuzz_onnx -max_len=16000 -timeout=10 CORPUS tests/data/onnx
 //
-// Bytes alone rarely get past the wire format, so half of the inputs are made by changing
-// a network that unpacks: other ops, other wires, other numbers.
+// Nearly all inputs are networks that were changed as networks (onnx_mutate.h); bytes
+// alone rarely get past the wire format. The file lies in a folder of its own beside what
+// data files may be called: a file of numbers, a link, a folder.
 #include "frontend/onnx.h"
 #include "ir/eval.h"
 #include "ir/text.h"
+#include "onnx_mutate.h"
+#include "passes/pass.h"
 
-#include <sys/mman.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t max);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t max, unsigned seed);
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t n1, const uint8_t *data2,
+                                 size_t n2, uint8_t *out, size_t max, unsigned seed);
 
-// ---- running -------------------------------------------------------------------------
+// ---- the folder ----------------------------------------------------------------------
+#define PATH 128
+
+static void in_folder(char path[PATH], const char *name) {
+    snprintf(path, PATH, "/dev/shm/ddg-fuzz-onnx-%ld/%s", (long)getpid(), name);
+}
+
+static void write_file(const char *name, const void *data, size_t n) {
+    char path[PATH];
+    in_folder(path, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CHECK(fd >= 0 && write(fd, data, n) == (ssize_t)n);
+    close(fd);
+}
+
+static void clean_up(void) {
+    static const char *const NAMES[] = {"net.onnx", "data", "link",
+                                        "sub/data", "sub",  ""};
+    char path[PATH];
+    for (size_t i = 0; i < COUNT(NAMES); i++) {
+        in_folder(path, NAMES[i]);
+        remove(path);
+    }
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    char path[PATH];
+    float numbers[2048];
+    for (size_t i = 0; i < COUNT(numbers); i++) numbers[i] = (float)(i % 7) - 3;
+    in_folder(path, "");
+    CHECK(mkdir(path, 0700) == 0 || errno == EEXIST);
+    atexit(clean_up);
+    in_folder(path, "sub");
+    CHECK(mkdir(path, 0700) == 0 || errno == EEXIST);
+    write_file("data", numbers, sizeof numbers);
+    write_file("sub/data", numbers, 100);
+    in_folder(path, "link");
+    CHECK(symlink("data", path) == 0 || errno == EEXIST);
+    return 0;
+}
+
+// ---- what is accepted ----------------------------------------------------------------
+#define EVALUATED ((size_t)1 << 20) // elements read, about
+#define PASSED    200               // nodes
+#define GRADIENTS 4
+
+static const struct target machine = {
+    .lanes = 16, .registers = 32, .fma = true, .l1 = 48 << 10, .l2 = 1 << 20};
+
 // A bound on the evaluator's work.
 static bool small(const struct func *f) {
     size_t work = 0;
@@ -27,24 +85,75 @@ static bool small(const struct func *f) {
             if (n->in[k] != NID_NONE)
                 inner = size_max(inner, type_count(type_at(f, n->in[k])));
         if (!size_mul(inner, type_count(&n->type), &cost)) return false;
-        if (!size_add(work, cost, &work) || work > 1 << 20) return false;
+        if (!size_add(work, cost, &work) || work > EVALUATED) return false;
     }
     return true;
 }
 
-static void use(struct arena *a, const struct func *f) {
+static void verify(struct arena *a, const struct func *f, const char *after) {
     struct text why = {.arena = a};
-    if (!ir_verify(f, FAMILY_TENSOR, &why)) BUG("accepted, does not verify: %s", why.at);
-    const struct type *x = type_at(f, 0), *y = type_at(f, f->outs.at[0]);
-    if (!small(f)) return;
-    float *in = NEW_N(a, float, type_count(x)), *out = NEW_N(a, float, type_count(y));
-    CHECK(eval_func(f, 1, (const void *[]){in}, (void *[]){out}, NULL));
+    if (!ir_verify(f, FAMILY_TENSOR, &why))
+        BUG("after %s it does not verify: %s", after, why.at);
 }
 
-static void load(struct arena *a, const char *path, size_t channels) {
-    static const double MEAN[8], STD[] = {1, 1, 1, 1, 1, 1, 1, 1};
-    struct model_options o = {.path = path, .mean = MEAN, .std = STD};
-    o.nmean = o.nstd = channels;
+static void evaluate(struct arena *a, const struct func *f) {
+    if (!small(f)) return;
+    float *in = NEW_N(a, float, type_count(type_at(f, 0)));
+    void **outs = NEW_N(a, void *, f->outs.n);
+    for (size_t i = 0; i < f->outs.n; i++)
+        outs[i] = arena_alloc(a, 1, type_bytes(type_at(f, f->outs.at[i])));
+    CHECK(eval_func(f, 1, (const void *[]){in}, outs, NULL));
+}
+
+static void add_gradient(struct builder *b, nid y, nid x) {
+    nid g = build_node(b, OP_GRAD, (nid[]){y, x}, 2, NULL, NULL);
+    CHECK(g != NID_NONE);
+    build_output(b, "g", b_sum_all(b, b_binary(b, OP_MUL, g, g)));
+}
+
+// The logits and, of the sum of their squares, the squared gradients with respect to the
+// image and to a few parameters.
+static struct func *with_gradients(struct arena *a, const struct func *net) {
+    struct builder b;
+    nid logits;
+    size_t gradients = 0;
+    builder_init(&b, a, "fuzzed");
+    nid x = b_input(&b, "x", *type_at(net, 0));
+    build_inline(&b, net, &x, &logits, true);
+    build_output(&b, "logits", logits);
+    nid y = b_sum_all(&b, b_binary(&b, OP_MUL, logits, logits));
+    size_t before = b.f->nodes.n;
+    add_gradient(&b, y, x);
+    for (nid p = 0; p < before && gradients < GRADIENTS; p++) {
+        if (node_at(b.f, p)->op != OP_PARAM) continue;
+        add_gradient(&b, y, p);
+        gradients++;
+    }
+    return builder_finish(&b);
+}
+
+static void pass_through(struct arena *a, const struct func *net) {
+    struct diags d;
+    struct module m = {.arena = a, .target = &machine};
+    diags_init(&d, a);
+    if (net->nodes.n > PASSED || !small(net)) return;
+    VEC_PUSH(a, &m.funcs, (struct module_func){.f = with_gradients(a, net)});
+    for (const struct pass *p = passes; p->name; p++) {
+        if (!p->func) continue;
+        if (!p->func(&m, &m.funcs.at[0], &d)) return; // no gradient: said
+        verify(a, m.funcs.at[0].f, p->name);
+        if (strcmp(p->name, "sqnorm") == 0) evaluate(a, m.funcs.at[0].f);
+    }
+}
+
+static void use(struct arena *a, const struct func *f) {
+    verify(a, f, "the import");
+    evaluate(a, f);
+    pass_through(a, f);
+}
+
+static void load(struct arena *a, const char *path) {
+    struct model_options o = {.path = path, .plain = true};
     struct diags d;
     diags_init(&d, a);
     const struct model *m = model_load(a, &o, &d);
@@ -57,123 +166,43 @@ static void load(struct arena *a, const char *path, size_t channels) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
-    int fd = memfd_create("onnx", 0);
-    CHECK(fd >= 0 && write(fd, data, n) == (ssize_t)n);
+    char path[PATH];
     struct arena *a = arena_new();
-    const char *path = arena_printf(a, "/proc/self/fd/%d", fd);
-    for (size_t channels = 1; channels <= 3; channels++) load(a, path, channels);
+    write_file("net.onnx", data, n);
+    in_folder(path, "net.onnx");
+    load(a, path);
     arena_free(a);
-    close(fd);
     return 0;
 }
 
-// ---- changing networks ---------------------------------------------------------------
-struct dice {
-    uint64_t state;
-};
-
-static size_t roll(struct dice *d, size_t n) { // splitmix64
-    uint64_t z = d->state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return n ? (size_t)((z ^ z >> 31) % n) : 0;
+// ---- making inputs -------------------------------------------------------------------
+// Of what libFuzzer has; NULL when it is no network.
+static Onnx__ModelProto *unpack(const uint8_t *data, size_t n) {
+    return n ? onnx__model_proto__unpack(NULL, n, data) : NULL;
 }
 
-static int64_t number(struct dice *d) {
-    static const int64_t ODD[] = {
-        0, 1, 2,       3,         -1,        -2,        4,
-        7, 8, 1 << 20, INT32_MAX, INT64_MAX, INT64_MIN, -(INT64_C(1) << 40)};
-    return ODD[roll(d, COUNT(ODD))];
-}
-
-static void set_string(char **s, const char *to) {
-    char *copy = strdup(to);
-    free(*s);
-    *s = copy;
-}
-
-// The name of some value of the graph.
-static const char *some_value(struct dice *d, const Onnx__GraphProto *g) {
-    size_t i = roll(d, g->n_node + g->n_initializer + g->n_input);
-    if (i < g->n_node && g->node[i]->n_output) return g->node[i]->output[0];
-    if (i < g->n_node) return "";
-    i -= g->n_node;
-    const char *s = i < g->n_initializer ? g->initializer[i]->name
-                                         : g->input[i - g->n_initializer]->name;
-    return s ? s : "";
-}
-
-static void change_attr(struct dice *d, Onnx__NodeProto *n) {
-    static const char *const NAMES[] = {"axis",  "axes",  "perm",  "keepdims",
-                                        "group", "pads",  "to",    "alpha",
-                                        "value", "start", "transB"};
-    if (!n->n_attribute) return;
-    Onnx__AttributeProto *a = n->attribute[roll(d, n->n_attribute)];
-    if (roll(d, 8) == 0) set_string(&a->name, NAMES[roll(d, COUNT(NAMES))]);
-    if (a->n_ints) a->ints[roll(d, a->n_ints)] = number(d);
-    a->i = number(d);
-    a->f = (float)number(d);
-}
-
-static void change_node(struct dice *d, Onnx__GraphProto *g) {
-    if (!g->n_node) return;
-    Onnx__NodeProto *n = g->node[roll(d, g->n_node)];
-    const Onnx__NodeProto *other = g->node[roll(d, g->n_node)];
-    switch (roll(d, 5)) {
-    case 0: change_attr(d, n); return;
-    case 1: set_string(&n->op_type, other->op_type ? other->op_type : ""); return;
-    case 2:
-        if (n->n_input) set_string(&n->input[roll(d, n->n_input)], some_value(d, g));
-        return;
-    case 3: {
-        static const char *const OPS[] = {"Size",          "Shape",
-                                          "Expand",        "Where",
-                                          "Equal",         "Range",
-                                          "Squeeze",       "ReduceSum",
-                                          "Transpose",     "Concat",
-                                          "Pad",           "Gather",
-                                          "Slice",         "Split",
-                                          "GlobalMaxPool", "Softmax",
-                                          "Flatten",       "Cast",
-                                          "MatMul",        "Reshape",
-                                          "Unsqueeze",     "LayerNormalization",
-                                          "Pow",           "Clip",
-                                          "Div",           "ConstantOfShape"};
-        set_string(&n->op_type, OPS[roll(d, COUNT(OPS))]);
-        return;
-    }
-    default:
-        if (n->n_input > 1) free(n->input[--n->n_input]);
-        return;
-    }
-}
-
-static void change_tensor(struct dice *d, Onnx__GraphProto *g) {
-    if (!g->n_initializer) return;
-    Onnx__TensorProto *t = g->initializer[roll(d, g->n_initializer)];
-    ProtobufCBinaryData *raw = &t->raw_data;
-    int64_t v = number(d);
-    if (roll(d, 2) && t->n_dims > 1) { // the same elements in another shape
-        int64_t first = t->dims[0];
-        t->dims[0] = t->dims[t->n_dims - 1];
-        t->dims[t->n_dims - 1] = first;
-    } else if (raw->len >= sizeof v) {
-        memcpy(raw->data + roll(d, raw->len / sizeof v) * sizeof v, &v, sizeof v);
-    }
+// 0 when it does not fit. Frees m.
+static size_t pack(Onnx__ModelProto *m, uint8_t *out, size_t max) {
+    size_t n = onnx__model_proto__get_packed_size(m);
+    if (n <= max) onnx__model_proto__pack(m, out);
+    onnx__model_proto__free_unpacked(m, NULL);
+    return n <= max ? n : 0;
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t max, unsigned seed) {
     struct dice d = {seed};
-    const char *why;
-    if (roll(&d, 2) || n == 0 || !onnx_wire_ok(data, n, &why))
-        return LLVMFuzzerMutate(data, n, max);
-    Onnx__ModelProto *m = onnx__model_proto__unpack(NULL, n, data);
+    Onnx__ModelProto *m = roll(&d, 16) ? unpack(data, n) : NULL;
     if (!m) return LLVMFuzzerMutate(data, n, max);
-    for (size_t i = 0; m->graph && i <= roll(&d, 4); i++)
-        if (roll(&d, 4)) change_node(&d, m->graph);
-        else change_tensor(&d, m->graph);
-    size_t size = onnx__model_proto__get_packed_size(m);
-    if (size <= max) n = onnx__model_proto__pack(m, data);
-    onnx__model_proto__free_unpacked(m, NULL);
-    return n;
+    for (size_t i = roll(&d, 4) + 1; i-- > 0;) mutate(&d, m);
+    size_t packed = pack(m, data, max);
+    return packed ? packed : LLVMFuzzerMutate(data, n, max);
+}
+
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t n1, const uint8_t *data2,
+                                 size_t n2, uint8_t *out, size_t max, unsigned seed) {
+    struct dice d = {seed};
+    Onnx__ModelProto *to = unpack(data1, n1), *from = to ? unpack(data2, n2) : NULL;
+    if (from) cross_over(&d, to, from);
+    if (from) onnx__model_proto__free_unpacked(from, NULL);
+    return to ? pack(to, out, max) : 0;
 }

@@ -554,7 +554,7 @@ static void unknown_ops_come_with_advice(void **state) {
     static const struct {
         const char *domain, *op, *help;
     } CASES[] = {
-        {"", "Upsample", "opset_version=11"},
+        {"", "ConvTranspose", "`Resize` and then `Conv`"},
         {"", "If", "without branches and loops"},
         {"", "NonZero", "depends on pixels"},
         {"", "QuantizeLinear", "before quantization"},
