@@ -156,6 +156,7 @@ static void vjp_slice(struct diff *x, const struct node *n, nid y, nid g) {
     for (size_t i = 0; i < rank; i++) {
         bool back = steps[i] < 0;
         int64_t many = (int64_t)gt->dim[i] - 1, step = back ? -steps[i] : steps[i];
+        if (many == 0) step = 1; // of one element it may be any number
         from[i] = back ? many : 0, by[i] = back ? -1 : 1, size[i] = many + 1;
         before[i] = back ? starts[i] - many * step : starts[i];
         after[i] = (int64_t)t->dim[i] - 1 - before[i] - many * step;
