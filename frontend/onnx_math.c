@@ -51,7 +51,11 @@ static double number_at(const struct node *n, size_t i) {
 // fn of every pair of elements, in x's element type; NID_NONE after an error.
 static nid map_constants(struct import *im, nid x, nid y, number_fn fn) {
     const struct node *nx = node_at(im->b.f, x), *ny = node_at(im->b.f, y);
-    CHECK(type_same_shape(&nx->type, &ny->type));
+    if (!type_same_shape(&nx->type, &ny->type)) {
+        op_fail(im, "joins %s with %s", type_str(im->arena, &nx->type),
+                type_str(im->arena, &ny->type));
+        return NID_NONE;
+    }
     size_t count = type_count(&nx->type), room = size_max(count, 1);
     enum elem e = nx->type.elem;
     if (!op_charge(im, count)) return NID_NONE;
