@@ -564,7 +564,7 @@ static void change_function(struct dice *d, Onnx__ModelProto *m) {
         set_string(&n->domain, f->domain ? f->domain : "");
         return;
     case 1:
-        if (f->n_opset_import) f->opset_import[0]->version = number(d) + 10;
+        if (f->n_opset_import) f->opset_import[0]->version = (int64_t)(7 + roll(d, 20));
         return;
     case 2:
         if (f->n_input) free(f->input[--f->n_input]);
