@@ -83,7 +83,7 @@ static const struct onnx_op OPS[] = {
     {"ReduceSumSquare", import_reduce_sum_square, OP_COUNT, 1, 2, REDUCE},
     {"Relu", import_unary, OP_RELU, 1, 1, ""},
     {"Reshape", import_reshape, OP_COUNT, 2, 2, "allowzero"},
-    {"Resize", import_resize, OP_COUNT, 2, 4,
+    {"Resize", import_resize, OP_COUNT, 1, 4,
      "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside "
      "extrapolation_value keep_aspect_ratio_policy mode nearest_mode"},
     {"Round", import_round, OP_COUNT, 1, 1, ""},

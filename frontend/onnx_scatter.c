@@ -30,9 +30,10 @@ static bool in_range(struct import *im, int64_t *at, size_t dim) {
 }
 
 // ---- indices that are tuples ---------------------------------------------------------
-// The last axis of the indices is a tuple of k entries that names a slice.
+// The last axis of the indices is a tuple of k entries that names a slice. With `shared`
+// axes in front, which data and indices have in common, it is a slice of the data there.
 static bool read_tuples(struct import *im, struct onnx_val data, struct onnx_val index,
-                        struct picks *p) {
+                        size_t shared, struct picks *p) {
     const struct type *t = val_type(im, data), *it = val_type(im, index);
     const int64_t *v = constant_index(im, index);
     size_t k = it->rank ? it->dim[it->rank - 1] : 0;
@@ -40,18 +41,27 @@ static bool read_tuples(struct import *im, struct onnx_val data, struct onnx_val
     if (data.form == FORM_ROWS || index.form == FORM_ROWS)
         return op_fail(im, "names rows of the batch by number; ddg computes each row by "
                            "itself");
-    if (k == 0 || k > t->rank)
+    if (k == 0 || shared + k > t->rank || shared >= it->rank)
         return op_fail(im, "names places of %s by %zu numbers", val_text(im, data), k);
     *p = (struct picks){.n = type_count(it) / k, .rows = 1};
-    for (size_t j = 0; j < k; j++) p->rows *= t->dim[j];
+    for (size_t j = 0; j < shared; j++) {
+        if (it->dim[j] != t->dim[j])
+            return op_fail(im, "has indices %s for %s", val_text(im, index),
+                           val_text(im, data));
+        p->rows *= t->dim[j];
+    }
+    size_t each = p->n / size_max(p->rows, 1);
+    for (size_t j = 0; j < k; j++) p->rows *= t->dim[shared + j];
     p->width = type_count(t) / size_max(p->rows, 1);
     p->row = NEW_N(im->arena, int64_t, p->n);
-    for (size_t i = 0; i < p->n; i++)
+    for (size_t i = 0; i < p->n; i++) {
+        p->row[i] = (int64_t)(i / each);
         for (size_t j = 0; j < k; j++) {
             int64_t at = v[i * k + j];
-            if (!in_range(im, &at, t->dim[j])) return false;
-            p->row[i] = p->row[i] * (int64_t)t->dim[j] + at;
+            if (!in_range(im, &at, t->dim[shared + j])) return false;
+            p->row[i] = p->row[i] * (int64_t)t->dim[shared + j] + at;
         }
+    }
     return true;
 }
 
@@ -116,13 +126,14 @@ IMPORTER(import_gather_nd) {
     struct picks p;
     size_t dim[TYPE_MAX_RANK], rank = 0;
     if (!node_int(im, "batch_dims", 0, &batch_dims)) return false;
-    if (batch_dims != 0)
-        return op_fail(im, "has batch_dims = %lld; ddg knows 0", (long long)batch_dims);
-    if (!read_tuples(im, in[0], in[1], &p)) return false;
+    if (batch_dims < 0 || batch_dims >= TYPE_MAX_RANK)
+        return op_fail(im, "has batch_dims = %lld", (long long)batch_dims);
+    size_t shared = (size_t)batch_dims;
+    if (!read_tuples(im, in[0], in[1], shared, &p)) return false;
     const struct type t = *val_type(im, in[0]), it = *val_type(im, in[1]);
-    size_t k = it.dim[it.rank - 1];
-    if (it.rank - 1 + t.rank - k > TYPE_MAX_RANK)
-        return op_fail(im, "makes a value with %zu axes", it.rank - 1 + t.rank - k);
+    size_t k = it.dim[it.rank - 1] + shared;
+    size_t axes = it.rank - 1 + t.rank - k;
+    if (axes > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", axes);
     for (size_t i = 0; i + 1 < it.rank; i++) dim[rank++] = it.dim[i];
     for (size_t i = k; i < t.rank; i++) dim[rank++] = t.dim[i];
     return op_done(op_reshape(im, pick(im, in[0].id, &p), dim, rank), FORM_FIXED, out);
@@ -184,7 +195,7 @@ static nid scatter(struct import *im, nid data, nid updates, const struct picks 
 
 IMPORTER(import_scatter_nd) {
     struct picks p;
-    if (!read_tuples(im, in[0], in[1], &p)) return false;
+    if (!read_tuples(im, in[0], in[1], 0, &p)) return false;
     if (in[2].form == FORM_ROWS || type_count(val_type(im, in[2])) != p.n * p.width)
         return op_fail(im, "writes %zu elements and is given %s", p.n * p.width,
                        val_text(im, in[2]));
