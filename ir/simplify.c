@@ -21,11 +21,16 @@ static nid reshape_reshape(struct builder *b, const struct node *n) {
     return b_reshape(b, x->in[0], n->type.dim, n->type.rank);
 }
 
-static nid transpose_none(struct builder *b, const struct node *n) {
-    (void)b;
-    for (size_t i = 0; i < n->attrs[0].n; i++)
-        if (n->attrs[0].is[i] != (int64_t)i) return NID_NONE;
-    return n->in[0];
+static nid transpose_transpose(struct builder *b, const struct node *n) {
+    const struct node *x = node_at(b->f, n->in[0]);
+    const int64_t *perm = n->attrs[0].is;
+    bool none = true;
+    for (size_t i = 0; i < n->attrs[0].n; i++) none = none && perm[i] == (int64_t)i;
+    if (none) return n->in[0];
+    if (x->op != OP_TRANSPOSE) return NID_NONE;
+    int64_t both[TYPE_MAX_RANK];
+    for (size_t i = 0; i < n->attrs[0].n; i++) both[i] = x->attrs[0].is[perm[i]];
+    return b_transpose(b, x->in[0], both, n->attrs[0].n);
 }
 
 static bool all_equal(const struct value *v, int64_t to) {
@@ -104,7 +109,7 @@ static const rewrite RULES[OP_COUNT] = {
     [OP_RESHAPE] = reshape_reshape,
     [OP_BROADCAST] = if_same_type,
     [OP_CAST] = if_same_type,
-    [OP_TRANSPOSE] = transpose_none,
+    [OP_TRANSPOSE] = transpose_transpose,
     [OP_SLICE] = slice_all,
     [OP_PAD] = pad_none,
     [OP_MUL] = mul_one,
