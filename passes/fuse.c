@@ -19,6 +19,7 @@ struct fuse {
     uint32_t *width; // stored values its expression reads
     uint32_t *depth; // of its expression
     bool *late;      // depends on the anchor at hand
+    const struct kernel **searched; // whose inputs were looked for under the node last
 };
 
 static const struct node *fnode(const struct fuse *s, nid v) {
@@ -155,7 +156,7 @@ static void mark_late(struct fuse *s, nid anchor) {
 }
 
 // Whether user can be computed as the anchor's tile is written: elementwise in its shape,
-// and nothing else it reads depends on the anchor.
+// and what else it reads does not depend on the anchor, or is in the chain already.
 static bool joins(const struct fuse *s, nid v, nid user) {
     const struct node *u = fnode(s, user);
     if (!(flags(s, user) & OPF_ELEMENTWISE) || u->op == OP_STEP || u->op == OP_EQ)
@@ -163,7 +164,7 @@ static bool joins(const struct fuse *s, nid v, nid user) {
     if (u->type.elem != ELEM_F32 || u->type.rows != type_at(s->f, v)->rows) return false;
     if (!type_same_shape(&u->type, type_at(s->f, v))) return false;
     for (uint32_t i = 0; i < u->nin; i++)
-        if (u->in[i] != v && s->late[u->in[i]]) return false;
+        if (s->late[u->in[i]] && s->claimed[u->in[i]] != s->claimed[v]) return false;
     return true;
 }
 
@@ -181,36 +182,69 @@ static nid next_in_chain(const struct fuse *s, nid v) {
     return NID_NONE;
 }
 
-// What joining adds to the kernel's inputs: everything the user reads besides v.
-static uint32_t added_width(const struct fuse *s, nid v, nid user) {
+struct chain { // from the anchor up, each computed of those before it
+    nid at[DEEP + 1];
+    uint32_t width[DEEP + 1]; // stored values read by all up to here
+    size_t n;
+};
+
+// What joining adds to the kernel's inputs: everything the user reads besides the chain.
+static uint32_t added_width(const struct fuse *s, nid anchor, nid user) {
     const struct node *n = fnode(s, user);
     uint32_t width = 0;
     for (uint32_t i = 0; i < n->nin; i++)
-        if (n->in[i] != v) width += operand_width(s, n->in[i]);
+        if (s->claimed[n->in[i]] != anchor) width += operand_width(s, n->in[i]);
     return width;
+}
+
+static void climb(struct fuse *s, nid anchor, struct chain *c) {
+    nid v = anchor;
+    *c = (struct chain){.at = {v}, .width = {operands_width(s, fnode(s, v))}, .n = 1};
+    s->claimed[v] = anchor;
+    if (fnode(s, v)->type.rank == 0) return;
+    mark_late(s, v);
+    while (c->n < COUNT(c->at) && (v = next_in_chain(s, v)) != NID_NONE) {
+        c->width[c->n] = c->width[c->n - 1] + added_width(s, anchor, v);
+        c->at[c->n++] = v;
+        s->claimed[v] = anchor;
+    }
+}
+
+// Is c->at[i] read by others than the first n of the chain?
+static bool read_elsewhere(const struct fuse *s, const struct chain *c, size_t i,
+                           size_t n) {
+    uint32_t inside = 0;
+    for (size_t j = i + 1; j < n; j++) {
+        const struct node *u = fnode(s, c->at[j]);
+        for (uint32_t k = 0; k < u->nin; k++) inside += u->in[k] == c->at[i];
+    }
+    return s->is_out[c->at[i]] || s->uses[c->at[i]] > inside;
+}
+
+// Whether a kernel can hold the first n of the chain; fills in what it stores.
+static bool holds(const struct fuse *s, const struct chain *c, size_t n,
+                  struct kernel *k) {
+    k->outs[0] = c->at[n - 1];
+    k->nouts = 1;
+    if (c->width[n - 1] > MOST_INPUTS) return n == 1;
+    for (size_t i = 0; i + 1 < n; i++) {
+        if (!read_elsewhere(s, c, i, n)) continue;
+        if (k->nouts == COUNT(k->outs)) return false;
+        k->outs[k->nouts++] = c->at[i];
+    }
+    return true;
 }
 
 // Climbs from the anchor to the kernel's root. A value on the way that others read too is
 // stored as well.
 static void draw_in(struct fuse *s, struct kernel *k) {
-    uint32_t width = operands_width(s, fnode(s, k->anchor)), length = 0;
-    nid v = k->anchor;
-    s->claimed[v] = k->anchor;
-    k->nouts = 1; // the root takes the first place at the end
-    if (fnode(s, v)->type.rank > 0) mark_late(s, v);
-    while (fnode(s, v)->type.rank > 0 && length++ < DEEP) {
-        bool needed = s->uses[v] > 1 || s->is_out[v];
-        nid up = next_in_chain(s, v);
-        if (up == NID_NONE || (needed && k->nouts == COUNT(k->outs))) break;
-        width += added_width(s, v, up);
-        if (width > MOST_INPUTS) break;
-        s->stored[v] = needed;
-        if (needed) k->outs[k->nouts++] = v;
-        v = up;
-        s->claimed[v] = k->anchor;
-    }
-    s->stored[v] = true;
-    k->outs[0] = v;
+    struct chain c;
+    climb(s, k->anchor, &c);
+    size_t n = c.n;
+    while (!holds(s, &c, n, k)) n--;
+    for (size_t i = n; i < c.n; i++) s->claimed[c.at[i]] = NID_NONE;
+    for (size_t i = 0; i < n; i++) s->stored[c.at[i]] = false;
+    for (size_t i = 0; i < k->nouts; i++) s->stored[k->outs[i]] = true;
 }
 
 // ---- kernels --------------------------------------------------------------------------
@@ -223,11 +257,12 @@ static void add_input(struct kernel *k, nid v) {
 
 // Adds the stored values that v's expression reads; those the kernel itself makes are not
 // inputs but on the way down.
-static void find_inputs(const struct fuse *s, struct kernel *k, nid v) {
+static void find_inputs(struct fuse *s, struct kernel *k, nid v) {
     const struct node *n = fnode(s, v);
     for (uint32_t i = 0; i < n->nin; i++) {
         nid o = n->in[i];
-        if (o == NID_NONE) continue;
+        if (o == NID_NONE || s->searched[o] == k) continue;
+        s->searched[o] = k;
         bool inside = k->anchor != NID_NONE && s->claimed[o] == k->anchor;
         if (s->stored[o] && !inside) add_input(k, o);
         else if (!is_source(fnode(s, o)->op)) find_inputs(s, k, o);
@@ -294,6 +329,7 @@ static void fuse_init(struct fuse *s, struct arena *arena, const struct func *f)
     s->width = NEW_N(arena, uint32_t, n);
     s->depth = NEW_N(arena, uint32_t, n);
     s->late = NEW_N(arena, bool, n);
+    s->searched = NEW_N(arena, const struct kernel *, n);
     for (nid v = 0; v < n; v++) s->users[v] = s->claimed[v] = NID_NONE;
     for (nid v = (nid)n; v-- > 0;)
         for (uint32_t i = 0; i < node_at(f, v)->nin; i++)
