@@ -62,9 +62,15 @@ static const char *batch_text(struct arena *arena, const struct model_report *r)
     const struct model_port *p = &r->facts->inputs[0];
     if (!r->facts->model || !p->shaped || !p->rank) return "";
     if (p->dim[0].name) return ", any number of images at a time";
-    return arena_printf(arena,
-                        ", exported for batches of %lld, which ddg does not need to keep",
+    return arena_printf(arena, ", exported for %lld at a time; ddg takes any number",
                         (long long)p->dim[0].n);
+}
+
+// What people have in numpy arrays and TensorFlow: [N,H,W,3].
+static bool channels_last(const struct model_port *p) {
+    int64_t c = p->shaped && p->rank == 4 && !p->dim[3].name ? p->dim[3].n : 0;
+    bool first = p->shaped && p->rank == 4 && !p->dim[1].name && p->dim[1].n <= 4;
+    return (c == 1 || c == 3) && !first;
 }
 
 static void print_ports(const struct model_report *r, struct arena *arena) {
@@ -72,6 +78,9 @@ static void print_ports(const struct model_report *r, struct arena *arena) {
     for (size_t i = 0; i < f->ninputs; i++)
         line(i ? "" : "input", "%s: %s %s%s", f->inputs[i].name, f->inputs[i].type,
              shape_text(arena, &f->inputs[i]), i ? "" : batch_text(arena, r));
+    if (f->ninputs && channels_last(&f->inputs[0]))
+        line("",
+             "its channels seem to come last; ddg gives networks images as [N,C,H,W]");
     for (size_t i = 0; i < f->noutputs; i++)
         line(i ? "" : "output", "%s: %s %s%s", f->outputs[i].name, f->outputs[i].type,
              shape_text(arena, &f->outputs[i]), i ? " (not used)" : "");

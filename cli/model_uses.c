@@ -53,18 +53,30 @@ static const char *program_text(struct arena *arena, const struct op_info *op,
 }
 
 // ---- an op ---------------------------------------------------------------------------
-// An error about the network without the network's name.
-static const char *reason(struct arena *arena, const struct model *m,
-                          const struct diags *d) {
+struct trial {
+    const struct op_info *op;
+    const struct model *model;
+    size_t side;
+    struct arena *arena; // of what comes out
+    struct model_use *use;
+};
+
+// The first error without what it is about: the name of the network, or of the op.
+static const char *reason(struct arena *arena, const struct diags *d, const char *about) {
     for (size_t i = 0; i < d->list.n; i++) {
         if (d->list.at[i].severity != DIAG_ERROR) continue;
         const char *s = d->list.at[i].message;
-        size_t n = strlen(m->path);
-        if (!strncmp(s, m->path, n) && (s[n] == ' ' || s[n] == ':')) s += n + 1;
-        while (*s == ' ') s++;
+        size_t n = strlen(about);
+        if (!strncmp(s, about, n)) s += n + strspn(s + n, ": ");
         return arena_strdup(arena, s);
     }
     BUG("what failed says nothing");
+}
+
+static const char *reason_of_op(const struct trial *t, const struct diags *d) {
+    const char *s = reason(t->arena, d, t->op->name);
+    size_t n = strlen(t->model->path);
+    return strncmp(s, t->model->path, n) != 0 ? s : s + n + strspn(s + n, ": ");
 }
 
 static bool compile(struct driver *v) {
@@ -83,14 +95,6 @@ static void measure(const struct driver *v, struct model_use *u) {
     }
 }
 
-struct trial {
-    const struct op_info *op;
-    const struct model *model;
-    size_t side;
-    struct arena *arena; // of what comes out
-    struct model_use *use;
-};
-
 static void try_op(struct trial *t, struct arena *scratch) {
     struct driver v;
     t->use->op = t->op->name;
@@ -100,7 +104,7 @@ static void try_op(struct trial *t, struct arena *scratch) {
         .path = "model.ddg", .text = text, .model = t->model, .threads = 1};
     driver_init(&v, scratch, &o);
     if (compile(&v)) measure(&v, t->use);
-    else t->use->why = reason(t->arena, t->model, &v.d);
+    else t->use->why = reason_of_op(t, &v.d);
     driver_free(&v);
 }
 
@@ -128,7 +132,7 @@ static void try_sizes(struct arena *arena, struct model_report *r) {
         diags_init(&d, scratch);
         const struct func *f = m->at_size(m, scratch, sides[i], sides[i], &d, NO_SPAN);
         sizes[r->nsizes++] =
-            (struct model_size){sides[i], f ? NULL : reason(arena, m, &d)};
+            (struct model_size){sides[i], f ? NULL : reason(arena, &d, m->path)};
         arena_free(scratch);
     }
     r->sizes = sizes;

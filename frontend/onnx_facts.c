@@ -11,6 +11,7 @@ struct looking {
     struct arena *arena;
     const struct onnx_log *log;
     const struct onnx_file *f;
+    const char **stored; // names of the stored tensors, sorted
     struct model_facts *out;
 };
 
@@ -78,11 +79,25 @@ static struct model_port port_of(const struct looking *k, const Onnx__ValueInfoP
     return p;
 }
 
-// Older exporters list stored tensors among the inputs too.
-static bool is_stored(const struct looking *k, const char *name) {
-    const struct onnx_name *n = name ? onnx_find(k->f, name) : NULL;
-    return n && n->from == FROM_TENSOR;
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
+
+// The file's own index of names is not there yet when its opset is not one that ddg reads.
+static void list_stored(struct looking *k) {
+    const Onnx__GraphProto *g = k->f->graph;
+    k->stored = NEW_N(k->arena, const char *, g->n_initializer);
+    for (size_t i = 0; i < g->n_initializer; i++)
+        k->stored[i] = g->initializer[i]->name ? g->initializer[i]->name : "";
+    if (g->n_initializer) qsort(k->stored, g->n_initializer, sizeof *k->stored, by_text);
+}
+
+static bool is_stored(const struct looking *k, const char *name) {
+    size_t n = k->f->graph->n_initializer;
+    return n && name && bsearch(&name, k->stored, n, sizeof *k->stored, by_text);
+}
+
+// Older exporters list stored tensors among the inputs too.
 
 static void look_at_ports(struct looking *k) {
     const Onnx__GraphProto *g = k->f->graph;
@@ -285,6 +300,7 @@ static void look(struct looking *k) {
     k->out->ir = m->ir_version;
     k->out->opset = k->f->opset;
     if (!k->f->graph) return;
+    list_stored(k);
     look_at_ports(k);
     look_at_ops(k);
     look_at_layers(k);
@@ -299,7 +315,7 @@ void model_facts_read(struct arena *arena, const char *path, struct model_facts 
     log.where = onnx_text(&log, path);
     *out = (struct model_facts){0};
     bool ok = onnx_read(f, arena, &log);
-    struct looking k = {arena, &log, f, out};
+    struct looking k = {.arena = arena, .log = &log, .f = f, .out = out};
     look(&k);
     const struct model_options o = {.path = path, .plain = true};
     if (ok) out->model = onnx_model(f, arena, &o, &log);

@@ -76,9 +76,11 @@ static bool read_dims(struct onnx_file *f, const Onnx__TensorShapeProto *shape,
     f->batch = (size_t)batch;
     for (size_t i = 0; i < 3; i++) {
         int64_t d = dim_value(shape->dim[i + 1]);
-        if (d == 0)
-            return onnx_fail(log, "its input `%s` has no fixed %s",
-                             onnx_text(log, f->input), NAMES[i]);
+        if (d == 0) {
+            onnx_fail(log, "its input `%s` has no fixed %s", onnx_text(log, f->input),
+                      NAMES[i]);
+            return diag_help(log->d, "export it with the batch as the one dynamic axis");
+        }
         if (d < 1 || d > 65536)
             return onnx_fail(log, "its input has %s = %lld", NAMES[i], (long long)d);
         f->dim[i] = (size_t)d;
