@@ -190,7 +190,12 @@ static bool read_operand(struct import *im, size_t i, struct onnx_val *out) {
 static struct onnx_val *read_operands(struct import *im) {
     size_t n = im->node->n_input;
     if (n < im->op->min || (im->op->max != ONNX_MANY && n > im->op->max)) {
-        op_fail(im, "has %zu inputs; it takes %u to %u", n, im->op->min, im->op->max);
+        const char *most = im->op->max == ONNX_MANY ? "any number"
+                           : im->op->max == im->op->min
+                               ? NULL
+                               : arena_printf(im->arena, "%u", im->op->max);
+        op_fail(im, "has %zu input%s; it takes %u%s%s", n, n == 1 ? "" : "s", im->op->min,
+                most ? " to " : "", most ? most : "");
         return NULL;
     }
     struct onnx_val *in = NEW_N(im->arena, struct onnx_val, size_max(n, ONNX_OPERANDS));
