@@ -1,0 +1,187 @@
+// Runs a network as ddg would, for tests/teachers/teachers.py to compare with PyTorch.
+//
+//     run_model MODEL.onnx FOLDER import|logits|gradients [CHANNELS]
+//
+// FOLDER holds x.npy (normalised images) and class.npy (i32). Writes into it what the rows
+// give: logits_1.npy, logits_3.npy and logits_17.npy, computed in calls of that many rows;
+// or gradnorm.npy and dx.npy, the gradient of the cross entropy. What else there is to know
+// is printed, a "name value" a line.
+#include "frontend/model.h"
+#include "runtime/npy.h"
+#include "tests/unit/jit.h"
+
+#include <sys/resource.h>
+#include <time.h>
+
+struct job {
+    struct arena *arena;
+    struct diags d;
+    const char *folder;
+    const struct model *model;
+    struct npy x, class;
+    struct jit jit;
+};
+
+static double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static size_t peak_kb(void) {
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (size_t)u.ru_maxrss : 0;
+}
+
+static int report(const struct job *t) {
+    for (size_t i = 0; i < t->d.list.n; i++) {
+        const struct diag *d = &t->d.list.at[i];
+        fprintf(stderr, "%s%s%s\n", d->message, d->help ? "; " : "",
+                d->help ? d->help : "");
+    }
+    return 1;
+}
+
+static bool import(struct job *t, const char *path, size_t channels) {
+    double mean[4] = {0}, std[4] = {1, 1, 1, 1}, start = now_ms();
+    struct model_options o = {
+        .path = path, .mean = mean, .std = std, .nmean = channels, .nstd = channels};
+    size_t before = peak_kb();
+    t->model = model_load(t->arena, &o, &t->d);
+    if (!t->model) return false;
+    printf("import_ms %.0f\nimport_kb %zu\n", now_ms() - start, peak_kb() - before);
+    const struct func *f = t->model->func;
+    for (nid v = 0; v < f->nodes.n; v++)
+        if (node_at(f, v)->op == OP_PARAM)
+            printf("param %s\n", attr_str(node_at(f, v), "name"));
+    return true;
+}
+
+static bool read_array(struct job *t, const char *name, enum npy_type type, size_t row,
+                       struct npy *out) {
+    const char *path = arena_printf(t->arena, "%s/%s.npy", t->folder, name);
+    if (!npy_read(t->arena, path, out, NO_SPAN, &t->d)) return false;
+    if (out->type == type && out->rank > 0 && out->count == out->dim[0] * row)
+        return true;
+    return diag_error(&t->d, NO_SPAN, "%s: not what the network takes", path);
+}
+
+static bool read_rows(struct job *t) {
+    return read_array(t, "x", NPY_F32, type_count(type_at(t->model->func, 0)), &t->x) &&
+           read_array(t, "class", NPY_I32, 1, &t->class) &&
+           t->x.dim[0] == t->class.dim[0];
+}
+
+static bool write_rows(struct job *t, const char *name, size_t row, const float *v) {
+    size_t dim[2] = {t->x.dim[0], row};
+    const char *path = arena_printf(t->arena, "%s/%s.npy", t->folder, name);
+    struct npy_writer *w = npy_create(path, NPY_F32, 2, dim, &t->d);
+    if (!w) return false;
+    if (npy_write(w, v, dim[0] * row * sizeof *v, &t->d)) return npy_commit(w, &t->d);
+    return npy_abandon(w), false;
+}
+
+static float *new_rows(struct job *t, size_t row) {
+    size_t n;
+    CHECK(size_mul(t->x.dim[0], row, &n));
+    return NEW_N(t->arena, float, n);
+}
+
+static bool compile(struct job *t, struct func *f) {
+    double start = now_ms();
+    if (!jit_compile(&t->jit, t->arena, f, &t->d)) return false;
+    printf("compile_ms %.0f\nbatch %zu\narena_kb %zu\n", now_ms() - start,
+           t->jit.func.batch, t->jit.func.arena_bytes / 1024);
+    return true;
+}
+
+static bool run_logits(struct job *t) {
+    static const size_t steps[] = {1, 3, 17};
+    struct builder b;
+    builder_init(&b, t->arena, "logits");
+    nid in = b_input(&b, "x", *type_at(t->model->func, 0)), out;
+    build_inline(&b, t->model->func, &in, &out, false);
+    build_output(&b, "logits", out);
+    if (!compile(t, builder_finish(&b))) return false;
+    float *y = new_rows(t, t->model->classes);
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        double start = now_ms();
+        jit_run(&t->jit, t->x.dim[0], steps[i], (const void *[]){t->x.data},
+                (void *[]){y});
+        printf("run_ms_%zu %.0f\n", steps[i], now_ms() - start);
+        const char *name = arena_printf(t->arena, "logits_%zu", steps[i]);
+        if (!write_rows(t, name, t->model->classes, y)) return false;
+    }
+    return true;
+}
+
+// Cross entropy of the logits, as passes/lower_ops.c has it.
+static nid cross_entropy(struct builder *b, nid logits, nid class, size_t classes) {
+    static const int64_t axis[1] = {0};
+    nid top = b_unary(b, OP_STOP, b_amax(b, logits, axis, 1, true));
+    nid e = b_unary(b, OP_EXP, b_binary(b, OP_SUB, logits, top));
+    nid all = b_binary(b, OP_ADD, b_unary(b, OP_LOG, b_sum_all(b, e)),
+                       b_reshape(b, top, NULL, 0));
+    int32_t *count = NEW_N(b->arena, int32_t, classes);
+    for (size_t i = 0; i < classes; i++) count[i] = (int32_t)i;
+    struct type ct = type_tensor(ELEM_I32, false, 1, &classes);
+    nid hot = b_binary(b, OP_EQ, b_const(b, ct, count), class);
+    nid own = b_binary(b, OP_MUL, logits, b_cast(b, hot, ELEM_F32));
+    return b_binary(b, OP_SUB, all, b_sum_all(b, own));
+}
+
+static nid gradient(struct builder *b, nid y, nid x) {
+    return build_node(b, OP_GRAD, (nid[]){y, x}, 2, NULL, NULL);
+}
+
+// The Euclidean norm of the gradient over all parameters; NID_NONE without any.
+static nid gradient_norm(struct builder *b, nid loss) {
+    nid total = NID_NONE;
+    for (nid v = 0; v < loss; v++) {
+        if (node_at(b->f, v)->op != OP_PARAM) continue;
+        nid g = gradient(b, loss, v);
+        nid square = b_sum_all(b, b_binary(b, OP_MUL, g, g));
+        total = total == NID_NONE ? square : b_binary(b, OP_ADD, total, square);
+    }
+    return total == NID_NONE ? NID_NONE : b_unary(b, OP_SQRT, total);
+}
+
+static bool run_gradients(struct job *t) {
+    struct builder b;
+    const struct type *xt = type_at(t->model->func, 0);
+    builder_init(&b, t->arena, "gradients");
+    nid x = b_input(&b, "x", *xt), logits;
+    nid class = b_input(&b, "class", type_tensor(ELEM_I32, true, 0, NULL));
+    build_inline(&b, t->model->func, &x, &logits, true);
+    nid loss = cross_entropy(&b, logits, class, t->model->classes);
+    nid norm = gradient_norm(&b, loss);
+    build_output(&b, "dx", gradient(&b, loss, x));
+    if (norm != NID_NONE) build_output(&b, "norm", norm);
+    if (!compile(t, builder_finish(&b))) return false;
+    size_t n = t->x.dim[0], row = type_count(xt);
+    float *dx = new_rows(t, row), *g = new_rows(t, 1);
+    double start = now_ms();
+    jit_run(&t->jit, n, 0, (const void *[]){t->x.data, t->class.data}, (void *[]){dx, g});
+    printf("run_ms %.0f\n", now_ms() - start);
+    if (!write_rows(t, "dx", row, dx)) return false;
+    return norm == NID_NONE || write_rows(t, "gradnorm", 1, g);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4 || argc > 5) {
+        fputs("run_model MODEL.onnx FOLDER import|logits|gradients [CHANNELS]\n", stderr);
+        return 2;
+    }
+    struct job t = {.arena = arena_new(), .folder = argv[2]};
+    diags_init(&t.d, t.arena);
+    size_t channels = argc == 5 ? (size_t)(argv[4][0] - '0') : 3;
+    bool ok = import(&t, argv[1], size_min(channels, 4));
+    if (ok && strcmp(argv[3], "import") != 0)
+        ok = read_rows(&t) &&
+             (strcmp(argv[3], "logits") == 0 ? run_logits(&t) : run_gradients(&t));
+    int code = ok ? 0 : report(&t);
+    printf("peak_kb %zu\n", peak_kb());
+    jit_free(&t.jit);
+    arena_free(t.arena);
+    return code;
+}

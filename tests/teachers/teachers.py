@@ -1,0 +1,170 @@
+"""Compares what ddg computes of networks with what PyTorch does (Debian: python3-torch, python3-torchvision, python3-onnx).
+
+    /usr/bin/python3 teachers.py RUN_MODEL fast|full [NAME...]       # tests/teachers.sh calls this
+
+Logits at batch 1, 3 and 17: within 1e-4 of the largest, and the same bytes. The norm of the gradient over the network's
+parameters: 1e-3 relative, a row; its parameters are those of ../shared/reference/onnx_torch.py, where that is there. The
+gradient with respect to the image: within 1e-4 of the largest.
+"""
+import os, subprocess, sys, tempfile, time, warnings
+warnings.filterwarnings("ignore")
+import numpy as np, torch
+import networks
+
+SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../shared")
+FAST = ["convnet3", "convnet3_group", "convnet4", "resnet18_64", "mobilenet_64", "small_densenet", "small_vit", "small_swin"]
+BIG = ["resnet18", "resnet50", "resnet101", "mobilenet_v2", "vgg11", "alexnet", "vit_b_16", "densenet121", "efficientnet_b0", "swin_v2_t"]
+FULL = list(networks.SMALL) + BIG + ["resnet20", "resnet56"]
+ROWS = 17
+LOGITS, NORM, PIXELS = 1e-4, 1e-3, 1e-4
+
+
+def reference():
+    """The interpreter that says what a parameter is, or None."""
+    sys.path.insert(0, os.path.join(SHARED, "reference"))
+    try: from onnx_torch import OnnxNet
+    except ImportError: return None
+    return OnnxNet
+
+
+def run(model, folder, what):
+    """What run_model prints: {name: text}, parameters as a list; and the error it ends with."""
+    p = subprocess.run([RUN_MODEL, model, folder, what], capture_output=True, text=True)
+    facts = {"params": []}
+    for line in p.stdout.splitlines():
+        name, _, text = line.partition(" ")
+        if name == "param": facts["params"].append(text)
+        else: facts[name] = text
+    return facts, "" if p.returncode == 0 else (p.stderr.strip() or f"ends with {p.returncode}").replace("\n", " | ")
+
+
+def nearness(expected, got):
+    """The largest difference, in units of the largest expected value; infinite for NaN."""
+    d = np.abs(expected - got).max() / np.abs(expected).max()
+    return float(d) if np.isfinite(d) else float("inf")
+
+
+class Row:
+    """One network's line of the table."""
+
+    def __init__(self, name): self.cells, self.wrong = {"network": name}, []
+
+    def put(self, column, text, ok=True, why=""):
+        self.cells[column] = str(text) + ("" if ok else "!")
+        if not ok: self.wrong.append(f"{column}: {why or text}")
+
+
+def rows_for(folder, size, classes):
+    g = torch.Generator().manual_seed(1)
+    x, y = torch.randn(ROWS, 3, size, size, generator=g), torch.randint(classes, (ROWS,), generator=g)
+    np.save(f"{folder}/x.npy", x.numpy()), np.save(f"{folder}/class.npy", y.numpy().astype("i4"))
+    return x, y
+
+
+def check_logits(row, model, folder, expected):
+    facts, error = run(model, folder, "logits")
+    if error: return row.put("logits", "fails", False, error) or facts
+    got = [np.load(f"{folder}/logits_{n}.npy") for n in (1, 3, 17)]
+    worst = max(nearness(expected, g) for g in got)
+    row.put("logits", f"{worst:.1e}", worst <= LOGITS)
+    same = all((g == got[0]).all() for g in got)
+    row.put("same", "yes" if same else "no", same, "logits depend on the batch")
+    size = os.path.getsize(model)
+    row.put("import", facts["import_ms"] + " ms"), row.put("of file", f"{int(facts['import_kb']) * 1024 / size:.2f}")
+    row.put("compile", facts["compile_ms"] + " ms"), row.put("17 rows", facts["run_ms_17"] + " ms")
+    return facts
+
+
+def gradients(f, tensors, x, y):
+    """By PyTorch, a row at a time: of the pixels, and the norm over `tensors`."""
+    pixels, norms = [], []
+    for i in range(len(x)):
+        r = x[i:i + 1].clone().requires_grad_()
+        g = torch.autograd.grad(torch.nn.functional.cross_entropy(f(r), y[i:i + 1]), [r] + tensors)
+        pixels.append(g[0].numpy()), norms.append(sum(float((t.double() ** 2).sum()) for t in g[1:]) ** .5)
+    return np.concatenate(pixels).reshape(len(x), -1), np.array(norms)
+
+
+def check_gradients(row, model, folder, f, parameters, x, y):
+    """`parameters`: the network's tensors by the names they have in the file."""
+    facts, error = run(model, folder, "gradients")
+    if error: return row.put("gradnorm", "fails", False, error)
+    names = facts["params"]
+    unknown = [n for n in names if n not in parameters]
+    if unknown: row.put("params", len(names), False, f"not of the network: {unknown[:5]}")
+    dx, norms = gradients(f, [parameters[n] for n in names if n in parameters], x, y)
+    far = np.abs(np.load(f"{folder}/gradnorm.npy")[:, 0] / norms - 1).max() if names else 0.
+    row.put("gradnorm", f"{far:.1e}", far <= NORM)
+    near = nearness(dx, np.load(f"{folder}/dx.npy"))
+    row.put("pixels", f"{near:.1e}", near <= PIXELS)
+    row.put("grad compile", facts["compile_ms"] + " ms"), row.put("rows", f"{len(x)} in {facts['run_ms']} ms")
+    row.put("peak", f"{int(facts['peak_kb']) >> 10} MB")
+    return names
+
+
+def check_parameters(row, names, trainable):
+    """What counts as a parameter is what the reference says."""
+    more, less = sorted(set(names) - set(trainable)), sorted(set(trainable) - set(names))
+    row.put("params", len(names), not more and not less, f"{len(more)} more than the reference {more[:4]}, {len(less)} less {less[:4]}")
+
+
+def keep_rows(folder, x, y, n):
+    np.save(f"{folder}/x.npy", x[:n].numpy()), np.save(f"{folder}/class.npy", y[:n].numpy().astype("i4"))
+    return x[:n], y[:n]
+
+
+def check_network(row, name, folder):
+    net, size = networks.make(name)
+    model = f"{folder}/{name}.onnx"
+    networks.export(net, size, model, networks.OPSET.get(name, 13))
+    with torch.no_grad(): classes = net(torch.zeros(1, 3, size, size)).shape[1]
+    x, y = rows_for(folder, size, classes)
+    with torch.no_grad(): expected = net(x).numpy()
+    if "logits" not in check_logits(row, model, folder, expected) and row.wrong: return
+    x, y = keep_rows(folder, x, y, 2 if size == 224 else 5)
+    names = check_gradients(row, model, folder, net, dict(net.named_parameters()), x, y)
+    if OnnxNet and names is not None: check_parameters(row, names, OnnxNet(model).trainable)
+
+
+def check_shared(row, name, folder):
+    """A teacher of ../shared, whose module nobody has: the interpreter alone is the oracle."""
+    model = f"{SHARED}/models/{name}.onnx"
+    net = OnnxNet(model)
+    x, y = rows_for(folder, 32, 10)
+    with torch.no_grad(): expected = net(x).numpy()
+    check_logits(row, model, folder, expected)
+    if row.wrong: return
+    parameters = {k: net.const[k].requires_grad_() for k in net.trainable}
+    x, y = keep_rows(folder, x, y, 5)
+    names = check_gradients(row, model, folder, net, parameters, x, y)
+    if names is not None: check_parameters(row, names, net.trainable)
+
+
+COLUMNS = [("network", 16), ("logits", 8), ("same", 5), ("gradnorm", 9), ("pixels", 9), ("params", 7), ("import", 9), ("of file", 8), ("compile", 9),
+           ("17 rows", 9), ("grad compile", 13), ("rows", 14), ("peak", 8), ("took", 5)]
+
+
+def show(row):
+    print("".join(f"{row.cells.get(c, '-'):{w}}" + " " for c, w in COLUMNS).rstrip(), flush=True)
+    for w in row.wrong: print(f"    FAIL: {row.cells['network']}: {w}", flush=True)
+
+
+def main(names):
+    print("".join(f"{c:{w}} " for c, w in COLUMNS).rstrip())
+    failed = []
+    for name in names:
+        if name in ("resnet20", "resnet56") and not (OnnxNet and os.path.exists(f"{SHARED}/models/{name}.onnx")):
+            print(f"{name:16} skipped: ../shared is not here"); continue
+        row, start = Row(name), time.time()
+        with tempfile.TemporaryDirectory() as folder:
+            (check_shared if name in ("resnet20", "resnet56") else check_network)(row, name, folder)
+        row.put("took", f"{time.time() - start:.0f} s")
+        show(row)
+        if row.wrong: failed.append(name)
+    if failed: print(f"{len(failed)} of {len(names)} networks are wrong: {' '.join(failed)}")
+    return 1 if failed else 0
+
+
+RUN_MODEL, OnnxNet = os.path.abspath(sys.argv[1]), reference()
+torch.set_num_threads(1)
+sys.exit(main(sys.argv[3:] or (FAST if sys.argv[2] == "fast" else FULL)))
