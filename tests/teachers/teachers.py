@@ -6,9 +6,9 @@ Logits at batch 1, 3 and 17: within 1e-4 of the largest, and the same bytes. The
 parameters: 1e-3 relative, a row; its parameters are those of ../shared/reference/onnx_torch.py, where that is there. The
 gradient with respect to the image: within 1e-4 of the largest.
 """
-import os, subprocess, sys, tempfile, time, warnings
+import copy, os, subprocess, sys, tempfile, time, warnings
 warnings.filterwarnings("ignore")
-import numpy as np, torch
+import numpy as np, onnx, torch
 import networks
 
 SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../shared")
@@ -85,6 +85,29 @@ def gradients(f, tensors, x, y):
     return np.concatenate(pixels).reshape(len(x), -1), np.array(norms)
 
 
+NOISE = 3e-6  # of a layer's results, relative: what rounding may do to them
+
+
+def at_a_kink(net, x, y, far):
+    """Whether PyTorch's gradient of the pixels moves as `far`, relative, when a layer's results do by what rounding does:
+    a ReLU or a maximum close to a tie is taken for either side, and both are right."""
+    if not isinstance(net, torch.nn.Module): return False
+    net = copy.deepcopy(net).double()
+    for m in net.modules():
+        if not list(m.children()):
+            m.register_forward_hook(lambda m, i, o: o + o.detach().std() * NOISE * torch.randn_like(o) if isinstance(o, torch.Tensor) and o.numel() > 1 else o)
+    seen = [gradients(net, [], x.double(), y)[0] for _ in range(6)]
+    return max(nearness(seen[0], g) for g in seen[1:]) > far / 4
+
+
+def check_pixels(row, net, expected, got, x, y):
+    near = [nearness(e, g) for e, g in zip(expected, got)]
+    wrong = [i for i, d in enumerate(near) if d > PIXELS]
+    kinks = [i for i in wrong if at_a_kink(net, x[i:i + 1], y[i:i + 1], near[i])]
+    row.put("pixels", f"{max([d for i, d in enumerate(near) if i not in kinks], default=0):.1e}", wrong == kinks)
+    row.put("kinks", f"{len(kinks)} of {len(near)}", len(kinks) < len(near) or len(near) < 5, "every row is at a kink")
+
+
 def check_gradients(row, model, folder, f, parameters, x, y):
     """`parameters`: the network's tensors by the names they have in the file."""
     facts, error = run(model, folder, "gradients")
@@ -95,15 +118,19 @@ def check_gradients(row, model, folder, f, parameters, x, y):
     dx, norms = gradients(f, [parameters[n] for n in names if n in parameters], x, y)
     far = np.abs(np.load(f"{folder}/gradnorm.npy")[:, 0] / norms - 1).max() if names else 0.
     row.put("gradnorm", f"{far:.1e}", far <= NORM)
-    near = nearness(dx, np.load(f"{folder}/dx.npy"))
-    row.put("pixels", f"{near:.1e}", near <= PIXELS)
+    check_pixels(row, f, dx, np.load(f"{folder}/dx.npy"), x, y)
     row.put("grad compile", facts["compile_ms"] + " ms"), row.put("rows", f"{len(x)} in {facts['run_ms']} ms")
     row.put("peak", f"{int(facts['peak_kb']) >> 10} MB")
     return names
 
 
-def check_parameters(row, names, trainable):
-    """What counts as a parameter is what the reference says."""
+def other_norms(model):
+    return {i for n in onnx.load(model).graph.node if n.op_type in ("InstanceNormalization", "GroupNormalization") for i in n.input[1:3]}
+
+
+def check_parameters(row, model, names, trainable):
+    """What counts as a parameter is what the reference says; of the norms it knows batch and layer norm."""
+    names = [n for n in names if n not in other_norms(model)]
     more, less = sorted(set(names) - set(trainable)), sorted(set(trainable) - set(names))
     row.put("params", len(names), not more and not less, f"{len(more)} more than the reference {more[:4]}, {len(less)} less {less[:4]}")
 
@@ -123,7 +150,7 @@ def check_network(row, name, folder):
     if "logits" not in check_logits(row, model, folder, expected) and row.wrong: return
     x, y = keep_rows(folder, x, y, 2 if size == 224 else 5)
     names = check_gradients(row, model, folder, net, dict(net.named_parameters()), x, y)
-    if OnnxNet and names is not None: check_parameters(row, names, OnnxNet(model).trainable)
+    if OnnxNet and names is not None: check_parameters(row, model, names, OnnxNet(model).trainable)
 
 
 def check_shared(row, name, folder):
@@ -137,10 +164,10 @@ def check_shared(row, name, folder):
     parameters = {k: net.const[k].requires_grad_() for k in net.trainable}
     x, y = keep_rows(folder, x, y, 5)
     names = check_gradients(row, model, folder, net, parameters, x, y)
-    if names is not None: check_parameters(row, names, net.trainable)
+    if names is not None: check_parameters(row, model, names, net.trainable)
 
 
-COLUMNS = [("network", 16), ("logits", 8), ("same", 5), ("gradnorm", 9), ("pixels", 9), ("params", 7), ("import", 9), ("of file", 8), ("compile", 9),
+COLUMNS = [("network", 16), ("logits", 8), ("same", 5), ("gradnorm", 9), ("pixels", 9), ("kinks", 6), ("params", 7), ("import", 9), ("of file", 8), ("compile", 9),
            ("17 rows", 9), ("grad compile", 13), ("rows", 14), ("peak", 8), ("took", 5)]
 
 
