@@ -13,4 +13,6 @@ if ! "$python" -c 'import torch, torchvision, onnx' 2>/dev/null; then
 fi
 what=${1:-fast}
 [ $# -eq 0 ] || shift
-exec "$python" "$here/teachers/teachers.py" "$run_model" "$what" "$@"
+script=teachers.py
+[ "$what" != exports ] || script=exports.py what=
+exec "$python" "$here/teachers/$script" "$run_model" ${what:+"$what"} "$@"
