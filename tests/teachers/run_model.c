@@ -1,10 +1,11 @@
 // Runs a network as ddg would, for tests/teachers/teachers.py to compare with PyTorch.
 //
-//     run_model MODEL.onnx FOLDER import|logits|gradients [CHANNELS]
+//     run_model MODEL.onnx FOLDER import|logits|gradients|each [CHANNELS]
 //
 // FOLDER holds x.npy (normalised images) and class.npy (i32). Writes into it what the rows
 // give: logits_1.npy, logits_3.npy and logits_17.npy, computed in calls of that many rows;
-// or gradnorm.npy and dx.npy, the gradient of the cross entropy. What else there is to know
+// or gradnorm.npy and dx.npy, the gradient of the cross entropy (each: prints the first
+// row's squares, a parameter each). What else there is to know
 // is printed, a "name value" a line.
 #include "frontend/model.h"
 #include "runtime/npy.h"
@@ -138,31 +139,38 @@ static nid gradient(struct builder *b, nid y, nid x) {
     return build_node(b, OP_GRAD, (nid[]){y, x}, 2, NULL, NULL);
 }
 
+static nid gradient_square(struct builder *b, nid loss, nid parameter) {
+    nid g = gradient(b, loss, parameter);
+    return b_sum_all(b, b_binary(b, OP_MUL, g, g));
+}
+
 // The Euclidean norm of the gradient over all parameters; NID_NONE without any.
 static nid gradient_norm(struct builder *b, nid loss) {
     nid total = NID_NONE;
     for (nid v = 0; v < loss; v++) {
         if (node_at(b->f, v)->op != OP_PARAM) continue;
-        nid g = gradient(b, loss, v);
-        nid square = b_sum_all(b, b_binary(b, OP_MUL, g, g));
+        nid square = gradient_square(b, loss, v);
         total = total == NID_NONE ? square : b_binary(b, OP_ADD, total, square);
     }
     return total == NID_NONE ? NID_NONE : b_unary(b, OP_SQRT, total);
 }
 
+// A function of pixels and class, begun; its loss.
+static nid begin_loss(struct job *t, struct builder *b, nid *x) {
+    builder_init(b, t->arena, "gradients");
+    *x = b_input(b, "x", *type_at(t->model->func, 0));
+    nid class = b_input(b, "class", type_tensor(ELEM_I32, true, 0, NULL)), logits;
+    build_inline(b, t->model->func, x, &logits, true);
+    return cross_entropy(b, logits, class, t->model->classes);
+}
+
 static bool run_gradients(struct job *t) {
     struct builder b;
-    const struct type *xt = type_at(t->model->func, 0);
-    builder_init(&b, t->arena, "gradients");
-    nid x = b_input(&b, "x", *xt), logits;
-    nid class = b_input(&b, "class", type_tensor(ELEM_I32, true, 0, NULL));
-    build_inline(&b, t->model->func, &x, &logits, true);
-    nid loss = cross_entropy(&b, logits, class, t->model->classes);
-    nid norm = gradient_norm(&b, loss);
+    nid x, loss = begin_loss(t, &b, &x), norm = gradient_norm(&b, loss);
     build_output(&b, "dx", gradient(&b, loss, x));
     if (norm != NID_NONE) build_output(&b, "norm", norm);
     if (!compile(t, builder_finish(&b))) return false;
-    size_t n = t->x.dim[0], row = type_count(xt);
+    size_t n = t->x.dim[0], row = type_count(type_at(t->model->func, 0));
     float *dx = new_rows(t, row), *g = new_rows(t, 1);
     double start = now_ms();
     jit_run(&t->jit, n, 0, (const void *[]){t->x.data, t->class.data}, (void *[]){dx, g});
@@ -171,9 +179,45 @@ static bool run_gradients(struct job *t) {
     return norm == NID_NONE || write_rows(t, "gradnorm", 1, g);
 }
 
+#define AT_ONCE 16 // outputs of one function
+
+// Prints the squares of the gradients of the parameters from number `first` on.
+static bool run_some(struct job *t, size_t first, size_t *found) {
+    struct builder b;
+    nid x, loss = begin_loss(t, &b, &x);
+    float *out[AT_ONCE];
+    size_t n = 0;
+    *found = 0;
+    for (nid v = 0; v < loss; v++) {
+        if (node_at(b.f, v)->op != OP_PARAM || (*found)++ < first || n == AT_ONCE)
+            continue;
+        build_output(&b, attr_str(node_at(b.f, v), "name"), gradient_square(&b, loss, v));
+        out[n++] = new_rows(t, 1);
+    }
+    struct func *f = builder_finish(&b);
+    if (n == 0 || !jit_compile(&t->jit, t->arena, f, &t->d)) return n == 0;
+    jit_run(&t->jit, t->x.dim[0], 0, (const void *[]){t->x.data, t->class.data},
+            (void **)out);
+    for (size_t i = 0; i < n; i++)
+        printf("square %s %.9g\n", f->out_names.at[i], (double)out[i][0]);
+    return true;
+}
+
+// One by one, to find the gradient that is wrong.
+static bool run_each(struct job *t) {
+    size_t found = AT_ONCE;
+    for (size_t first = 0; first < found; first += AT_ONCE) {
+        if (!run_some(t, first, &found)) return false;
+        jit_free(&t->jit);
+        t->jit = (struct jit){0};
+    }
+    return true;
+}
+
 int main(int argc, char **argv) {
     if (argc < 4 || argc > 5) {
-        fputs("run_model MODEL.onnx FOLDER import|logits|gradients [CHANNELS]\n", stderr);
+        fputs("run_model MODEL.onnx FOLDER import|logits|gradients|each [CHANNELS]\n",
+              stderr);
         return 2;
     }
     struct job t = {.arena = arena_new(), .folder = argv[2]};
@@ -181,8 +225,9 @@ int main(int argc, char **argv) {
     size_t channels = argc == 5 ? (size_t)(argv[4][0] - '0') : 3;
     bool ok = import(&t, argv[1], size_min(channels, 4));
     if (ok && strcmp(argv[3], "import") != 0)
-        ok = read_rows(&t) &&
-             (strcmp(argv[3], "logits") == 0 ? run_logits(&t) : run_gradients(&t));
+        ok = read_rows(&t) && (strcmp(argv[3], "logits") == 0 ? run_logits(&t)
+                               : strcmp(argv[3], "each") == 0 ? run_each(&t)
+                                                              : run_gradients(&t));
     int code = ok ? 0 : report(&t);
     printf("peak_kb %zu\n", peak_kb());
     jit_free(&t.jit);
