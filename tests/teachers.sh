@@ -1,18 +1,21 @@
 #!/bin/sh
-# Teachers as people export them beside PyTorch: sh tests/teachers.sh RUN_MODEL [fast|full
-# [NAME...]]. What is compared stands in tests/teachers/teachers.py. Exit code 77: there is
-# no PyTorch here.
+# Teachers as people export them beside PyTorch:
+#     sh tests/teachers.sh RUN_MODEL [fast|full|exports] [NAME...]
+# What is compared stands in tests/teachers/teachers.py (fast: small ones, full: all at 224 by
+# 224; 15 minutes) and exports.py (small ones, exported in every way; 10 minutes). Exit code
+# 77: there is no PyTorch here.
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
-run_model=$1
-shift
+here=$(cd "$(dirname "$0")" && pwd)/teachers
 python=/usr/bin/python3
 if ! "$python" -c 'import torch, torchvision, onnx' 2>/dev/null; then
-  echo "skipped: $python has no torch, torchvision and onnx (python3-torchvision, python3-onnx)"
+  echo "skipped: $python lacks torch, torchvision or onnx (python3-torchvision, python3-onnx)"
   exit 77
 fi
-what=${1:-fast}
-[ $# -eq 0 ] || shift
-script=teachers.py
-[ "$what" != exports ] || script=exports.py what=
-exec "$python" "$here/teachers/$script" "$run_model" ${what:+"$what"} "$@"
+run_model=$1 what=${2:-fast}
+shift $(($# < 2 ? $# : 2))
+case $what in
+  exports) exec "$python" "$here/exports.py" "$run_model" "$@" ;;
+  fast | full) exec "$python" "$here/teachers.py" "$run_model" "$what" "$@" ;;
+esac
+echo "teachers.sh: fast, full or exports, not '$what'"
+exit 2

@@ -174,7 +174,13 @@ WAYS.update({
     "converted to 14": rewritten(version_converted(14)), "converted to 17": rewritten(version_converted(17)), "scripted": scripted, "traced": traced,
     "softmax at the end": softmaxed, "normalised inside": normalised,
 })
-REFUSED = {}  # (way, network or "*"): a part of what ddg says
+REFUSED = {  # (way, network or "*"): a part of what ddg says
+    ("dynamic height and width", "*"): "has no fixed height",
+    ("batch 4", "small_vit"): "has no place for the batch",
+    ("scripted", "small_densenet"): "op SequenceConstruct is not supported",
+}
+# torch 1.13 writes functions of Swin V2 that lack nodes: onnxruntime refuses them too.
+REFUSED.update({(way, "small_swin"): "which nothing in the file makes" for way in ("functions, opset 15", "functions, opset 17, folded", "functions of layers", "external, functions")})
 
 
 def try_way(way, name, folder):
