@@ -330,7 +330,7 @@ static bool expand_axis(struct import *im, int64_t have, int64_t want, size_t *o
     if (onnx_is_batch(have) && fixed && want == fixed * (int64_t)onnx_batch_of(have))
         want = have;
     if (want != 1 && have != 1 && want != have)
-        return batch ? op_fail(im, "makes %s of the batch axis",
+        return batch ? op_fail(im, "makes %s of the batch's axis",
                                onnx_is_batch(want)
                                    ? "another batch"
                                    : arena_printf(im->arena, "%lld", (long long)want))

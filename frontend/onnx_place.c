@@ -93,6 +93,7 @@ static bool read_shape(struct import *im, struct shape_change *c) {
             continue;
         }
         bool batch = onnx_is_batch(d);
+        if (d == -1) return op_fail(im, "has two sizes that are left open (-1)");
         if (batch && c->batch != c->rank) return op_fail(im, "has the batch twice");
         if (batch) c->batch = i;
         else if (d < 0) return op_fail(im, "has %lld in its shape", (long long)d);
@@ -131,7 +132,12 @@ static bool find_batch(struct import *im, struct shape_change *c) {
         }
         if (i == c->left || !size_mul(before, c->size[i], &before)) break;
     }
-    return op_fail(im, "makes %lld of the batch axis", (long long)c->dim[0]);
+    if (c->dim[0] == -1) return op_fail(im, "loses the batch among other axes");
+    op_fail(im, "gives a batch of %lld, however many images there are",
+            (long long)c->dim[0]);
+    return diag_help(im->log->d, "the export wrote the batch size down as a number: "
+                                 "export the network for a batch of 1, or let the code "
+                                 "take it from x.shape[0]");
 }
 
 // How much of the batch's entry comes before the batch.

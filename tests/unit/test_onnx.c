@@ -532,7 +532,7 @@ static void wrong_arithmetic_is_explained(void **state) {
         {other_shape, "Where `wh` does not fit together: min: shapes do not go together: "
                       "f32[4] and f32[5]"},
         {dropping, "Dropout `dr` is in training mode"},
-        {reshaped_away, "Reshape `f` makes 12 of the batch axis"},
+        {reshaped_away, "Reshape `f` gives a batch of 12, however many images there are"},
         {reshaped_flat, "Gemm `g` takes features f32[N,I], this is f32[N*12]"},
         {size_of_batch, "Range `r` computes with the number of rows in a batch, which "
                         "ddg does not know"},
