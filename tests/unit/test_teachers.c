@@ -28,6 +28,8 @@ static const struct teacher {
     {MODELS "windows.onnx", MODELS "windows_x.npy", MODELS "windows_y.npy", 2},
     {MODELS "places.onnx", MODELS "places_x.npy", MODELS "places_y.npy", 2},
     {MODELS "places1.onnx", MODELS "places1_x.npy", MODELS "places1_y.npy", 2},
+    {MODELS "wander.onnx", MODELS "wander_x.npy", MODELS "wander_y.npy", 3},
+    {MODELS "wander1.onnx", MODELS "wander1_x.npy", MODELS "wander1_y.npy", 3},
     {MODELS "arithmetic.onnx", MODELS "arithmetic_x.npy", MODELS "arithmetic_y.npy", 3},
     {SHARED_DATA "/models/resnet20.onnx", SHARED_DATA "/reference/resnet20_input.npy",
      SHARED_DATA "/reference/resnet20_logits.npy", 3},

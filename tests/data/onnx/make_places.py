@@ -1,10 +1,11 @@
 """Networks whose batch moves: attention with the sequence first, with heads merged into the
 batch, and over shifted windows. Once with a free batch and once fixed to a batch of 1.
 
-    /usr/bin/python3 make_places.py     (Debian: python3-torch, python3-numpy)
+    /usr/bin/python3 make_places.py     (Debian: python3-torch, python3-onnx)
 """
 import numpy as np
 import torch
+from onnx import TensorProto, helper, numpy_helper, save
 from torch import nn
 
 
@@ -80,9 +81,79 @@ def write(name, net, x, **kind):
     np.save(f"{name}_y.npy", y.numpy())
 
 
+def wander(steps, seed):
+    """A row of 48 numbers led through reshapes and transposes that carry the batch along, merge
+    it with neighbours and take it out again; numpy says where every number comes out."""
+    rng = np.random.RandomState(seed)
+    nodes, stored, names = [], [], iter(range(10 ** 6))
+
+    def add(op, inputs, **attributes):
+        out = f"v{next(names)}"
+        nodes.append(helper.make_node(op, inputs, [out], **attributes))
+        return out
+
+    def ints(values):
+        name = f"c{next(names)}"
+        stored.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
+    count = add("Gather", [add("Shape", ["x"]), ints([0])])
+
+    def shape_of(dims):
+        """The dims (each a number, or ("N", k)) as a shape made by arithmetic."""
+        parts = [add("Mul", [count, ints([d[1]])]) if isinstance(d, tuple) else ints([d])
+                 for d in dims]
+        return add("Concat", parts, axis=0)
+
+    def sizes(dims, n): return [d[1] * n if isinstance(d, tuple) else d for d in dims]
+
+    n, dims, at = 3, [("N", 1), 3, 4, 4], "x"
+    x = rng.randn(n, 3, 4, 4).astype(np.float32)
+    y = x
+    for step in range(steps):
+        if rng.rand() < .4:
+            perm = rng.permutation(len(dims))
+            dims, y = [dims[p] for p in perm], y.transpose(perm)
+            at = add("Transpose", [at], perm=perm.tolist())
+            continue
+        i = [isinstance(d, tuple) for d in dims].index(True)
+        if dims[i][1] == 1 and i > 0 and rng.rand() < .5:  # L, N -> L*N
+            merged = dims[:i - 1] + [("N", dims[i - 1], "in")] + dims[i + 1:]
+        elif dims[i][1] == 1 and i + 1 < len(dims):  # N, L -> N*L
+            merged = dims[:i] + [("N", dims[i + 1], "out")] + dims[i + 2:]
+        elif dims[i][1] > 1:  # back
+            d = dims[i]
+            merged = dims[:i] + ([("N", 1), d[1]] if d[2] == "out" else [d[1], ("N", 1)]) + dims[i + 1:]
+        else:  # others are flattened or split
+            merged = dims
+        dims, y = merged, y.reshape(sizes(merged, n))
+        at = add("Reshape", [at, shape_of(merged)])
+    i = [isinstance(d, tuple) for d in dims].index(True)
+    if dims[i][1] > 1:
+        d = dims[i]
+        dims = dims[:i] + ([("N", 1), d[1]] if d[2] == "out" else [d[1], ("N", 1)]) + dims[i + 1:]
+        y = y.reshape(sizes(dims, n))
+        at = add("Reshape", [at, shape_of(dims)])
+        i = [isinstance(d, tuple) for d in dims].index(True)
+    perm = [i] + [k for k in range(len(dims)) if k != i]
+    y = y.transpose(perm).reshape(n, -1)
+    at = add("Transpose", [at], perm=perm)
+    at = add("Flatten", [at], axis=1)
+    nodes.append(helper.make_node("Identity", [at], ["y"]))
+    return x, y, nodes, stored
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     net = Net().eval()
     x = torch.randn(3, 2, 8, 8)
     write("places", net, x, dynamic_axes={"x": {0: "N"}, "y": {0: "N"}})
     write("places1", net, x)
+    for name, batch, seed in ("wander", "N", 1), ("wander1", 1, 2):
+        x, y, nodes, stored = wander(60, seed)
+        info = helper.make_tensor_value_info
+        graph = helper.make_graph(nodes, name, [info("x", TensorProto.FLOAT, [batch, 3, 4, 4])],
+                                  [info("y", TensorProto.FLOAT, [batch, 48])], stored)
+        save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]),
+             f"{name}.onnx")
+        np.save(f"{name}_x.npy", x)
+        np.save(f"{name}_y.npy", y)
