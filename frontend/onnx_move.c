@@ -114,6 +114,12 @@ IMPORTER(import_unsqueeze) {
     return op_done_like(op_reshape(im, in[0].id, dim, kept), to, out);
 }
 
+// A stored matrix stays where it lies: products read it transposed by a flag.
+static bool is_stored_matrix(struct import *im, struct onnx_val v) {
+    const struct node *n = node_at(im->b.f, v.id);
+    return n->op == OP_CONST && n->type.rank == 2 && n->type.elem == ELEM_F32;
+}
+
 IMPORTER(import_transpose) {
     const int64_t *given;
     size_t n, rank = val_rank(im, in[0]);
@@ -131,7 +137,10 @@ IMPORTER(import_transpose) {
             return op_fail(im, "names axis %lld twice", (long long)perm[i]);
         seen[perm[i]] = true;
     }
-    return val_transpose(im, in[0], perm, out);
+    im->b.fold = !is_stored_matrix(im, in[0]);
+    bool ok = val_transpose(im, in[0], perm, out);
+    im->b.fold = true;
+    return ok;
 }
 
 // ---- concat, slice, split, gather ----------------------------------------------------

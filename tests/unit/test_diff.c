@@ -140,6 +140,29 @@ static nid product_tt(struct builder *b, nid x) {
     nid p = b_reshape(b, x, (size_t[]){12, 12}, 2);
     return b_matmul(b, p, p, true, true);
 }
+static nid product_stacked(struct builder *b, nid x, bool tx, bool ty) { // [2,3,..] each
+    nid p = b_reshape(b, x, tx ? (size_t[]){2, 3, 6, 4} : (size_t[]){2, 3, 4, 6}, 4);
+    nid q = b_reshape(b, x, ty ? (size_t[]){2, 3, 4, 6} : (size_t[]){2, 3, 6, 4}, 4);
+    return b_matmul(b, p, q, tx, ty);
+}
+static nid stacked_nn(struct builder *b, nid x) {
+    return product_stacked(b, x, false, false);
+}
+static nid stacked_tn(struct builder *b, nid x) {
+    return product_stacked(b, x, true, false);
+}
+static nid stacked_nt(struct builder *b, nid x) {
+    return product_stacked(b, x, false, true);
+}
+static nid stacked_tt(struct builder *b, nid x) {
+    return product_stacked(b, x, true, true);
+}
+static nid weight_of_a_stack(struct builder *b, nid x) { // one matrix, used by all
+    nid p = b_reshape(b, x, (size_t[]){6, 4, 6}, 3);
+    nid q = b_slice(b, x, (int64_t[]){1, 0, 0}, (int64_t[]){1, 1, 1},
+                    (int64_t[]){1, 6, 3}, 3);
+    return b_matmul(b, p, b_broadcast(b, q, (size_t[]){6, 6, 3}, 3), false, false);
+}
 static const struct conv_attrs odd = {{2, 1}, {1, 0, 2, 1}, {1, 2}, 2};
 static nid conv(struct builder *b, nid x) {
     return b_conv(b, x, constant(b, 14, 4, (size_t[]){6, 2, 3, 2}), &odd);
@@ -254,6 +277,11 @@ static const struct {
     {"matmul tx", product_tn},
     {"matmul ty", product_nt},
     {"matmul tx ty", product_tt},
+    {"matmul stacked", stacked_nn},
+    {"matmul stacked tx", stacked_tn},
+    {"matmul stacked ty", stacked_nt},
+    {"matmul stacked tx ty", stacked_tt},
+    {"matmul, one weight for a stack", weight_of_a_stack},
     {"conv", conv},
     {"conv weight", conv_weight},
     {"conv_dx", conv_back},

@@ -59,19 +59,25 @@ static void write_file(const char *path, const char *text) {
     assert_int_equal(fclose(f), 0);
 }
 
+static struct func *read_func(struct arena *a, const char *file) {
+    size_t n;
+    char *path = arena_printf(a, TEST_DATA "/passes/%s", file);
+    struct source src = {.path = file, .text = file_read(a, path, 1 << 20, &n), .n = n};
+    struct diags d;
+    diags_init(&d, a);
+    struct func *f = ir_parse(a, &src, &d);
+    if (!f) fail_msg("%s: %s", file, d.list.at[0].message);
+    return f;
+}
+
 static void one_case(struct arena *a, const char *file) {
     size_t n;
     char *in = arena_printf(a, TEST_DATA "/passes/%s", file);
     char *out = arena_printf(a, "%.*s.out", (int)(strlen(in) - 3), in);
     char *name = arena_printf(a, "%s", strchr(file, '.') + 1);
     *strrchr(name, '.') = 0;
-    struct source src = {.path = file, .text = file_read(a, in, 1 << 20, &n), .n = n};
-    struct diags d;
-    diags_init(&d, a);
-    struct func *f = ir_parse(a, &src, &d);
-    if (!f) fail_msg("%s: %s", file, d.list.at[0].message);
     struct module m = {.arena = a, .target = &machine};
-    VEC_PUSH(a, &m.funcs, (struct module_func){.f = f});
+    VEC_PUSH(a, &m.funcs, (struct module_func){.f = read_func(a, file)});
     run_up_to(&m, name);
     char *got = print(&m);
     if (getenv("DDG_UPDATE")) write_file(out, got);
@@ -138,6 +144,20 @@ static void values_stay(void **state) {
     }
 }
 
+// What sqnorm makes of sums of squares, which random functions hardly have.
+static void norms_stay(void **state) {
+    static const char *const FILES[][2] = {
+        {"gradient_norm.sqnorm.in", "gradient_norm.sqnorm.out"},
+        {"tokens.sqnorm.in", "tokens.sqnorm.out"}};
+    for (size_t i = 0; i < COUNT(FILES); i++) {
+        float *before = *evaluate(*state, read_func(*state, FILES[i][0]), 3, i);
+        float *after = *evaluate(*state, read_func(*state, FILES[i][1]), 3, i);
+        for (size_t r = 0; r < 3; r++)
+            assert_true(before[r] > 1 &&
+                        fabsf(before[r] - after[r]) <= 1e-5f * before[r]);
+    }
+}
+
 // Blocks that are alive together never overlap, and everything lies in the arena.
 static void check_memory(const struct kfunc *k, uint64_t seed) {
     size_t n = k->f->nodes.n, *last = calloc(n, sizeof *last);
@@ -201,6 +221,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_cases),
         cmocka_unit_test(values_stay),
+        cmocka_unit_test(norms_stay),
         cmocka_unit_test(memory_is_not_shared),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
