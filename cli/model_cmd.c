@@ -113,12 +113,17 @@ static void print_batch_norm(const struct model_facts *f) {
     }
 }
 
-static void print_norms(const struct model_facts *f) {
+static const char *written_text(struct arena *arena, const struct model_facts *f) {
+    if (!f->written_norms) return "";
+    if (!f->other_norms) return ", written in small ops";
+    return arena_printf(arena, ", %zu of them written in small ops", f->written_norms);
+}
+
+static void print_norms(const struct model_facts *f, struct arena *arena) {
     print_batch_norm(f);
     if (f->other_norms || f->written_norms)
         line("other norms", "%zu layer%s%s", f->other_norms + f->written_norms,
-             plural(f->other_norms + f->written_norms),
-             f->written_norms ? ", written in small ops" : "");
+             plural(f->other_norms + f->written_norms), written_text(arena, f));
 }
 
 // ---- parameters ----------------------------------------------------------------------
@@ -156,14 +161,20 @@ static void print_rest(const struct model_facts *f) {
 }
 
 // ---- ops -----------------------------------------------------------------------------
+// "Conv 53, Relu 49", each op and its number on one line.
 static void print_op_list(const struct model_facts *f, bool supported) {
-    struct arena *arena = arena_must();
-    struct text t = {.arena = arena};
-    for (size_t i = 0; i < f->nops; i++)
-        if (f->ops[i].supported == supported)
-            text_add(&t, "%s%s %zu", t.n ? ", " : "", f->ops[i].name, f->ops[i].nodes);
-    if (t.n) line(supported ? "ops" : "not supported", "%s", t.at);
-    arena_free(arena);
+    int column = 0;
+    for (size_t i = 0; i < f->nops; i++) {
+        const struct model_op *op = &f->ops[i];
+        struct words n = count_words(op->nodes);
+        if (op->supported != supported) continue;
+        int wide = (int)(strlen(op->name) + strlen(n.at)) + 3;
+        if (!column) column = printf("  %-17s", supported ? "ops" : "not supported");
+        else putchar(','), column++;
+        if (column + wide > HELP_WIDTH) printf("\n%*s", column = HELP_COLUMN - 1, "");
+        column += printf(" %s %s", op->name, n.at);
+    }
+    if (column) putchar('\n');
 }
 
 // ---- what can be done with it --------------------------------------------------------
@@ -219,7 +230,7 @@ static void print_report(const struct model_report *r, struct arena *arena) {
     print_head(r);
     puts("");
     print_ports(r, arena);
-    print_norms(r->facts);
+    print_norms(r->facts, arena);
     print_op_list(r->facts, true);
     print_op_list(r->facts, false);
     if (r->facts->layered) print_parts(r->facts);

@@ -127,6 +127,7 @@ static void try_sizes(struct arena *arena, struct model_report *r) {
     const struct model *m = r->facts->model;
     struct model_size *sizes = NEW_N(arena, struct model_size, COUNT(sides));
     for (size_t i = 0; i < COUNT(sides); i++) {
+        if (sides[i] == m->height && sides[i] == m->width) continue;
         struct diags d;
         struct arena *scratch = arena_must();
         diags_init(&d, scratch);

@@ -29,6 +29,7 @@ enum model_part { // what stored tensors are for
     PART_NORM,
     PART_OTHER,      // trainable, and of no layer of these
     PART_STATISTICS, // of batch norm; not trainable, as all from here on
+    PART_BIAS,       // added to a product by a node of its own: no parameter for ddg
     PART_CONST,
     MODEL_PARTS
 };

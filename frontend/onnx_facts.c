@@ -22,6 +22,7 @@ const char *model_part_name(enum model_part p) {
         [PART_NORM] = "norms",
         [PART_OTHER] = "other",
         [PART_STATISTICS] = "running statistics",
+        [PART_BIAS] = "biases added apart",
         [PART_CONST] = "constants",
     };
     return names[p];
@@ -270,6 +271,13 @@ static void add_type(struct looking *k, const Onnx__TensorProto *t) {
     else if (strcmp(k->out->stored, type) != 0) k->out->stored = "mixed";
 }
 
+static enum model_part part_of(const struct looking *k, size_t i, const struct role *r) {
+    if (k->f->trainable[i]) return r->part;
+    if (r->layers == 0) return PART_CONST;
+    if (r->part == PART_STATISTICS) return PART_STATISTICS;
+    return r->part == PART_LINEAR ? PART_BIAS : PART_CONST;
+}
+
 static void look_at_tensors(struct looking *k) {
     const struct onnx_file *f = k->f;
     bool layered = k->out->layered = f->trainable != NULL;
@@ -277,9 +285,7 @@ static void look_at_tensors(struct looking *k) {
     for (size_t i = 0; i < f->graph->n_initializer; i++) {
         const Onnx__TensorProto *t = f->graph->initializer[i];
         if (f->needed && f->order.n && !f->needed[i]) continue;
-        enum model_part part = PART_CONST;
-        if (layered && f->trainable[i]) part = roles[i].part;
-        else if (layered && roles[i].part == PART_STATISTICS) part = PART_STATISTICS;
+        enum model_part part = layered ? part_of(k, i, &roles[i]) : PART_CONST;
         if (PART_TRAINABLE(part)) add_type(k, t);
         if (PART_TRAINABLE(part) && roles[i].layers > 1) k->out->shared++;
         add_tensor(&k->out->parts[part], t);
