@@ -7,6 +7,8 @@
 // row's pixels. What comes out can be differentiated again.
 #include "passes/rewrite.h"
 
+#include <float.h>
+
 struct diff {
     struct arena *arena;
     struct builder *b; // makes the new function
@@ -73,9 +75,12 @@ static void vjp_log(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     add_to(x, n->in[0], b_binary(x->b, OP_DIV, g, n->in[0]));
 }
+// y / 2x, so that it is 0 at 0: norms of zeros have that gradient in PyTorch, and what is
+// padded has such norms.
 static void vjp_sqrt(struct diff *x, const struct node *n, nid y, nid g) {
-    nid half = mul(x, g, b_f32(x->b, 0.5f));
-    add_to(x, n->in[0], b_binary(x->b, OP_DIV, half, y));
+    nid at = b_binary(x->b, OP_MAX, n->in[0], b_f32(x->b, FLT_MIN));
+    nid slope = b_binary(x->b, OP_DIV, mul(x, y, b_f32(x->b, 0.5f)), at);
+    add_to(x, n->in[0], mul(x, g, slope));
 }
 static void vjp_relu(struct diff *x, const struct node *n, nid y, nid g) {
     add_to(x, n->in[0], mul(x, g, b_unary(x->b, OP_STEP, y)));

@@ -517,6 +517,25 @@ static void stop_is_a_constant(void **state) {
     assert_memory_equal(g, x, sizeof x);
 }
 
+// Of max(|x|, 1e-12), by which vectors are divided to be normalised.
+static void norms_of_zeros_have_the_gradient_zero(void **state) {
+    struct arena *a = *state;
+    struct builder b;
+    float x[COUNT_X] = {0}, g[COUNT_X];
+    for (size_t i = 36; i < COUNT_X; i++) x[i] = 1;
+    builder_init(&b, a, "norms");
+    nid in = input(&b, true);
+    nid square = b_sum(&b, b_binary(&b, OP_MUL, in, in), (int64_t[]){1, 2}, 2, true);
+    nid norm = b_binary(&b, OP_MAX, b_unary(&b, OP_SQRT, square), b_f32(&b, 1e-12f));
+    nid y = b_sum_all(&b, b_unary(&b, OP_LOG, norm)); // x / |x|^2
+    struct func *f = differentiated(a, &b, y, in);
+    const void *args[1] = {x};
+    void *outs[1] = {g};
+    assert_true(eval_func(f, 1, args, outs, NULL));
+    for (size_t i = 0; i < COUNT_X; i++)
+        assert_true(i < 36 ? g[i] == 0 : fabsf(g[i] - 1.0f / 36) < 1e-7f);
+}
+
 static void unreached_is_zero(void **state) {
     struct arena *a = *state;
     struct builder b;
@@ -549,6 +568,7 @@ int main(void) {
         cmocka_unit_test(parameter_gradients_are_rows),
         cmocka_unit_test(second_order),
         cmocka_unit_test(stop_is_a_constant),
+        cmocka_unit_test(norms_of_zeros_have_the_gradient_zero),
         cmocka_unit_test(unreached_is_zero),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
