@@ -54,6 +54,12 @@ static void networks_give_pytorchs_logits(void **state) {
     }
 }
 
+static void functions_are_what_they_hold(void **state) {
+    struct bench *b = *state;
+    const struct model *m = load_named(b, "modules", 3), *flat = load_named(b, "flat", 3);
+    assert_true(digest_eq(m->digest, flat->digest));
+}
+
 // A function's tensors are there when the network is imported at another size.
 static void functions_are_imported_at_other_sizes(void **state) {
     struct bench *b = *state;
@@ -580,6 +586,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_folder, teardown_folder)
     const struct CMUnitTest tests[] = {
         TEST(networks_give_pytorchs_logits),
+        TEST(functions_are_what_they_hold),
         TEST(functions_are_imported_at_other_sizes),
         TEST(data_files_may_be_many_and_deep),
         TEST(the_digest_does_not_see_where_weights_are),

@@ -2,7 +2,8 @@
 
     /usr/bin/python3 make_files.py  # in this folder; make.py has the rest
 
-modules.onnx    torch.onnx.export(export_modules_as_functions = ...): functions with attributes, nested
+modules.onnx    torch.onnx.export(export_modules_as_functions = True): functions with attributes, nested
+flat.onnx       the same network without functions
 dynamo.onnx     what torch 2 writes: opset 18, functions of pkg.* domains that call each other, overloads, defaults of
                 attributes, an optional input left out, no names of nodes, value_info; weights in dynamo.onnx.data
 half.onnx       all of it in float16: the input, the weights, the casts
@@ -36,9 +37,10 @@ class Modules(nn.Module):
 
 def modules():
     net = Modules().eval(); one = torch.randn(1, 3, 9, 9)
-    torch.onnx.export(net, one, "modules.onnx", opset_version=15, input_names=["input"], output_names=["logits"],
-                      training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
-                      dynamic_axes={"input": {0: "N"}, "logits": {0: "N"}}, export_modules_as_functions=True)
+    for name, functions in (("modules", True), ("flat", False)):
+        torch.onnx.export(net, one, f"{name}.onnx", opset_version=15, input_names=["input"], output_names=["logits"],
+                          training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
+                          dynamic_axes={"input": {0: "N"}, "logits": {0: "N"}}, export_modules_as_functions=functions)
     assert len(onnx.load("modules.onnx").functions) >= 3
     save("modules", net, torch.randn(4, 3, 9, 9))
 
