@@ -174,7 +174,7 @@ static bool read_operand(struct import *im, size_t i, struct onnx_val *out) {
     const char *name = im->node->input[i];
     *out = (struct onnx_val){.form = FORM_NONE, .id = NID_NONE};
     if (!*name) {
-        if (i >= im->op->min) return true;
+        if (i >= im->op->min && im->op->max != ONNX_MANY) return true;
         return op_fail(im, "has no input %zu", i + 1);
     }
     const struct onnx_name *n = onnx_find(im->file, name);

@@ -315,6 +315,9 @@ static void missing(Onnx__ModelProto *m) {
 static void no_operand(Onnx__ModelProto *m) {
     set_string(&node_named(m, "/Relu")->input[0], "");
 }
+static void no_second_part(Onnx__ModelProto *m) {
+    set_string(&node_named(m, "mx")->input[1], "");
+}
 static void two_names(Onnx__ModelProto *m) {
     set_string(&node_named(m, "/Relu")->output[0], "a.weight");
 }
@@ -525,6 +528,7 @@ static void wrong_arithmetic_is_explained(void **state) {
          "Softmax `sm` works across the batch (axis 0); ddg computes each "
          "row of a batch by itself"},
         {axis_too_far, "Softmax `sm` has axis -3, of a value with 2 axes"},
+        {no_second_part, "Max `mx` has no input 2"},
         {no_step, "Range `r` has a step of 0"},
         {wide_range, "Range `r` computes with constants far larger than the file"},
         {varying_power, "Pow `p4` has the exponent f32[N,3,2,2]; ddg takes one constant "
