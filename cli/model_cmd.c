@@ -155,7 +155,7 @@ static void print_rest(const struct model_facts *f) {
     for (enum model_part p = PART_STATISTICS; p < MODEL_PARTS; p++)
         rest |= f->parts[p].tensors > 0;
     if (!rest) return;
-    printf("\n%s\n", f->layered ? "not trainable" : "stored tensors");
+    printf("\n%s\n", f->layered ? "not counted by gradnorm" : "stored tensors");
     for (enum model_part p = PART_STATISTICS; p < MODEL_PARTS; p++)
         print_sum(f->layered ? model_part_name(p) : "in all", &f->parts[p]);
 }

@@ -29,7 +29,8 @@ enum model_part { // what stored tensors are for
     PART_NORM,
     PART_OTHER,      // trainable, and of no layer of these
     PART_STATISTICS, // of batch norm; not trainable, as all from here on
-    PART_BIAS,       // added to a product by a node of its own: no parameter for ddg
+    PART_BESIDE, // of linear layers, but not read by them: a weight that is transposed
+                 // first, a bias that is added apart
     PART_CONST,
     MODEL_PARTS
 };

@@ -22,7 +22,7 @@ const char *model_part_name(enum model_part p) {
         [PART_NORM] = "norms",
         [PART_OTHER] = "other",
         [PART_STATISTICS] = "running statistics",
-        [PART_BIAS] = "biases added apart",
+        [PART_BESIDE] = "of linear layers",
         [PART_CONST] = "constants",
     };
     return names[p];
@@ -275,7 +275,7 @@ static enum model_part part_of(const struct looking *k, size_t i, const struct r
     if (k->f->trainable[i]) return r->part;
     if (r->layers == 0) return PART_CONST;
     if (r->part == PART_STATISTICS) return PART_STATISTICS;
-    return r->part == PART_LINEAR ? PART_BIAS : PART_CONST;
+    return r->part == PART_LINEAR ? PART_BESIDE : PART_CONST;
 }
 
 static void look_at_tensors(struct looking *k) {
