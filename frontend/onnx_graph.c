@@ -112,14 +112,28 @@ struct order {
     size_t depth;
 };
 
+static bool is_sparse(const Onnx__GraphProto *g, const char *name) {
+    for (size_t i = 0; i < g->n_sparse_initializer; i++) {
+        const Onnx__TensorProto *t = g->sparse_initializer[i]->values;
+        if (t && t->name && strcmp(t->name, name) == 0) return true;
+    }
+    return false;
+}
+
+static bool no_value(const struct order *o, const char *name,
+                     const Onnx__NodeProto *user) {
+    return onnx_fail(o->log, "%s `%s` reads `%s`, which %s",
+                     onnx_text(o->log, user->op_type),
+                     onnx_text(o->log, onnx_node_name(user)), onnx_text(o->log, name),
+                     is_sparse(o->f->graph, name)
+                         ? "is stored as a sparse tensor; ddg reads dense ones"
+                         : "nothing in the file makes");
+}
+
 static bool visit_value(struct order *o, const char *name, const Onnx__NodeProto *user) {
     if (!*name) return true; // an optional input that is left out
     const struct onnx_name *n = onnx_find(o->f, name);
-    if (!n)
-        return onnx_fail(o->log, "%s `%s` reads `%s`, which nothing in the file makes",
-                         onnx_text(o->log, user->op_type),
-                         onnx_text(o->log, onnx_node_name(user)),
-                         onnx_text(o->log, name));
+    if (!n) return no_value(o, name, user);
     if (n->from == FROM_TENSOR) o->f->needed[n->index] = true;
     if (n->from != FROM_NODE || o->state[n->index] == DONE) return true;
     const Onnx__NodeProto *node = o->f->graph->node[n->index];

@@ -45,8 +45,10 @@ int64_t onnx_opset(Onnx__OperatorSetIdProto *const *list, size_t n) {
 
 bool onnx_opset_known(const struct onnx_log *log, int64_t opset) {
     if (opset >= ONNX_MIN_OPSET && opset <= ONNX_MAX_OPSET) return true;
-    onnx_fail(log, "uses ONNX opset %lld; ddg reads %d to %d", (long long)opset,
-              ONNX_MIN_OPSET, ONNX_MAX_OPSET);
+    if (opset)
+        onnx_fail(log, "uses ONNX opset %lld; ddg reads %d to %d", (long long)opset,
+                  ONNX_MIN_OPSET, ONNX_MAX_OPSET);
+    else onnx_fail(log, "does not say which opset of ONNX it uses");
     return diag_help(log->d, "export it again with opset_version=17");
 }
 

@@ -345,6 +345,20 @@ static void elsewhere(Onnx__ModelProto *m) {
 static void old_opset(Onnx__ModelProto *m) {
     m->opset_import[0]->version = 8;
 }
+static void no_opset(Onnx__ModelProto *m) {
+    set_string(&m->opset_import[0]->domain, "com.example");
+}
+static void sparse(Onnx__ModelProto *m) {
+    Onnx__SparseTensorProto **list = malloc(sizeof *list), *t = malloc(sizeof *t);
+    onnx__sparse_tensor_proto__init(t);
+    t->values = malloc(sizeof *t->values);
+    onnx__tensor_proto__init(t->values);
+    t->values->name = strdup("a.weight");
+    set_string(&tensor_named(m, "a.weight")->name, "dense");
+    list[0] = t;
+    m->graph->n_sparse_initializer = 1;
+    m->graph->sparse_initializer = list;
+}
 static void no_graph(Onnx__ModelProto *m) {
     onnx__graph_proto__free_unpacked(m->graph, NULL);
     m->graph = NULL;
@@ -499,6 +513,10 @@ static void wrong_networks_are_explained(void **state) {
                     "(f32[1048576,1048576,1048576,1048576])"},
         {elsewhere, "the tensor `a.weight` is stored twice"},
         {old_opset, "uses ONNX opset 8; ddg reads 9 to 23"},
+        {no_opset, "does not say which opset of ONNX it uses"},
+        {sparse,
+         "Conv `/a/Conv` reads `a.weight`, which is stored as a sparse tensor; ddg "
+         "reads dense ones"},
         {no_graph, "is not an ONNX file: it has no graph"},
         {three_axes, "its input `input` has 3 axes; ddg gives networks images, with the "
                      "four axes N,C,H,W"},
