@@ -181,10 +181,11 @@ static bool open_data(struct onnx_disk *k, const char *what, struct onnx_disk_fi
     if (k->folder < 0) k->folder = open_folder(k->path);
     f->fd = k->folder < 0 ? -1 : open_inside(k->folder, f->name);
     int err = inspect(f->fd, &f->st);
-    if (err == ELOOP)
-        return no_data_file(k, what, f->name,
-                            "it is, or lies behind, a symbolic link, which ddg does not "
-                            "follow out of a network");
+    if (err == ELOOP) {
+        no_data_file(k, what, f->name, "it is, or lies behind, a symbolic link");
+        return diag_help(k->log->d,
+                         "links could lead anywhere: put the file itself there");
+    }
     if (err) return no_data_file(k, what, f->name, cause(err));
     if (again && !same_content(&before, &f->st)) return changed(k, f);
     if (!again && !size_add(k->bytes, (size_t)f->st.st_size, &k->bytes))

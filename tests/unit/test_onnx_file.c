@@ -202,10 +202,10 @@ static void wrong_data_files_are_explained(void **state) {
          "is kept in the file `fifo`, which cannot be read: it is no ordinary file"},
         {"location", "link",
          "is kept in the file `link`, which cannot be read: it is, or lies behind, a "
-         "symbolic link, which ddg does not follow out of a network"},
+         "symbolic link"},
         {"location", "out/data.bin",
          "is kept in the file `out/data.bin`, which cannot be read: it is, or lies "
-         "behind, a symbolic link, which ddg does not follow out of a network"},
+         "behind, a symbolic link"},
         {"offset", "-4", "is kept in another file, with offset = `-4`"},
         {"offset", "4k", "is kept in another file, with offset = `4k`"},
         {"offset", "36893488147419103232",
