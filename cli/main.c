@@ -6,7 +6,7 @@
 
 static const struct command commands[] = {
     {GROUP_PROGRAM, "check", "FILE.ddg", "say what is wrong with a program",
-     command_check, 1, 1, "D"},
+     command_check, 1, 1, "Ddtsnj"},
     {GROUP_PROGRAM, "plan", "FILE.ddg",
      "what a run would compute, and what it would find in the store", command_plan, 1, 1,
      "Dtgsnj"},

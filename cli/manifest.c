@@ -39,7 +39,9 @@ static void find_targets(struct manifest *m) {
     const struct func *graph = m->program->graph;
     m->target = NEW_N(m->arena, bool, m->program->params.n);
     for (size_t i = 0; i < graph->outs.n; i++) {
-        const struct value *to = node_attr(node_at(graph, graph->outs.at[i]), "to");
+        const struct node *n = node_at(graph, graph->outs.at[i]);
+        if (n->op != OP_SAVE) continue;
+        const struct value *to = node_attr(n, "to");
         if (to->of) formula_params(to->of, is_target, m->target);
     }
 }

@@ -52,6 +52,12 @@ static const char *take_all(struct args *a, const char *v) {
     return NULL;
 }
 
+static const char *take_data(struct args *a, const char *v) {
+    (void)v;
+    a->data = true;
+    return NULL;
+}
+
 static const char *take_size(struct args *a, const char *v) {
     a->sized = parse_size(v, &a->size);
     return a->sized ? NULL : "a size such as 5G or 500M";
@@ -84,6 +90,11 @@ static const struct option options[] = {
      "x86-64-v4; compile takes several, and the file chooses the best where it is "
      "started",
      take_target},
+    {'d', "--data", NULL,
+     "ask the models about a few of the images that the program gives them, and warn of "
+     "a "
+     "wrong `mean`, `std`, order of channels or of classes",
+     take_data},
     {'l', "--all", NULL, "print everything: what enters keys, functions, kernels",
      take_all},
     {'a', "--after", "STAGE", "the stage of the compiler to print after", take_after},

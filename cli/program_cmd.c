@@ -1,14 +1,7 @@
-// Commands that look at a program and run nothing: check, dump, ops.
+// Commands that look at a program and run nothing: dump, ops.
 #include "cli/options.h"
 #include "cli/points.h"
 #include "cli/reference.h"
-
-// ---- check ---------------------------------------------------------------------------
-int command_check(const struct args *a, struct arena *arena) {
-    struct points points;
-    if (!points_open(a, arena, &points)) return EXIT_WRONG;
-    return points_check(&points);
-}
 
 // ---- dump ----------------------------------------------------------------------------
 static bool dump_module(struct driver *v, const char *last) {

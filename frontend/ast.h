@@ -83,7 +83,7 @@ enum decl_kind {
     DECL_PARAM, // param name: type = expr
     DECL_DEF,   // def name(args) { locals return expr }
     DECL_ARG,   // a def's parameter; expr is its default or NULL
-    DECL_SAVE,  // save(...) on a line of its own
+    DECL_CALL,  // of an op that gives no value, on a line of its own: save(...)
 };
 
 struct use {

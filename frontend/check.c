@@ -313,18 +313,32 @@ static void tell_overlap(struct checker *c, struct span at, const struct node *o
 }
 
 // Nothing is written twice, nor into another result: which of two would stay?
-static void check_save(struct checker *c, const struct decl *d) {
-    struct result r = check_call(c, NULL, d->expr, NULL);
-    if (r.kind != RESULT_NODE) return;
+static void check_save(struct checker *c, const struct decl *d, nid save) {
     const struct func *f = c->b.f;
-    const char *to = trim_slashes(c->arena, attr_str(node_at(f, r.node), "to"));
+    const char *to = trim_slashes(c->arena, attr_str(node_at(f, save), "to"));
     for (size_t i = 0; i < f->outs.n; i++) {
+        if (node_at(f, f->outs.at[i])->op != OP_SAVE) continue;
         enum overlap overlap = path_overlap(to, f->out_names.at[i]);
         if (overlap == OVERLAP_NONE) continue;
         tell_overlap(c, d->expr->span, node_at(f, f->outs.at[i]), to, overlap);
         return;
     }
-    build_output(&c->b, to, r.node);
+    build_output(&c->b, to, save);
+}
+
+// What is asked for a second time is the same node.
+static void check_once(struct checker *c, const char *name, nid n) {
+    const struct func *f = c->b.f;
+    for (size_t i = 0; i < f->outs.n; i++)
+        if (f->outs.at[i] == n) return;
+    build_output(&c->b, name, n);
+}
+
+static void check_statement(struct checker *c, const struct decl *d) {
+    struct result r = check_call(c, NULL, d->expr, NULL);
+    if (r.kind != RESULT_NODE) return;
+    if (node_at(c->b.f, r.node)->op == OP_SAVE) check_save(c, d, r.node);
+    else check_once(c, d->name, r.node);
 }
 
 static void check_decl(struct checker *c, const struct decl *d) {
@@ -332,7 +346,7 @@ static void check_decl(struct checker *c, const struct decl *d) {
     switch (d->kind) {
     case DECL_DEF:
     case DECL_ARG: return;
-    case DECL_SAVE: check_save(c, d); return;
+    case DECL_CALL: check_statement(c, d); return;
     case DECL_PARAM: r = check_param(c, d); break;
     case DECL_BIND: r = check_expr(c, NULL, d->expr, d->name); break;
     }

@@ -5,7 +5,7 @@
 #include "frontend/ast.h"
 
 struct checked {
-    struct func *graph;   // outs are OP_SAVE nodes
+    struct func *graph;   // outs are OP_SAVE and OP_CHECK nodes
     struct value *values; // by decl->index; what a DECL_PARAM's is
     const char **folders; // by decl->index: where a path in it starts; NULL: here
     // By decl->index: how a param that -D does not set follows from others, or NULL.

@@ -22,7 +22,7 @@ struct param {
 
 struct program {
     const char *path;
-    struct func *graph; // FAMILY_PIPELINE; outs are OP_SAVE nodes
+    struct func *graph; // FAMILY_PIPELINE; outs are OP_SAVE and OP_CHECK nodes
     VEC(struct param) params;
     VEC(const struct source *) sources; // its files
 };

@@ -454,11 +454,16 @@ static bool expected_line_end(struct parser *p) {
                  : false;
 }
 
-static bool parse_save(struct parser *p) {
+// The name of an op that gives no value.
+static bool is_statement(const char *name) {
+    return op_is_statement(op_find(FAMILY_PIPELINE, name, strlen(name)));
+}
+
+static bool parse_call_line(struct parser *p) {
     size_t start = p->t.start;
     struct expr *e = parse_expr(p);
     if (!e) return false;
-    if (e->kind != EXPR_CALL || strcmp(e->call->name, "save") != 0) {
+    if (e->kind != EXPR_CALL || !is_statement(e->call->name)) {
         // Something that should not stand here is often a binding gone wrong.
         if (p->t.kind != TOK_NEWLINE && p->t.kind != TOK_END && p->t.kind != '}')
             return expected_line_end(p);
@@ -466,8 +471,9 @@ static bool parse_save(struct parser *p) {
         diag_error(p->d, e->span, "this value goes nowhere");
         return diag_help(p->d, "bind it to a name (`name = ...`), or `save` it");
     }
-    struct token name = {.start = start, .end = start + strlen("save"), .text = "save"};
-    struct decl *d = new_decl(p, DECL_SAVE, &name);
+    const char *op = e->call->name;
+    struct token name = {.start = start, .end = start + strlen(op), .text = op};
+    struct decl *d = new_decl(p, DECL_CALL, &name);
     d->expr = e;
     VEC_PUSH(p->arena, &p->file->decls, d);
     return true;
@@ -487,7 +493,7 @@ static bool parse_top_statement(struct parser *p) {
     case TOK_IMPORT: return parse_import(p);
     case TOK_DEF: return parse_def(p);
     case TOK_RETURN: return misplaced(p, "`return` stands outside a `def`");
-    default: return at_binding(p) ? parse_bind(p) : parse_save(p);
+    default: return at_binding(p) ? parse_bind(p) : parse_call_line(p);
     }
 }
 
@@ -500,8 +506,11 @@ static bool parse_body_statement(struct parser *p) {
     default: break;
     }
     if (at_binding(p)) return parse_bind(p);
-    if (p->t.kind == TOK_NAME && strcmp(p->t.text, "save") == 0)
-        return misplaced(p, "`save` cannot stand inside a `def`: it returns a value");
+    if (p->t.kind == TOK_NAME && is_statement(p->t.text))
+        return misplaced(p, arena_printf(p->arena,
+                                         "`%s` cannot stand inside a `def`: it returns a "
+                                         "value",
+                                         p->t.text));
     return expected(p, "`name = ...` or `return`");
 }
 

@@ -65,7 +65,7 @@ static void declare_file(struct resolver *r, struct file *f) {
     for (size_t i = 0; i < f->decls.n; i++) {
         struct decl *d = f->decls.at[i];
         d->index = r->tree->nvalues++;
-        if (d->kind != DECL_SAVE) declare(r, &f->names, d);
+        if (d->kind != DECL_CALL) declare(r, &f->names, d);
     }
 }
 
@@ -386,9 +386,9 @@ static void resolve_expr(struct resolver *r, struct expr *e) {
         break;
     case EXPR_CALL:
         resolve_call(r, e->call);
-        if (e->call->op != OP_SAVE) break;
-        diag_error(r->d, e->span,
-                   "`save` gives no value; it stands on a line of its own");
+        if (!op_is_statement(e->call->op)) break;
+        diag_error(r->d, e->span, "`%s` gives no value; it stands on a line of its own",
+                   e->call->name);
         e->call->bad = true;
         break;
     }
@@ -423,7 +423,7 @@ static void resolve_file(struct resolver *r, struct file *f) {
     for (size_t i = 0; i < f->decls.n; i++) {
         struct decl *d = r->global = f->decls.at[i];
         if (d->kind == DECL_DEF) resolve_def(r, d);
-        else if (d->kind == DECL_SAVE) resolve_call(r, d->expr->call);
+        else if (d->kind == DECL_CALL) resolve_call(r, d->expr->call);
         else resolve_expr(r, d->expr);
     }
 }

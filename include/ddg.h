@@ -222,6 +222,18 @@ typedef struct ddg_array { // dense, row-major; data lives as long as the result
 DDG_API bool ddg_result_array(const ddg_result *r, size_t i, enum ddg_part part,
                               ddg_array *out, ddg_error **error);
 
+// One for each `check`, in the program's order.
+DDG_API size_t ddg_result_check_count(const ddg_result *r);
+
+typedef struct ddg_checked {
+    const char *model, *images; // as the program calls them
+    size_t rows, right;         // images looked at, and put into their class
+    bool guessing;              // no better than guessing
+    const char *warnings;       // as the ddg command prints them; "" when there are none
+} ddg_checked;
+// i < ddg_result_check_count(r); false otherwise.
+DDG_API bool ddg_result_check(const ddg_result *r, size_t i, ddg_checked *out);
+
 typedef struct ddg_stats {
     // Of values that are kept a row (maps, scores, labels, places of crops): asked for, found
     // in the store, computed. Where random crops lie is drawn anew, which takes no time.

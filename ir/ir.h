@@ -39,6 +39,7 @@ enum op_flags {
     OPF_COSTLY = 64,     // runs a model: worth keeping rather than computing again
     OPF_MARK = 128,      // gone after the pass that expands it
     OPF_VARIADIC = 256,  // the last operand may be repeated
+    OPF_STATEMENT = 512, // gives no value: stands on a line of its own
 };
 
 struct operand_spec {
@@ -97,6 +98,10 @@ const struct op_info *op_info(enum op op);
 enum op op_find(enum family family, const char *name, size_t n);
 int op_attr(enum op op, const char *name, size_t n); // -1: none
 size_t op_operand_count(enum op op);
+// Of the language, and giving no value; false for OP_COUNT.
+static inline bool op_is_statement(enum op op) {
+    return op != OP_COUNT && (op_info(op)->flags & OPF_STATEMENT);
+}
 size_t op_attr_count(enum op op);
 
 // ---- nodes and functions --------------------------------------------------------------

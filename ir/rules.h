@@ -29,6 +29,7 @@ enum { POOL_KERNEL, POOL_STRIDES, POOL_PADS, POOL_COUNT_PAD, POOL_H, POOL_W };
 
 bool rule_images(struct rule_ctx *c, struct type *out);
 bool rule_save(struct rule_ctx *c, struct type *out);
+bool rule_check(struct rule_ctx *c, struct type *out);
 bool rule_shap(struct rule_ctx *c, struct type *out);
 bool rule_pool(struct rule_ctx *c, struct type *out);
 bool rule_perturb(struct rule_ctx *c, struct type *out);

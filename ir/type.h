@@ -16,7 +16,7 @@ const char *elem_name(enum elem e);  // "f32"
 bool elem_from_name(const char *name, size_t n, enum elem *out);
 
 enum kind { // what the language calls it
-    KIND_NONE,   // the type of `save`
+    KIND_NONE,   // of ops that give no value: `save`, `check`
     KIND_TENSOR, // tensor functions only
     KIND_IMAGES, // rows u8[C,H,W], pixel values 0..255, channels R G B
     KIND_MAPS,   // rows f32[h,w]

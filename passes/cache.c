@@ -16,6 +16,7 @@
 // A path never enters: files count by their content.
 #include "passes/late.h"
 #include "passes/lower.h"
+#include "runtime/trial.h"
 
 #include <errno.h>
 
@@ -179,9 +180,27 @@ static void predicted_fields(struct cache *c, nid v) {
     pixel_fields(c, "x", n->in[1]);
 }
 
+// Which ways are tried is in the version too, but for what somebody forgets.
+static void variants_fields(struct cache *c, nid v) {
+    const struct node *n = graph_node(c, v);
+    struct digest ways = {0};
+    for (size_t i = 0; i < TRIAL_VARIANTS; i++) {
+        struct trial_way w = trial_way(i);
+        struct digest one = digest_of(&w.reversed, sizeof w.reversed);
+        if (w.norm) one = digest_join(one, digest_of(w.norm->mean, sizeof w.norm->mean));
+        if (w.norm) one = digest_join(one, digest_of(w.norm->std, sizeof w.norm->std));
+        ways = digest_join(ways, one);
+    }
+    op_fields(c, "", n);
+    field(c, "", "ways", digest_text(c, ways), NULL);
+    model_fields(c, graph_node(c, n->in[0])->model, &graph_node(c, n->in[1])->type);
+    pixel_fields(c, "x", n->in[1]);
+}
+
 static void column_fields(struct cache *c, struct kept k) {
     if (k.facet == FACET_PLACE) place_fields(c, k.v);
     else if (k.facet == FACET_PREDICTED) predicted_fields(c, k.v);
+    else if (k.facet == FACET_VARIANTS) variants_fields(c, k.v);
     else value_fields(c, "", k.v);
     field(c, "", "numerics", c->m->target->numerics, NULL);
 }
@@ -200,7 +219,7 @@ static bool is_remembered(const struct cache *c, uint32_t column) {
     struct kept k = c->m->kept[column];
     const struct node *n = graph_node(c, k.v);
     if (k.facet == FACET_PLACE) return n->op == OP_CROP;
-    return k.facet == FACET_PREDICTED ||
+    return k.facet == FACET_PREDICTED || k.facet == FACET_VARIANTS ||
            (k.facet == FACET_VALUE && (op_info(n->op)->flags & OPF_COSTLY));
 }
 
@@ -270,9 +289,9 @@ static void remember(struct cache *c, uint32_t column) {
                                .fields = c->fields.at};
     bool value = k.facet == FACET_VALUE;
     r->elem = value ? elem_name(t->elem) : elem_name(ELEM_I32);
-    r->rank = value ? t->rank : k.facet == FACET_PLACE;
+    r->rank = value ? t->rank : k.facet == FACET_PLACE || k.facet == FACET_VARIANTS;
     if (value) memcpy(r->dim, t->dim, t->rank * sizeof t->dim[0]);
-    else r->dim[0] = 4;
+    else r->dim[0] = k.facet == FACET_VARIANTS ? TRIAL_VARIANTS : 4;
     r->key = store_record_key(r);
     out->memo = memo;
     for (size_t i = 0; i < c->lates.n; i++) {

@@ -3,6 +3,7 @@
 #include "passes/lower.h"
 
 #include "passes/late.h"
+#include "runtime/trial.h"
 
 static const struct node *graph_node(const struct lower *l, nid v) {
     return node_at(l->graph, v);
@@ -169,11 +170,12 @@ static void slot_known(struct lower *l, struct stage_build *s, nid v, enum facet
 }
 
 static struct type facet_type(const struct lower *l, nid v, enum facet facet) {
-    static const size_t four[1] = {4};
+    static const size_t four[1] = {4}, ways[1] = {TRIAL_VARIANTS};
     struct type t = graph_node(l, v)->type;
     if (facet == FACET_PLACE || facet == FACET_BOX)
         return type_tensor(ELEM_I32, true, 1, four);
     if (facet == FACET_PREDICTED) return type_scalar(ELEM_I32, true);
+    if (facet == FACET_VARIANTS) return type_tensor(ELEM_I32, true, 1, ways);
     return type_tensor(t.elem, true, t.rank, t.dim);
 }
 
@@ -181,8 +183,15 @@ static const char *shown_name(const struct node *n) {
     return n->name ? n->name : op_info(n->op)->name;
 }
 
-static const char *const parts[] = {
-    [FACET_PLACE] = "place", [FACET_BOX] = "box", [FACET_PREDICTED] = "target"};
+// What of a value a column holds, where that is not the value itself.
+static const char *part_of(const struct node *n, enum facet facet) {
+    static const char *const parts[] = {[FACET_PLACE] = "place",
+                                        [FACET_BOX] = "box",
+                                        [FACET_PREDICTED] = "target",
+                                        [FACET_VARIANTS] = "otherwise"};
+    if (n->op == OP_CHECK && facet == FACET_PREDICTED) return NULL;
+    return facet == FACET_VALUE ? NULL : parts[facet];
+}
 
 // Its stage is made later, when the list of columns is gone through.
 static uint32_t column_of(struct lower *l, nid v, enum facet facet) {
@@ -192,7 +201,7 @@ static uint32_t column_of(struct lower *l, nid v, enum facet facet) {
     const struct node *n = graph_node(l, v);
     struct plan_column c = {.name = shown_name(n),
                             .op = op_info(n->op)->name,
-                            .part = facet == FACET_VALUE ? NULL : parts[facet],
+                            .part = part_of(n, facet),
                             .span = n->span,
                             .rowset = rowset_at(l, v),
                             .row_bytes = type_bytes(&t)};
@@ -235,7 +244,8 @@ static nid behind_stitch(const struct lower *l, nid v) {
 bool is_column(const struct lower *l, const struct stage_build *s, nid v,
                enum facet facet) {
     if (facet == FACET_PIXELS) return false;
-    if (facet == FACET_PLACE || facet == FACET_PREDICTED) return true;
+    if (facet == FACET_PLACE || facet == FACET_PREDICTED || facet == FACET_VARIANTS)
+        return true;
     if (facet == FACET_BOX && graph_node(l, behind_stitch(l, v))->op == OP_IMAGES)
         return false; // the whole of each image: the same for all rows
     return rowset_at(l, v) != s->rowset ||
@@ -377,6 +387,31 @@ static void want_save(struct lower *l, nid out) {
     VEC_PUSH(l->arena, &l->saves, save);
 }
 
+static void want_check(struct lower *l, nid out) {
+    const struct node *n = graph_node(l, out), *model = graph_node(l, n->in[0]);
+    const struct value *per_class = node_attr(n, "per_class");
+    const struct value *at_least = node_attr(n, "at_least");
+    uint32_t index = (uint32_t)l->trials.n;
+    struct plan_trial t = {.model = shown_name(model),
+                           .images = shown_name(graph_node(l, n->in[1])),
+                           .span = n->span,
+                           .model_span = model->span,
+                           .rowset = rowset_at(l, n->in[1]),
+                           .answers = column_of(l, out, FACET_PREDICTED),
+                           .variants = column_of(l, out, FACET_VARIANTS),
+                           .classes = model->model->classes};
+    if (per_class->kind != VAL_NONE) t.per_class = (size_t)per_class->i;
+    if (at_least->kind != VAL_NONE) t.at_least = at_least->f;
+    late_use(l->m, n, "per_class", USE_PER_CLASS, index, 0);
+    late_use(l->m, n, "at_least", USE_AT_LEAST, index, 0);
+    VEC_PUSH(l->arena, &l->trials, t);
+}
+
+static void want_out(struct lower *l, nid out) {
+    if (graph_node(l, out)->op == OP_SAVE) want_save(l, out);
+    else want_check(l, out);
+}
+
 // A value that topk picked is a column of the rows it was picked from.
 static void want_column(struct lower *l, uint32_t column) {
     struct kept k = l->kept.at[column];
@@ -414,18 +449,19 @@ static void plan_finish(struct lower *l) {
     p->funcs = l->funcs.at, p->nfuncs = l->funcs.n;
     p->rowsets = l->rowsets.at, p->nrowsets = l->rowsets.n;
     p->columns = l->columns.at, p->ncolumns = l->columns.n;
+    p->trials = l->trials.at, p->ntrials = l->trials.n;
     p->saves = l->saves.at, p->nsaves = l->saves.n;
     p->stages = NEW_N(l->arena, struct plan_stage, l->stages.n), p->nstages = l->stages.n;
     for (uint32_t i = 0; i < l->stages.n; i++)
         p->stages[i] = stage_finish(l->stages.at[i]);
 }
 
-// Needs a checked pipeline graph whose outputs are saves; makes module->funcs and plan.
+// Needs a checked pipeline graph whose outputs are saves and checks; makes module->funcs and plan.
 bool pass_lower(struct module *m, struct diags *d) {
     struct lower l = {.m = m, .arena = m->arena, .d = d, .graph = m->graph};
     m->plan = NEW(m->arena, struct plan);
     if (!check_depth(&l) || !rowsets_find(&l)) return false;
-    for (size_t i = 0; i < m->graph->outs.n; i++) want_save(&l, m->graph->outs.at[i]);
+    for (size_t i = 0; i < m->graph->outs.n; i++) want_out(&l, m->graph->outs.at[i]);
     for (uint32_t r = 0; r < l.rowsets.n; r++) want_choice(&l, r);
     for (uint32_t i = 0; i < l.columns.n; i++) want_column(&l, i); // may add more
     if (l.failed) return false;

@@ -43,6 +43,7 @@ struct lower {
     uint32_t *rowset_of; // plan rowset by a type's rowset id
     VEC(struct plan_column) columns;
     VEC(struct kept) kept; // parallel to columns
+    VEC(struct plan_trial) trials;
     VEC(struct plan_save) saves;
     VEC(struct stage_build *) stages;
     VEC(struct plan_func) funcs;
@@ -88,6 +89,8 @@ uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet
 // shap_patches, in lower_shap.c.
 uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v);
 uint32_t lower_predicted(struct lower *l, struct stage_build *s, nid v);
+// check, in lower_check.c.
+uint32_t lower_variants(struct lower *l, struct stage_build *s, nid v);
 
 // Parts that lower_ops.c and lower_shap.c share.
 nid part_pixels(struct fn *f, nid v);

@@ -425,6 +425,7 @@ uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet
         [FACET_PIXELS] = "pixels", [FACET_PLACE] = "place", [FACET_BOX] = "box"};
     const struct node *n = node_at(l->graph, v);
     if (facet == FACET_PREDICTED) return lower_predicted(l, s, v);
+    if (facet == FACET_VARIANTS) return lower_variants(l, s, v);
     if (facet == FACET_VALUE && n->op == OP_SHAP_PATCHES) return lower_shap(l, s, v);
     size_t mult = mult_of(l, s, rowset_at(l, v));
     if (facet == FACET_PIXELS && n->op == OP_IMAGES)

@@ -17,7 +17,8 @@ enum facet {
     FACET_PIXELS,    // u8 [C,H,W] of images
     FACET_PLACE,     // i32[4]: where a crop lies in its operand
     FACET_BOX,       // i32[4]: where images' pixels lie in the image they were read from
-    FACET_PREDICTED, // i32: shap_patches' target, the class its model answers
+    FACET_PREDICTED, // i32: the class that the model of shap_patches or check answers
+    FACET_VARIANTS,  // i32[TRIAL_VARIANTS]: the same of images given to it otherwise
 };
 
 struct kept { // what a column of the plan keeps
@@ -67,6 +68,10 @@ bool passes_run(struct module *m, const char *last, struct diags *d);
 bool module_flops(struct module *m, size_t i, double *flops, struct diags *d);
 // The module as text: the graph before lower, then the stages and the tensor functions.
 void module_print(const struct module *m, struct text *out);
+
+// The pipeline with a `check` of every model and the images that it is given somewhere, as
+// they were read; what the program checks itself is not checked again.
+struct func *graph_checked(struct arena *a, const struct func *graph);
 
 bool pass_lower(struct module *m, struct diags *d);
 bool pass_cache(struct module *m, struct diags *d);

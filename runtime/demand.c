@@ -29,9 +29,6 @@ static bool out_of_memory(struct diags *d) {
 }
 
 // ---- what a stage reads ---------------------------------------------------------------
-static bool column_need(struct demand *m, uint32_t column, const struct list *rows,
-                        struct diags *d);
-
 static bool identities_need(struct demand *m, uint32_t rowset, const struct list *rows,
                             struct diags *d) {
     uint32_t root = rowset_root(m->rowsets, rowset);
@@ -54,7 +51,7 @@ static bool ancestors_need(struct demand *m, uint32_t rowset, const struct list 
     bool ok = list_ancestors(m->rowsets, rowset, rows, theirs, &list);
     if (!ok) out_of_memory(d);
     list_hold(&held, &list);
-    ok = ok && column_need(m, column, &list, d);
+    ok = ok && demand_column(m, column, &list, d);
     cleanup_run(&held);
     return ok;
 }
@@ -393,9 +390,8 @@ static bool column_remembered(struct demand *m, uint32_t column, struct list *ro
     return ok;
 }
 
-// Leaves the values of these rows in the column.
-static bool column_need(struct demand *m, uint32_t column, const struct list *rows,
-                        struct diags *d) {
+bool demand_column(struct demand *m, uint32_t column, const struct list *rows,
+                   struct diags *d) {
     const struct plan_column *c = &m->plan->columns[column];
     const uint8_t *have = m->rowsets->columns[column].have;
     bool keys = m->options->store && c->memo;
@@ -434,16 +430,15 @@ static bool column_need_all(struct demand *m, uint32_t column, struct diags *d) 
     bool ok = list_all(&all, m->rowsets->at[m->plan->columns[column].rowset].rows);
     if (!ok) out_of_memory(d);
     list_hold(&held, &all);
-    ok = ok && column_need(m, column, &all, d);
+    ok = ok && demand_column(m, column, &all, d);
     cleanup_run(&held);
     return ok;
 }
 
-// Makes it, unless its rows follow from what would have to be computed.
-static bool rowset_need(struct demand *m, uint32_t which, struct diags *d) {
+bool demand_rowset(struct demand *m, uint32_t which, struct diags *d) {
     const struct plan_rowset *s = &m->plan->rowsets[which];
     if (m->rowsets->at[which].made) return true;
-    if (!rowset_need(m, s->parent, d)) return false;
+    if (!demand_rowset(m, s->parent, d)) return false;
     if (!m->rowsets->at[s->parent].made) return true;
     if (s->kind == ROWSET_SELECT) {
         if (!column_need_all(m, s->column, d)) return false;
@@ -506,9 +501,6 @@ static bool is_foreseen(const struct demand *m, uint32_t rowset, uint32_t column
     return false;
 }
 
-static bool foresee(struct demand *m, const struct plan_stage *s, size_t rows,
-                    struct diags *d);
-
 static bool foresee_inputs(struct demand *m, const struct plan_stage *s, size_t rows,
                            struct diags *d) {
     for (size_t i = 0; i < s->nslots; i++) {
@@ -517,7 +509,7 @@ static bool foresee_inputs(struct demand *m, const struct plan_stage *s, size_t 
         if (is_foreseen(m, s->rowset, k->column)) continue;
         size_t each = rowset_mult(m->rowsets, s->rowset, k->rowset);
         const struct plan_column *c = &m->plan->columns[k->column];
-        if (!foresee(m, &m->plan->stages[c->stage], rows * each, d)) return false;
+        if (!demand_perhaps(m, &m->plan->stages[c->stage], rows * each, d)) return false;
         if (rows == rowset_count(m->rowsets, s->rowset))
             VEC_PUSH(m->arena, &m->foreseen, (struct foreseen){s->rowset, k->column});
     }
@@ -526,7 +518,7 @@ static bool foresee_inputs(struct demand *m, const struct plan_stage *s, size_t 
 
 // All that can be said of a stage over some of its rows, when it is not known yet which,
 // and of what it reads: at most so many will be computed.
-static bool foresee(struct demand *m, const struct plan_stage *s, size_t rows,
+bool demand_perhaps(struct demand *m, const struct plan_stage *s, size_t rows,
                     struct diags *d) {
     struct tally *t = tally_of(m, s);
     size_t unasked = rowset_count(m->rowsets, s->rowset) - t->rows, stored = 0;
@@ -552,14 +544,15 @@ static bool foresee_rowset(struct demand *m, uint32_t which, struct diags *d) {
     if (!foresee_rowset(m, s->parent, d)) return false;
     if (s->kind != ROWSET_SELECT) return true;
     const struct plan_column *c = &m->plan->columns[s->column];
-    return foresee(m, &m->plan->stages[c->stage], rowset_count(m->rowsets, s->parent), d);
+    return demand_perhaps(m, &m->plan->stages[c->stage],
+                          rowset_count(m->rowsets, s->parent), d);
 }
 
 bool demand_foresee(struct demand *m, uint32_t save, struct diags *d) {
     const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
     if (m->rowsets->at[s->rowset].made) return true;
     return foresee_rowset(m, s->rowset, d) &&
-           foresee(m, s, rowset_count(m->rowsets, s->rowset), d);
+           demand_perhaps(m, s, rowset_count(m->rowsets, s->rowset), d);
 }
 
 // ---- saves ------------------------------------------------------------------------------
@@ -587,7 +580,7 @@ bool demand_save(struct demand *m, uint32_t save, struct diags *d) {
     const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
     struct list rows;
     struct cleanup held;
-    if (!rowset_need(m, s->rowset, d)) return false;
+    if (!demand_rowset(m, s->rowset, d)) return false;
     if (!m->rowsets->at[s->rowset].made) return true; // see demand_foresee
     bool ok = list_all(&rows, m->rowsets->at[s->rowset].rows);
     if (!ok) out_of_memory(d);

@@ -11,6 +11,7 @@
 #ifndef DDG_DEMAND_H
 #define DDG_DEMAND_H
 
+#include "runtime/list.h"
 #include "runtime/run.h"
 #include "runtime/save.h"
 
@@ -40,6 +41,7 @@ struct demand {
     size_t touched;
     VEC(struct foreseen) foreseen;
     size_t audited;
+    VEC(struct run_check) checks; // done so far
     // Where a run was told to stop.
     bool stopped;
     const char *stopped_in;
@@ -55,6 +57,15 @@ void demand_init(struct demand *m, struct arena *arena, const struct plan *plan,
                  struct saves *saves);
 // Computes and writes (or, looking, goes through) one save. The readers are open.
 bool demand_save(struct demand *m, uint32_t save, struct diags *d);
+// Leaves a column's values of these rows, ascending, in the rowsets; looking, goes through
+// what that takes. The rowset is made.
+bool demand_column(struct demand *m, uint32_t column, const struct list *rows,
+                   struct diags *d);
+// Makes a rowset; looking, leaves it when its rows follow from what would be computed.
+bool demand_rowset(struct demand *m, uint32_t which, struct diags *d);
+// Looking: a stage may be asked for so many of its rows.
+bool demand_perhaps(struct demand *m, const struct plan_stage *s, size_t rows,
+                    struct diags *d);
 // Looking, after all saves: goes through what is known of a save's rows though not which
 // they are, because what they are chosen by would have to be computed.
 bool demand_foresee(struct demand *m, uint32_t save, struct diags *d);

@@ -165,7 +165,9 @@ struct plan_sink { // where a slot's rows go
     uint32_t slot;
 };
 
-struct plan_stage { // one SINK_COLUMN, or the sinks of one save
+// One SINK_COLUMN, whose slot's rows for a row of the stage together are the column's, or the
+// sinks of one save.
+struct plan_stage {
     const char *name; // for progress: the value it computes
     uint32_t rowset;
     bool saves;
@@ -174,6 +176,17 @@ struct plan_stage { // one SINK_COLUMN, or the sinks of one save
     struct plan_slot *slots;
     struct plan_step *steps;
     struct plan_sink *sinks;
+};
+
+struct plan_trial { // `check`: does a model know some images?
+    const char *model, *images; // as the program calls them
+    struct span span, model_span;
+    uint32_t rowset;   // the images
+    uint32_t answers;  // a column of it: the class the model says, i32
+    uint32_t variants; // the same in the ways of runtime/trial.h, i32 [TRIAL_VARIANTS]
+    size_t classes;    // of the model
+    size_t per_class;  // images of each; 0: by how many classes there are
+    double at_least;   // accuracy below which the run stops; 0: none
 };
 
 struct plan_save {
@@ -218,6 +231,8 @@ enum use_place {
     USE_LIMIT,   // rowsets[a].limit
     USE_K,       // rowsets[a].k
     USE_TO,      // saves[a].to
+    USE_PER_CLASS, // trials[a].per_class
+    USE_AT_LEAST,  // trials[a].at_least
     USE_CONST,   // consts[a]: one f32
     USE_BUILTIN, // funcs[a].calls[b].params[c]
     USE_RECORD,  // columns[a].memo->record.fields[b].value, as value_text
@@ -233,11 +248,12 @@ struct plan_use { // where a late value goes
 struct plan {
     size_t nconsts;
     struct plan_const *consts; // of the functions loaded so far
-    size_t nfuncs, nrowsets, ncolumns, nstages, nsaves, nfields;
+    size_t nfuncs, nrowsets, ncolumns, nstages, ntrials, nsaves, nfields;
     struct plan_func *funcs;
     struct plan_rowset *rowsets;
     struct plan_column *columns;
     struct plan_stage *stages;
+    struct plan_trial *trials;
     struct plan_save *saves;
     struct result_field *fields; // of every result's manifest
     VEC(struct plan_param) params;

@@ -1,7 +1,7 @@
 // See run.h.
 #include "runtime/run.h"
 
-#include "runtime/demand.h"
+#include "runtime/trial_run.h"
 
 #include <sys/resource.h>
 
@@ -28,8 +28,10 @@ static void report_saves(const struct demand *m, struct run_report *out) {
 
 static void report_run(const struct demand *m, bool ok, struct run_report *out) {
     report_stages(m, out);
-    if (ok) report_saves(m, out);
+    if (ok && !m->options->only_checks) report_saves(m, out);
     out->audited = m->audited;
+    out->checks = m->checks.at;
+    out->nchecks = m->checks.n;
     out->skipped = m->rowsets->skipped.at;
     out->nskipped = m->rowsets->skipped.n;
     out->stopped = m->stopped;
@@ -52,12 +54,21 @@ struct run_rows run_rows(const struct run_report *r) {
     return sum;
 }
 
+// Before anything that takes long.
+static bool run_checks(struct demand *m, struct diags *d) {
+    for (uint32_t i = 0; i < m->plan->ntrials; i++)
+        if (!trial_run(m, i, d)) return false;
+    return true;
+}
+
 static bool run_all(struct demand *m, struct diags *d) {
     struct timeline *times = m->options->times;
     double began = timeline_now(times);
     bool ok = rowsets_open(m->rowsets, m->options->store, m->options->threads, d);
     timeline_add(times, began, "list the images", NULL);
-    if (!ok || !saves_check(m->saves, d)) return false;
+    if (!ok) return false;
+    if (m->options->only_checks) return run_checks(m, d);
+    if (!saves_check(m->saves, d) || !run_checks(m, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_save(m, i, d)) return false;
     began = timeline_now(times);

@@ -16,11 +16,28 @@ struct run_stage {         // what a stage took
     double seconds;
 };
 
+struct run_way {      // another way in which images were given to a model
+    const char *what; // "with red and blue swapped"
+    size_t rows, right;
+};
+
+struct run_check { // what a `check` found
+    const char *model, *images;
+    const char *line;   // in words
+    size_t rows, right; // images looked at, and put into their class
+    bool guessing;      // no better than guessing
+    size_t nways;       // 0: none could have been better
+    const struct run_way *ways;
+    const struct diags *said; // warnings
+};
+
 struct run_report {
     size_t nstages;
     struct run_stage *stages; // in the order they were first asked for
     double seconds;
     size_t peak_bytes; // of the process
+    size_t nchecks;
+    const struct run_check *checks;
     size_t nskipped;
     const char *const *skipped; // files left out, with the reason
     size_t nsaved;
@@ -45,6 +62,7 @@ struct run_options {
     struct store *store;     // NULL: nothing is remembered
     double audit;            // share of what the store has to be computed again: 0 to 1
     const atomic_bool *stop; // may be NULL; set at any time: stop soon
+    bool only_checks;        // nothing is computed but what the program's checks ask for
     bool no_files;           // nothing is written, or looked at, where the saves say
     struct keep *keep;       // may be NULL: what the saves hold is kept there too
     struct timeline *times;  // may be NULL
@@ -53,6 +71,8 @@ struct run_options {
     void *load_ctx;
     // Called now and then with how much of a stage's work is done.
     void (*stage)(void *ctx, const char *name, size_t done, size_t rows, double seconds);
+    // Called with what a check found, before anything else is computed; may be NULL.
+    void (*checked)(void *ctx, const struct run_check *c);
     void *ctx;
 };
 

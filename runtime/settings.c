@@ -74,6 +74,8 @@ static struct fit fit_use(struct arena *a, const struct plan *p, const struct pl
     case USE_CONST: f.data = fit_const(a, p, u, v); break;
     case USE_LIMIT:
     case USE_K:
+    case USE_PER_CLASS:
+    case USE_AT_LEAST:
     case USE_BUILTIN: break;
     }
     return f;
@@ -94,6 +96,8 @@ static void put_use(struct plan *p, const struct plan_use *u, const struct value
     case USE_LIMIT: p->rowsets[u->a].limit = (size_t)v->i; break;
     case USE_K: p->rowsets[u->a].k = (size_t)v->i; break;
     case USE_TO: p->saves[u->a].to = f->text; break;
+    case USE_PER_CLASS: p->trials[u->a].per_class = (size_t)v->i; break;
+    case USE_AT_LEAST: p->trials[u->a].at_least = v->f; break;
     case USE_CONST: p->consts[u->a].data = f->data; break;
     case USE_BUILTIN: p->funcs[u->a].calls[u->b].params[u->c] = number_of(v); break;
     case USE_RECORD: put_field(p, u, f->text); break;

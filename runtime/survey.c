@@ -2,6 +2,7 @@
 #include "runtime/survey_impl.h"
 
 #include "runtime/stage.h"
+#include "runtime/trial_run.h"
 
 #define ROW_OVERHEAD 96 // bytes of a small value's keys and checksum in the database
 
@@ -84,6 +85,8 @@ static void survey_fill(const struct demand *m, struct survey *out) {
 bool survey_demand(struct demand *m, struct diags *d) {
     if (!rowsets_open(m->rowsets, m->options->store, m->options->threads, d))
         return false;
+    for (uint32_t i = 0; i < m->plan->ntrials; i++)
+        if (!trial_run(m, i, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_save(m, i, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)

@@ -14,6 +14,7 @@ struct args {
     size_t ntargets;
     const char *store; // --store, or NULL
     bool no_store, json;
+    bool data;    // check: read it
     bool all;     // print everything
     double audit; // share of what is found that is computed again, 0 to 1
     bool sized;   // --size was given:

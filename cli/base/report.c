@@ -31,6 +31,7 @@ static void print_stages(const struct run_report *r, const struct report_times *
 void report_print(const struct run_report *r, const struct report_times *t, FILE *to) {
     print_stages(r, t, to);
     fprintf(to, "peak memory %s\n", size_words(r->peak_bytes).at);
+    for (size_t i = 0; i < r->nchecks; i++) fprintf(to, "check: %s\n", r->checks[i].line);
     if (r->audited)
         fprintf(to, "computed %s rows of the store again: no difference\n",
                 count_words(r->audited).at);
@@ -40,6 +41,12 @@ void report_print(const struct run_report *r, const struct report_times *t, FILE
     for (size_t i = 0; i < r->nsaved; i++)
         fprintf(to, "wrote %s rows to %s\n", count_words(r->saved[i].rows).at,
                 r->saved[i].to);
+}
+
+void report_check(const struct run_check *c, FILE *line, FILE *warnings) {
+    if (line) fprintf(line, "check: %s\n", c->line);
+    if (line) fflush(line);
+    diags_print(c->said, warnings, diag_color(warnings));
 }
 
 void report_stopped(const struct run_report *r, bool kept, FILE *to) {
@@ -70,6 +77,48 @@ static void emit_stages(const struct run_report *r, struct emit *e) {
     emit_close(e, ']');
 }
 
+static void emit_ways(const struct run_check *c, struct emit *e) {
+    emit_open(e, "otherwise", '[');
+    for (size_t i = 0; i < c->nways; i++) {
+        emit_open(e, NULL, '{');
+        emit_string(e, "what", c->ways[i].what);
+        emit_count(e, "rows", c->ways[i].rows);
+        emit_count(e, "right", c->ways[i].right);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+}
+
+static void emit_warnings(const struct run_check *c, struct emit *e) {
+    emit_open(e, "warnings", '[');
+    for (size_t i = 0; i < c->said->list.n; i++) {
+        const struct diag *d = &c->said->list.at[i];
+        if (d->severity == DIAG_NOTE) continue;
+        emit_open(e, NULL, '{');
+        emit_string(e, "message", d->message);
+        emit_string(e, "help", d->help);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+}
+
+void report_emit_checks(const struct run_report *r, struct emit *e) {
+    emit_open(e, "checks", '[');
+    for (size_t i = 0; i < r->nchecks; i++) {
+        const struct run_check *c = &r->checks[i];
+        emit_open(e, NULL, '{');
+        emit_string(e, "model", c->model);
+        emit_string(e, "images", c->images);
+        emit_count(e, "rows", c->rows);
+        emit_count(e, "right", c->right);
+        emit_bool(e, "guessing", c->guessing);
+        emit_ways(c, e);
+        emit_warnings(c, e);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+}
+
 static void emit_saved(const struct run_report *r, struct emit *e) {
     emit_open(e, "saved", '[');
     for (size_t i = 0; i < r->nsaved; i++) {
@@ -92,6 +141,7 @@ void report_emit(const struct run_report *r, const struct report_times *t,
     emit_real(e, "compile_seconds", t ? t->before + t->code : 0);
     emit_real(e, "seconds", (t ? t->before : 0) + r->seconds);
     emit_count(e, "peak_bytes", r->peak_bytes);
+    report_emit_checks(r, e);
     emit_saved(r, e);
     emit_open(e, "skipped", '[');
     for (size_t i = 0; i < r->nskipped; i++) emit_string(e, NULL, r->skipped[i]);

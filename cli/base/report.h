@@ -15,6 +15,8 @@ void report_print(const struct run_report *r, const struct report_times *t, FILE
 // The members of the report, into the object that is open.
 void report_emit(const struct run_report *r, const struct report_times *t,
                  struct emit *e);
+// The member "checks" alone.
+void report_emit_checks(const struct run_report *r, struct emit *e);
 // The member "store"; s NULL: null. path NULL: in memory.
 void report_emit_store(struct store *s, const char *path, struct arena *arena,
                        struct emit *e);
@@ -22,6 +24,8 @@ void report_emit_store(struct store *s, const char *path, struct arena *arena,
 void report_time(const struct timeline *t, FILE *to);
 // The members "first_kernel_seconds" (null: none was called) and "phases".
 void report_emit_time(const struct timeline *t, struct emit *e);
+// What a check found, as soon as it is known: its line, and what it warns of.
+void report_check(const struct run_check *c, FILE *line, FILE *warnings);
 // A stopped run: how far it came, and how to go on. kept: what was computed is in a store
 // that outlives the process.
 void report_stopped(const struct run_report *r, bool kept, FILE *to);

@@ -36,9 +36,26 @@ static bool outlives(const struct session *s) {
     return s->store && s->store_path && store_writes(s->store);
 }
 
+struct telling {
+    struct progress progress;
+    FILE *line; // where checks say what they found; NULL: to scripts only
+};
+
+static void tell_stage(void *ctx, const char *name, size_t done, size_t rows,
+                       double seconds) {
+    progress_stage(&((struct telling *)ctx)->progress, name, done, rows, seconds);
+}
+
+static void tell_check(void *ctx, const struct run_check *c) {
+    struct telling *t = ctx;
+    progress_end(&t->progress);
+    report_check(c, t->line, stderr);
+}
+
 bool session_run(struct session *s, const struct plan *p, const struct session_load *load,
                  struct arena *arena, struct run_report *report, struct diags *d) {
-    struct progress progress = progress_new(stderr);
+    struct telling t = {progress_new(stderr), s->only_checks ? stdout : stderr};
+    if (s->only_checks && s->args->json) t.line = NULL;
     struct run_options o = {.threads = s->args->threads,
                             .store = s->store,
                             .audit = s->args->audit,
@@ -46,10 +63,12 @@ bool session_run(struct session *s, const struct plan *p, const struct session_l
                             .times = s->times,
                             .load = load->fn,
                             .load_ctx = load->ctx,
-                            .stage = progress_stage,
-                            .ctx = &progress};
+                            .only_checks = s->only_checks,
+                            .stage = tell_stage,
+                            .checked = tell_check,
+                            .ctx = &t};
     bool ok = plan_run(p, &o, arena, report, d);
-    progress_end(&progress);
+    progress_end(&t.progress);
     if (report->stopped) report_stopped(report, outlives(s), stderr);
     return ok;
 }

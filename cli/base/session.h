@@ -18,6 +18,7 @@ struct session {
     struct store *store;
     const char *store_path;  // NULL: in memory
     const atomic_bool *stop; // NULL before session_begin
+    bool only_checks;        // run the plan's checks and nothing else
     struct emit json;        // the object that scripts get
 };
 

@@ -55,6 +55,8 @@ struct ddg_result { // in its own arena
     ddg_context *context;
     struct arena *arena;
     struct keep keep;
+    size_t nchecks;
+    ddg_checked *checks;
     ddg_stats stats;
 };
 

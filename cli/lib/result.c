@@ -36,6 +36,17 @@ const char *ddg_result_class(const ddg_result *r, size_t i, size_t cls) {
     return s && cls < s->nclasses ? s->class_names[cls] : NULL;
 }
 
+// ---- checks -----------------------------------------------------------------------------
+size_t ddg_result_check_count(const ddg_result *r) {
+    return r ? r->nchecks : 0;
+}
+
+bool ddg_result_check(const ddg_result *r, size_t i, ddg_checked *out) {
+    if (!r || !out || i >= r->nchecks) return false;
+    *out = r->checks[i];
+    return true;
+}
+
 bool ddg_result_stats(const ddg_result *r, ddg_stats *out) {
     if (!r || !out) return false;
     *out = r->stats;

@@ -84,6 +84,27 @@ static void take_stats(struct running *r) {
                                    .seconds = r->report.seconds};
 }
 
+static const char *warnings_text(struct arena *a, const struct diags *said) {
+    struct text t = {.arena = a};
+    diags_render(said, false, &t);
+    return t.n ? t.at : "";
+}
+
+static void take_checks(struct running *r) {
+    struct arena *a = r->result->arena;
+    size_t n = r->result->nchecks = r->report.nchecks;
+    r->result->checks = NEW_N(a, ddg_checked, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct run_check *c = &r->report.checks[i];
+        r->result->checks[i] = (ddg_checked){.model = arena_strdup(a, c->model),
+                                             .images = arena_strdup(a, c->images),
+                                             .rows = c->rows,
+                                             .right = c->right,
+                                             .guessing = c->guessing,
+                                             .warnings = warnings_text(a, c->said)};
+    }
+}
+
 static bool run(struct call *call, void *ctx) {
     struct running *r = ctx;
     struct cleanup arrays;
@@ -96,6 +117,7 @@ static bool run(struct call *call, void *ctx) {
         return false;
     }
     take_stats(r);
+    take_checks(r);
     cleanup_pop(&arrays);
     call->made = NULL;
     context_hold(call->context);

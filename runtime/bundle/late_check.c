@@ -117,6 +117,11 @@ static bool is_number(const struct plan_late *l) {
     return l->kind == VAL_INT || l->kind == VAL_FLOAT;
 }
 
+static bool is_share(const struct plan_late *l) {
+    double v = l->value.f;
+    return l->kind == VAL_FLOAT && l->min == 0 && l->max == 1 && v >= 0 && v <= 1;
+}
+
 static bool fits_const(const struct plan *p, const struct plan_use *u,
                        const struct plan_late *l) {
     return u->a < p->nconsts && is_number(l) && p->consts[u->a].bytes == sizeof(float);
@@ -140,6 +145,9 @@ static bool fits(const struct plan *p, const struct plan_use *u,
         return rowset && bounded(l, 1, (double)BUNDLE_MAX_ROWS) &&
                p->rowsets[u->a].kind == ROWSET_SELECT;
     case USE_TO: return u->a < p->nsaves && l->kind == VAL_STRING;
+    case USE_PER_CLASS:
+        return u->a < p->ntrials && bounded(l, 1, (double)BUNDLE_MAX_ROWS);
+    case USE_AT_LEAST: return u->a < p->ntrials && is_share(l);
     case USE_CONST: return fits_const(p, u, l);
     case USE_BUILTIN: return fits_seed(p, u, l);
     case USE_RECORD: return fits_record(p, u);

@@ -9,6 +9,7 @@
 #include "runtime/bundle/shape.h"
 #include "runtime/image.h"
 #include "runtime/npy.h"
+#include "runtime/trial.h"
 
 #include <math.h>
 
@@ -230,6 +231,14 @@ static bool check_sink(struct check *c, const struct plan_stage *s,
            check_fail(c, "`%s`: slot %u is not what is kept", s->name, k->slot);
 }
 
+// Of a column, the slot's rows that belong to one of the stage's together.
+static bool check_kept(struct check *c, const struct plan_stage *s, size_t bytes) {
+    const struct plan_slot *slot = &s->slots[s->sinks[0].slot];
+    size_t all;
+    return (size_mul(slot->mult, slot->row_bytes, &all) && all == bytes) ||
+           check_fail(c, "`%s`: slot %u is not what is kept", s->name, s->sinks[0].slot);
+}
+
 static bool check_slots(struct check *c, size_t i, bool *filled) {
     const struct plan_stage *s = &c->plan->stages[i];
     for (size_t j = 0; j < s->nslots; j++) {
@@ -257,7 +266,7 @@ static bool check_stage(struct check *c, size_t i) {
     if (s->saves) return true;
     if (s->nsinks != 1 || s->sinks[0].role != SINK_COLUMN)
         return check_fail(c, "stage %zu does not fill its column", i);
-    return check_sink(c, s, &s->sinks[0], 1, p->columns[s->target].row_bytes);
+    return check_kept(c, s, p->columns[s->target].row_bytes);
 }
 
 bool check_stages(struct check *c) {
@@ -333,11 +342,34 @@ bool check_saves(struct check *c) {
     return true;
 }
 
+// ---- trials --------------------------------------------------------------------------
+static bool check_answers(struct check *c, size_t i, uint32_t column, size_t bytes) {
+    const struct plan *p = c->plan;
+    return (column < p->ncolumns && p->columns[column].rowset == p->trials[i].rowset &&
+            p->columns[column].row_bytes == bytes) ||
+           check_fail(c, "check %zu has no answers in column %u", i, column);
+}
+
+// trial_run.c reads the answers as they are here, and counts by class.
+bool check_trials(struct check *c) {
+    for (size_t i = 0; i < c->plan->ntrials; i++) {
+        const struct plan_trial *t = &c->plan->trials[i];
+        if (t->rowset >= c->plan->nrowsets || t->classes < 1 ||
+            !(t->at_least >= 0 && t->at_least <= 1))
+            return check_fail(c, "check %zu is of rowset %u, %zu classes", i, t->rowset,
+                              t->classes);
+        if (!check_answers(c, i, t->answers, sizeof(int32_t)) ||
+            !check_answers(c, i, t->variants, TRIAL_VARIANTS * sizeof(int32_t)))
+            return false;
+    }
+    return true;
+}
+
 // ---- the plan ------------------------------------------------------------------------
 const char *plan_check(struct arena *arena, const struct plan *p) {
     struct check c = {.arena = arena, .plan = p};
     c.behind = NEW_N(arena, size_t, p->nrowsets);
     bool ok = check_rowsets(&c) && check_columns(&c) && check_funcs(&c) &&
-              check_stages(&c) && check_saves(&c) && check_params(&c);
+              check_stages(&c) && check_saves(&c) && check_trials(&c) && check_params(&c);
     return ok ? NULL : c.why;
 }

@@ -200,6 +200,20 @@ static const struct field fields_plan_stage[] = {
 };
 static SHAPE(shape_stage, plan_stage);
 
+static const struct field fields_plan_trial[] = {
+    TEXT(plan_trial, model),
+    TEXT(plan_trial, images),
+    SPAN(plan_trial, span),
+    SPAN(plan_trial, model_span),
+    INDEX(plan_trial, rowset),
+    INDEX(plan_trial, answers),
+    INDEX(plan_trial, variants),
+    SIZE(plan_trial, classes, BUNDLE_MAX_ROWS),
+    SIZE(plan_trial, per_class, BUNDLE_MAX_ROWS),
+    REAL(plan_trial, at_least),
+};
+static SHAPE(shape_trial, plan_trial);
+
 static const struct field fields_plan_save[] = {
     TEXT(plan_save, to),
     SPAN(plan_save, span),
@@ -226,8 +240,9 @@ static const char *const value_kinds[] = {"none",   "int",  "float", "bool",
                                           "string", "ints", "floats"};
 static const char *const formula_kinds[] = {"value",  "param", "negate",
                                             "binary", "list",  "opaque"};
-static const char *const use_places[] = {"path",  "limit",   "k",      "to",
-                                         "const", "builtin", "record", "field"};
+static const char *const use_places[] = {"path",      "limit",    "k",     "to",
+                                         "per_class", "at_least", "const", "builtin",
+                                         "record",    "field"};
 
 static const struct field fields_formula[] = {
     ENUM(formula, kind, formula_kinds),
@@ -285,6 +300,7 @@ static const struct field fields_plan[] = {
     LIST(plan, rowsets, nrowsets, shape_rowset),
     LIST(plan, columns, ncolumns, shape_column),
     LIST(plan, stages, nstages, shape_stage),
+    LIST(plan, trials, ntrials, shape_trial),
     LIST(plan, saves, nsaves, shape_save),
     LIST(plan, fields, nfields, shape_result_field),
     LIST(plan, consts, nconsts, shape_const),

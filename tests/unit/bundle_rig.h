@@ -5,6 +5,7 @@
 //     b = two crops of each
 //     c = the 4 smallest of each class, by loss(b)
 //     d = four of c together; saved as images, with the losses as an array
+// and a check of b.
 #ifndef TEST_BUNDLE_RIG_H
 #define TEST_BUNDLE_RIG_H
 
@@ -12,9 +13,10 @@
 #include "runtime/formula.h"
 #include "runtime/result.h"
 #include "runtime/settings.h"
+#include "runtime/trial.h"
 
 enum { RIG_A, RIG_B, RIG_C, RIG_D };   // rowsets
-enum { RIG_MAP, RIG_LOSS, RIG_PLACE }; // columns
+enum { RIG_MAP, RIG_LOSS, RIG_PLACE, RIG_WAYS }; // columns
 enum { RIG_IMAGES, RIG_VALUES };       // saves
 enum { RIG_PIXELS = 3 * 8 * 8, RIG_STITCHED = 3 * 16 * 16 };
 
@@ -127,6 +129,12 @@ static inline void rig_lates(struct rig_made *m) {
              (struct plan_late){.kind = VAL_FLOATS, .value = rig_list(m)});
     rig_late(m, USE_FIELD, 0, 0, 0,
              (struct plan_late){.kind = VAL_INT, .value = rig_follows(m, val_int(3), 0)});
+    rig_late(m, USE_PER_CLASS, 0, 0, 0,
+             (struct plan_late){"check", "per_class", at, VAL_INT, 1, 1e6, false,
+                                rig_follows(m, val_int(3), 0)});
+    rig_late(m, USE_AT_LEAST, 0, 0, 0,
+             (struct plan_late){"check", "at_least", at, VAL_FLOAT, 0, 1, false,
+                                rig_follows(m, val_float(0.25), 2)});
 }
 
 // ---- functions -----------------------------------------------------------------------
@@ -267,6 +275,12 @@ static inline void rig_columns(struct rig_made *m) {
                        .row_bytes = 16},
         [RIG_MAP] =
             {.name = "phi", .op = "shap", .rowset = RIG_A, .stage = 4, .row_bytes = 16},
+        [RIG_WAYS] = {.name = "check",
+                      .op = "check",
+                      .part = "otherwise",
+                      .rowset = RIG_B,
+                      .stage = 5,
+                      .row_bytes = TRIAL_VARIANTS * 4},
     };
     m->p->ncolumns = COUNT(columns);
     m->p->columns = arena_dup(m->a, columns, COUNT(columns), sizeof columns[0]);
@@ -341,14 +355,37 @@ static inline void rig_leaf_stage(struct rig_made *m, struct plan_stage *s, bool
     s->saves = saves, s->target = saves ? RIG_VALUES : RIG_MAP;
 }
 
+// The slot's rows together are the column's.
+static inline void rig_ways_stage(struct rig_made *m, struct plan_stage *s) {
+    const struct plan_slot slot = {4, TRIAL_VARIANTS, true, LEAF_SUBROW, RIG_B, 0};
+    const struct plan_sink column = {SINK_COLUMN, 0};
+    *s = rig_stage(m, "check.otherwise", RIG_B, 1, &slot, 1, &column);
+    s->target = RIG_WAYS;
+}
+
+static inline void rig_trials(struct rig_made *m) {
+    m->p->ntrials = 1, m->p->trials = NEW(m->a, struct plan_trial);
+    *m->p->trials = (struct plan_trial){.model = "m",
+                                        .images = "b",
+                                        .span = rig_span(m, 1, 3),
+                                        .model_span = rig_span(m, 1, 5),
+                                        .rowset = RIG_B,
+                                        .answers = RIG_LOSS,
+                                        .variants = RIG_WAYS,
+                                        .classes = 2,
+                                        .per_class = 3,
+                                        .at_least = 0.25};
+}
+
 static inline void rig_saves(struct rig_made *m) {
     struct plan *p = m->p;
-    p->nstages = 5, p->stages = NEW_N(m->a, struct plan_stage, 5);
+    p->nstages = 6, p->stages = NEW_N(m->a, struct plan_stage, 6);
     rig_images_stage(m, &p->stages[0]);
     rig_loss_stage(m, &p->stages[1]);
     rig_place_stage(m, &p->stages[2]);
     rig_leaf_stage(m, &p->stages[3], true);
     rig_leaf_stage(m, &p->stages[4], false);
+    rig_ways_stage(m, &p->stages[5]);
     p->nsaves = 2, p->saves = NEW_N(m->a, struct plan_save, 2);
     p->saves[RIG_IMAGES] = (struct plan_save){.to = "out",
                                               .span = rig_span(m, 1, 20),
@@ -374,6 +411,7 @@ static inline struct plan *rig_plan(struct arena *a) {
     rig_rowsets(&m);
     rig_columns(&m);
     rig_saves(&m);
+    rig_trials(&m);
     rig_lates(&m);
     return m.p;
 }

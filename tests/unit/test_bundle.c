@@ -541,6 +541,13 @@ WRONG(not_the_seed, p->uses.at[5].c = 0)
 WRONG(no_field, p->uses.at[7].a = 1)
 WRONG(param_of_nothing, p->params.at[0].at.value = (struct value){0})
 
+WRONG(no_answers, p->trials[0].answers = RIG_PLACE)
+WRONG(few_ways, p->columns[RIG_WAYS].row_bytes = 4)
+WRONG(other_images, p->trials[0].rowset = RIG_C)
+WRONG(more_than_all, p->trials[0].at_least = 1.5)
+WRONG(part_of_a_way, p->stages[5].slots[0].mult = TRIAL_VARIANTS - 1)
+WRONG(late_more_than_all, p->lates.at[p->lates.n - 1].max = 2)
+
 static const struct wrong wrongs[] = {
     {"rowset 1", own_parent},
     {"factor of 0", no_factor},
@@ -584,6 +591,12 @@ static const struct wrong wrongs[] = {
     {"use 5", any_seed},
     {"use 7", no_field},
     {"param `ipc`", param_of_nothing},
+    {"check 0 has no answers", no_answers},
+    {"not what is kept", few_ways},
+    {"check 0 has no answers", other_images},
+    {"check 0 is of", more_than_all},
+    {"not what is kept", part_of_a_way},
+    {"use 9", late_more_than_all},
 };
 
 // Keys of the rig are shared by all of its plans; a test changes some.

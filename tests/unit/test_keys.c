@@ -81,7 +81,12 @@ static const char exact[] =
          "save(perturb(phi, sigma = 0.5, seed = 3, scale = \"relative\"), to = "
          "\"h.npy\")\n";
 
-static const char *const PROGRAMS[] = {infoutil, rded, nested, exact};
+static const char checked[] =
+    HEAD "check(teacher, train, per_class = 3, at_least = 0.25)\n"
+         "part = random_crop(train, size = 8, count = 2, seed = 4)\n"
+         "check(onnx(\"b.onnx\", mean = [0, 0, 0], std = [1, 1, 1]), part)\n";
+
+static const char *const PROGRAMS[] = {infoutil, rded, nested, exact, checked};
 
 // ---- files ----------------------------------------------------------------------------
 // NAME.onnx and NAME.npy have beside them NAME_copy, the same written otherwise, and
@@ -353,7 +358,7 @@ static unsigned effect_place(const struct effect *e, nid v) {
     return resize ? all : all | RECORD;
 }
 
-// The model's answer on the whole image: of shap_patches' own attributes, none.
+// The model's answer on the whole image: of the op's own attributes, none.
 static unsigned effect_predicted(const struct effect *e, nid v) {
     const struct node *n = node_at(e->before, v);
     unsigned own = is_changed(e, v) && e->change.attr < 0 ? RECORD : 0;
@@ -364,7 +369,8 @@ static unsigned effect_column(const struct effect *e, struct kept k) {
     switch (k.facet) {
     case FACET_VALUE: return effect_value(e, k.v);
     case FACET_PLACE: return effect_place(e, k.v);
-    case FACET_PREDICTED: return effect_predicted(e, k.v);
+    case FACET_PREDICTED:
+    case FACET_VARIANTS: return effect_predicted(e, k.v);
     case FACET_PIXELS:
     case FACET_BOX: break;
     }
@@ -635,8 +641,9 @@ static void classes_count_where_they_matter(void **state) {
         for (uint32_t i = 0; i < c.plan->ncolumns; i++) {
             const struct plan_memo *m = c.plan->columns[i].memo;
             if (!m) continue;
-            bool needs =
-                c.kept[i].facet != FACET_PREDICTED && needs_class(c.graph, c.kept[i].v);
+            bool said = c.kept[i].facet == FACET_PREDICTED ||
+                        c.kept[i].facet == FACET_VARIANTS;
+            bool needs = !said && needs_class(c.graph, c.kept[i].v);
             assert_true(has_key(m, KEY_CLASS) == needs);
             assert_true(has_key(m, KEY_ROW));
             *(needs ? &with : &without) += 1;

@@ -28,6 +28,7 @@ static const char infoutil[] =
     "param most: int = 100\n"
     "param root: string = \"out\"\n"
     "param unused: bool = true\n"
+    "param sure: float = 0.25\n"
     "def noisy(map, by, s = seed + 1) { return perturb(map, sigma = by / 2, seed = s) }\n"
     "train = images(data + \"/train\", size = 16, limit = most)\n" TEACHER
     "phi = shap_patches(teacher, train, grid = grid, samples = 9, seed = draws)\n"
@@ -38,6 +39,7 @@ static const char infoutil[] =
     "tries = random_crop(xi, size = 8, count = 2, seed = seed * 3)\n"
     "util = gradnorm(teacher, tries)\n"
     "best = topk(tries, by = util, k = ipc * factor * factor, per = class)\n"
+    "check(teacher, train, per_class = most, at_least = sure / 2)\n"
     "soft = relabel(teacher, stitch(best, factor = factor), temperature = temperature)\n"
     "save(util, to = root + \"/util.npy\")\n"
     "save(loss(teacher, yi), to = \"loss.npy\")\n"
@@ -101,6 +103,14 @@ static void same_results(const struct plan *p, const struct plan *q) {
     }
 }
 
+static void same_trials(const struct plan *p, const struct plan *q) {
+    assert_int_equal(p->ntrials, q->ntrials);
+    for (size_t i = 0; i < p->ntrials; i++) {
+        assert_int_equal(p->trials[i].per_class, q->trials[i].per_class);
+        assert_true(p->trials[i].at_least == q->trials[i].at_least);
+    }
+}
+
 static void same_code(const struct plan *p, const struct plan *q) {
     assert_int_equal(p->nfuncs, q->nfuncs);
     for (size_t i = 0; i < p->nfuncs; i++) {
@@ -124,6 +134,7 @@ static void same_plan(const struct plan *p, const struct plan *q) {
     same_columns(p, q);
     same_rowsets(p, q);
     same_results(p, q);
+    same_trials(p, q);
     same_code(p, q);
 }
 
@@ -134,7 +145,7 @@ static void set_is_compiled_with(void **state) {
         {"sigma", "0", "-D "},        {"seed", "77", "-D "},
         {"ipc", "3", "-D "},          {"temperature", "7", "-D "},
         {"most", "5", "-D "},         {"root", "/a/b", "-D "},
-        {"unused", "false", "-D "}};
+        {"unused", "false", "-D "},   {"sure", "0.5", "-D "}};
     struct fixture *f = *state;
     for (size_t i = 0; i < COUNT(settings); i++) {
         struct compiled set, with;
@@ -148,7 +159,8 @@ static void set_is_compiled_with(void **state) {
         // And back again, once more with everything in place.
         struct compiled first;
         static const char *const before[] = {"data", "0.05", "0.05", "1",   "1",
-                                             "20",   "100",  "out",  "true"};
+                                             "20",   "100",  "out",  "true",
+                                             "0.25"};
         bool path = s->value[0] == 'e' || s->value[0] == '/'; // now they start elsewhere
         compile(f, infoutil, NULL, &first);
         struct setting back = {s->name, before[i], "-D "};
@@ -171,7 +183,8 @@ static void what_shapes_code_is_fixed(void **state) {
                                            {"temperature", NULL},
                                            {"most", NULL},
                                            {"root", NULL},
-                                           {"unused", NULL}};
+                                           {"unused", NULL},
+                                           {"sure", NULL}};
     struct fixture *f = *state;
     struct compiled c;
     compile(f, infoutil, NULL, &c);
