@@ -333,6 +333,8 @@ static void call_result(struct input *in) {
         CHECK(*saved.to && (!saved.classes || *ddg_result_class(r, i, 0)));
     CHECK(ddg_result_saved(r, i, &saved) == (i < ddg_result_count(r)));
     CHECK(ddg_result_stats(r, &stats) == (r != NULL));
+    ddg_checked check;
+    CHECK(ddg_result_check(r, i, &check) == (i < ddg_result_check_count(r)));
     ddg_result_class(r, i, any_size(in));
     ddg_result_saved(r, i, NULL);
 }

@@ -83,6 +83,9 @@ static void nothing_asked_is_nothing(void **state) {
     assert_int_equal(ddg_result_count(NULL), 0);
     assert_false(ddg_result_saved(NULL, 0, &saved));
     assert_false(ddg_result_stats(NULL, &stats));
+    ddg_checked check;
+    assert_int_equal(ddg_result_check_count(NULL), 0);
+    assert_false(ddg_result_check(NULL, 0, &check));
     assert_null(ddg_result_class(NULL, 0, 0));
     assert_null(ddg_trouble(NULL));
     assert_int_equal(ddg_error_count(NULL), 0);
@@ -454,6 +457,42 @@ static void progress_is_told_and_can_stop(void **state) {
     close_rig(&o);
 }
 
+// A network that was not trained on these images only guesses.
+static void checks_are_told(void **state) {
+    struct fixture *f = *state;
+    ddg_error *e = NULL;
+    ddg_checked check;
+    ddg_run_options in_memory = rig_in_memory();
+    ddg_context *c = rig_open(NULL, NULL, &e);
+    rig_fine(c, e);
+    const char *text = "photos = images(\"" IMAGES "\", size = 8)\n"
+                       "net = onnx(\"" TEST_DATA "/onnx/pooled.onnx\", "
+                       "mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25])\n"
+                       "param sure: float = 0\n"
+                       "check(net, photos, per_class = 30, at_least = sure)\n";
+    ddg_pipeline *p = ddg_compile_text(c, path_of(f, "c.ddg"), text, NULL, 0, &e);
+    rig_fine(p, e);
+    ddg_result *r = ddg_run(p, &in_memory, &e);
+    rig_fine(r, e);
+    assert_int_equal(ddg_result_count(r), 0);
+    assert_int_equal(ddg_result_check_count(r), 1);
+    assert_true(ddg_result_check(r, 0, &check));
+    assert_string_equal(check.model, "net");
+    assert_string_equal(check.images, "photos");
+    assert_int_equal(check.rows, 300);
+    assert_true(check.right < 100 && check.guessing);
+    assert_non_null(strstr(check.warnings, "but `photos` has 10"));
+    assert_non_null(strstr(check.warnings, "no better than guessing"));
+    assert_false(ddg_result_check(r, 1, &check));
+    assert_false(ddg_result_check(r, 0, NULL));
+    ddg_result_free(r);
+    assert_true(ddg_set(p, "sure", "0.75", &e));
+    assert_null(ddg_run(p, &in_memory, &e));
+    rig_wrong(&e, DDG_ERROR_PROGRAM, "and `at_least` wants 75%");
+    ddg_pipeline_free(p);
+    ddg_close(c);
+}
+
 // ---- the store --------------------------------------------------------------------------
 static void stores_remember(void **state) {
     struct fixture *f = *state;
@@ -632,6 +671,7 @@ int main(void) {
         TEST(params_are_set),
         TEST(arrays_are_what_files_hold),
         TEST(results_are_described),
+        TEST(checks_are_told),
         TEST(files_and_arrays_can_be_left_out),
         TEST(what_was_set_is_what_runs),
         TEST(progress_is_told_and_can_stop),
