@@ -31,24 +31,31 @@ struct resize { // of one axis
     enum rounding rounding;
     size_t from, to;
     double scale;
+    bool exact;        // the scale is to / from
     double start, end; // the part that is kept (CROP_AND_RESIZE), as shares of the axis
 };
 
 // ---- where elements come from --------------------------------------------------------
+// at / scale. Exporters compute with scales they write down in f32, where 1 / 0.333.. is 3.
+static double shrunk(const struct resize *r, double at) {
+    if (r->exact) return at * (double)r->from / (double)r->to;
+    return (double)((float)at / (float)r->scale);
+}
+
 // The place among the old elements of new element i.
 static double old_place(const struct resize *r, size_t i) {
     double at = (double)i, old = (double)r->from, new = (double)r->to;
     switch (r->place) {
     case PYTORCH_HALF_PIXEL:
         if (r->to == 1) return 0;
-        return (at + 0.5) / r->scale - 0.5;
-    case HALF_PIXEL: return (at + 0.5) / r->scale - 0.5;
+        return shrunk(r, at + 0.5) - 0.5;
+    case HALF_PIXEL: return shrunk(r, at + 0.5) - 0.5;
     case ALIGN_CORNERS: return r->to == 1 ? 0 : at * (old - 1) / (new - 1);
-    case ASYMMETRIC: return at / r->scale;
-    case HALF_PIXEL_FOR_NN: return (at + 0.5) / r->scale;
+    case ASYMMETRIC: return shrunk(r, at);
+    case HALF_PIXEL_FOR_NN: return shrunk(r, at + 0.5);
     case HALF_PIXEL_SYMMETRIC: {
         double share = new / (old * r->scale); // of the size before it was made whole
-        return old / 2 * (1 - share) + (at + 0.5) / r->scale - 0.5;
+        return old / 2 * (1 - share) + shrunk(r, at + 0.5) - 0.5;
     }
     case CROP_AND_RESIZE:
         if (r->to == 1) return (r->start + r->end) / 2 * (old - 1);
@@ -279,6 +286,7 @@ static bool read_axis(struct import *im, const struct request *q, size_t i, size
     if (!(from > 0 && to >= 1 && to <= (double)TYPE_MAX_COUNT && r->scale > 0))
         return op_fail(im, "makes %g elements of %zu", to, from);
     r->to = (size_t)to;
+    r->exact = q->sizes && common == 0;
     r->start = q->roi ? (double)q->roi[i] : 0;
     r->end = q->roi ? (double)q->roi[i + q->n] : 1;
     return op_charge(im, r->to);

@@ -1,5 +1,6 @@
 // The node tests of the ONNX standard (Debian: libonnx-testdata): small graphs, mostly of
-// one op, with inputs and the outputs they must give.
+// one op, with inputs and the outputs they must give. And tests of ours of the same kind,
+// for what those do not have (tests/data/onnx/make_nodes.py).
 //
 // Each graph whose ops ddg has is imported in up to three ways, and every way that imports
 // must give the right outputs, in shape and in value:
@@ -20,9 +21,10 @@
 
 #include <cmocka.h>
 
-#define FOLDER "/usr/share/libonnx-testdata/data/"
-#define LISTED TEST_DATA "/onnx/nodes.txt"
-#define MOST   16 // inputs or outputs of a graph
+#define STANDARD "/usr/share/libonnx-testdata/data/"
+#define OWN      TEST_DATA "/onnx/"
+#define LISTED   TEST_DATA "/onnx/nodes.txt"
+#define MOST     16 // inputs or outputs of a graph
 
 enum outcome { RAN, CONSTANT, NOT_TAKEN, WRONG };
 static const char *const OUTCOMES[] = {"run", "constant", "none", "differs"};
@@ -34,7 +36,7 @@ struct tensor { // of a test
 
 struct node_test {
     struct arena *arena;
-    const char *name;
+    const char *root, *name; // the folder is their sum
     Onnx__ModelProto *msg;
     struct onnx_file file;
     struct tensor in[MOST], want[MOST];
@@ -135,8 +137,8 @@ static bool read_set(struct node_test *t, const char *kind, struct tensor *out,
                      size_t *n) {
     for (*n = 0; *n < MOST; ++*n) {
         size_t bytes;
-        const char *path = arena_printf(t->arena, FOLDER "%s/test_data_set_0/%s_%zu.pb",
-                                        t->name, kind, *n);
+        const char *path = arena_printf(t->arena, "%s%s/test_data_set_0/%s_%zu.pb",
+                                        t->root, t->name, kind, *n);
         const uint8_t *data = read_bytes(t->arena, path, &bytes);
         if (!data) return true;
         Onnx__TensorProto *p = onnx__tensor_proto__unpack(NULL, bytes, data);
@@ -526,13 +528,14 @@ static enum outcome expected(struct list *l, const char *name) {
     return RAN;
 }
 
-static bool test_folder(const char *name, struct list *l, size_t *counts) {
+static bool test_folder(const char *root, const char *name, struct list *l,
+                        size_t *counts) {
     struct arena *a = arena_new();
-    struct node_test t = {.arena = a, .name = name};
+    struct node_test t = {.arena = a, .root = root, .name = name};
     size_t bytes;
     const char *why = NULL;
     const uint8_t *data =
-        read_bytes(a, arena_printf(a, FOLDER "%s/model.onnx", name), &bytes);
+        read_bytes(a, arena_printf(a, "%s%s/model.onnx", root, name), &bytes);
     if (data) t.msg = onnx__model_proto__unpack(NULL, bytes, data);
     bool ok = true;
     if (t.msg && ops_known(t.msg->graph)) {
@@ -550,47 +553,55 @@ static bool test_folder(const char *name, struct list *l, size_t *counts) {
     return ok;
 }
 
-// All tests in a folder of them; how many were not as the list says.
-static size_t test_all(const char *kind, struct list *l, size_t *counts) {
+// All tests in a folder of them. Prints how they went.
+static void test_all(const char *root, const char *kind, struct list *l) {
     struct dirent **folders;
     struct arena *a = arena_new();
-    size_t wrong_ones = 0;
-    int n = scandir(arena_printf(a, FOLDER "%s", kind), &folders, NULL, alphasort);
+    size_t counts[4] = {0}, wrong_ones = 0;
+    int n = scandir(arena_printf(a, "%s%s", root, kind), &folders, NULL, alphasort);
+    assert_true(n >= 0);
     for (int i = 0; i < n; i++) {
         const char *name = folders[i]->d_name;
         if (strncmp(name, "test_", 5) == 0)
-            wrong_ones += !test_folder(arena_printf(a, "%s/%s", kind, name), l, counts);
+            wrong_ones +=
+                !test_folder(root, arena_printf(a, "%s/%s", kind, name), l, counts);
         free(folders[i]);
     }
-    if (n >= 0) free(folders);
+    free(folders);
     arena_free(a);
-    return wrong_ones;
+    print_message("%s: %zu run, %zu constant, %zu not taken, %zu differ\n", kind,
+                  counts[RAN], counts[CONSTANT], counts[NOT_TAKEN], counts[WRONG]);
+    assert_int_equal(wrong_ones, 0);
 }
 
 static void nodes_give_what_the_standard_says(void **state) {
     static const char *const KINDS[] = {"node", "pytorch-converted", "pytorch-operator",
                                         "simple"};
-    struct list l = {0};
-    struct arena *a = arena_new();
-    size_t counts[4] = {0}, wrong_ones = 0;
     (void)state;
-    if (access(FOLDER, R_OK) != 0) {
+    if (access(STANDARD, R_OK) != 0) {
         print_message("libonnx-testdata is not installed\n");
-        arena_free(a);
         skip();
     }
+    struct arena *a = arena_new();
+    struct list l = {0};
     read_list(a, &l);
-    for (size_t i = 0; i < COUNT(KINDS); i++)
-        wrong_ones += test_all(KINDS[i], &l, counts);
+    for (size_t i = 0; i < COUNT(KINDS); i++) test_all(STANDARD, KINDS[i], &l);
     arena_free(a);
-    print_message("%zu run, %zu constant, %zu not taken, %zu differ\n", counts[RAN],
-                  counts[CONSTANT], counts[NOT_TAKEN], counts[WRONG]);
-    assert_int_equal(wrong_ones, 0);
+}
+
+static void newer_nodes_give_what_onnxruntime_says(void **state) {
+    (void)state;
+    struct arena *a = arena_new();
+    struct list l = {0};
+    read_list(a, &l);
+    test_all(OWN, "nodes", &l);
+    arena_free(a);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nodes_give_what_the_standard_says),
+        cmocka_unit_test(newer_nodes_give_what_onnxruntime_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
