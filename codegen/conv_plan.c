@@ -202,20 +202,40 @@ static const float *taps_of(const struct conv_plan *c, const float *w, size_t in
     return w + (o * c->w->dim[1] + i) * c->w->dim[2] * c->w->dim[3];
 }
 
-// [tap][n channels], from `out` on; `same`: each by the operand channel of its number.
-static float *pack_taps(const struct conv_plan *c, const struct side side[2],
-                        const float *w, size_t in, bool same, size_t out, size_t n,
-                        float *to) {
-    for (size_t i = 0; i < n; i++) {
-        const float *from = taps_of(c, w, same ? out + i : in, out + i);
-        float *at = to + i;
-        for (int64_t y = 0; y < side[0].taps; y++)
-            for (int64_t x = 0; x < side[1].taps; x++, at += n) {
-                size_t ky = (size_t)(side[0].k + y * side[0].k_step);
-                size_t kx = (size_t)(side[1].k + x * side[1].k_step);
-                *at = from ? from[ky * c->w->dim[3] + kx] : 0;
-            }
+// The taps of one pair of channels, n floats apart; from NULL: zeros.
+static void pack_taps(const struct conv_plan *c, const struct side side[2],
+                      const float *from, size_t n, float *to) {
+    for (int64_t y = 0; y < side[0].taps; y++)
+        for (int64_t x = 0; x < side[1].taps; x++, to += n) {
+            size_t ky = (size_t)(side[0].k + y * side[0].k_step);
+            size_t kx = (size_t)(side[1].k + x * side[1].k_step);
+            *to = from ? from[ky * c->w->dim[3] + kx] : 0;
+        }
+}
+
+#define TOGETHER ((size_t)16) // operand channels packed while their weights are in cache
+
+// [in][tap][n channels from `out` on], for operand channels [in, end).
+static float *pack_channels(const struct conv_plan *c, const struct side side[2],
+                            const float *w, size_t in, size_t end, size_t out, size_t n,
+                            float *to) {
+    size_t floats = (size_t)(side[0].taps * side[1].taps) * n;
+    for (; in < end; in += TOGETHER) {
+        size_t some = size_min(TOGETHER, end - in);
+        for (size_t i = 0; i < n; i++)
+            for (size_t k = 0; k < some; k++)
+                pack_taps(c, side, taps_of(c, w, in + k, out + i), n,
+                          to + k * floats + i);
+        to += some * floats;
     }
+    return to;
+}
+
+// [tap][n channels from `out` on], each by the operand channel of its own number.
+static float *pack_depthwise(const struct conv_plan *c, const struct side side[2],
+                             const float *w, size_t out, size_t n, float *to) {
+    for (size_t i = 0; i < n; i++)
+        pack_taps(c, side, taps_of(c, w, out + i, out + i), n, to + i);
     return to + (size_t)(side[0].taps * side[1].taps) * n;
 }
 
@@ -226,12 +246,11 @@ static float *pack_class(const struct conv_plan *c, const struct side side[2],
         size_t blocks = tile_blocks(c, &t, b), from = b * c->t->lanes;
         size_t n = blocks * c->t->lanes;
         if (c->depthwise) {
-            to = pack_taps(c, side, w, 0, true, from, n, to);
+            to = pack_depthwise(c, side, w, from, n, to);
             continue;
         }
-        size_t first = conv_first(c, from, blocks);
-        for (size_t in = first; in < first + conv_span(c, blocks); in++)
-            to = pack_taps(c, side, w, in, false, from, n, to);
+        size_t first = conv_first(c, from, blocks), end = first + conv_span(c, blocks);
+        to = pack_channels(c, side, w, first, end, from, n, to);
     }
     return to;
 }

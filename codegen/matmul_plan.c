@@ -68,15 +68,27 @@ size_t matmul_pack_floats(const struct matmul_plan *p) {
     return p->stack * matmul_matrix_floats(p);
 }
 
+#define TOGETHER ((size_t)16) // lines packed column by column while they are in cache
+
+// Lines [i, end) of a group of `width` columns from `from` on.
+static void pack_lines(const struct matmul_plan *p, const float *y, size_t from,
+                       size_t width, size_t i, size_t end, float *out) {
+    size_t down = p->ty ? 1 : p->n, across = p->ty ? p->k : 1;
+    for (size_t j = 0; j < width; j++) {
+        const float *column = from + j < p->n ? y + (from + j) * across : NULL;
+        for (size_t l = i; l < end; l++)
+            out[l * width + j] = column ? column[l * down] : 0;
+    }
+}
+
 static float *pack_matrix(const struct matmul_plan *p, const float *y, float *out) {
     size_t group = p->blocks * p->t->lanes, all = vectors(p) * p->t->lanes;
-    for (size_t from = 0; from < all; from += group)
-        for (size_t i = 0; i < p->k; i++)
-            for (size_t j = from; j < size_min(from + group, all); j++) {
-                float v = 0;
-                if (j < p->n) v = p->ty ? y[j * p->k + i] : y[i * p->n + j];
-                *out++ = v;
-            }
+    for (size_t from = 0; from < all; from += group) {
+        size_t width = size_min(group, all - from);
+        for (size_t i = 0; i < p->k; i += TOGETHER)
+            pack_lines(p, y, from, width, i, size_min(i + TOGETHER, p->k), out);
+        out += width * p->k;
+    }
     return out;
 }
 

@@ -12,25 +12,28 @@ bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
     return weights && op_is_constant(n->op) && a->in[1] == node;
 }
 
+static size_t packed_floats(const struct target *t, const struct kfunc *kf,
+                            const struct kernel *k) {
+    if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
+        struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
+        return matmul_pack_floats(&plan);
+    }
+    struct conv_plan plan = conv_plan_of(t, kf, k);
+    return conv_pack_floats(&plan);
+}
+
 size_t codegen_packed_bytes(const struct target *t, const struct kfunc *kf,
                             const struct kernel *k, nid node) {
     CHECK(codegen_wants_packed(t, kf, k, node));
-    size_t floats;
-    if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
-        struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
-        floats = matmul_pack_floats(&plan);
-    } else {
-        struct conv_plan plan = conv_plan_of(t, kf, k);
-        floats = conv_pack_floats(&plan);
-    }
-    return size_align(floats * sizeof(float), 64);
+    return size_align(packed_floats(t, kf, k) * sizeof(float), 64);
 }
 
 void codegen_pack(const struct target *t, const struct kfunc *kf, const struct kernel *k,
                   nid node, void *out) {
     CHECK(codegen_wants_packed(t, kf, k, node));
     const float *data = node_at(kf->f, node)->data;
-    memset(out, 0, codegen_packed_bytes(t, kf, k, node));
+    size_t bytes = packed_floats(t, kf, k) * sizeof(float);
+    memset((char *)out + bytes, 0, size_align(bytes, 64) - bytes);
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
         struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
         matmul_pack(&plan, data, out);
