@@ -62,6 +62,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     CHECK(mkdir(path, 0700) == 0 || errno == EEXIST);
     write_file("data", numbers, sizeof numbers);
     write_file("sub/data", numbers, 100);
+    copy_file("dynamo.onnx.data");
     in_folder(path, "link");
     CHECK(symlink("data", path) == 0 || errno == EEXIST);
     return 0;

@@ -483,7 +483,7 @@ static void set_external(struct dice *d, Onnx__TensorProto *t, const char *key,
 static void move_outside(struct dice *d, Onnx__TensorProto *t) {
     static const char *const PLACES[] = {
         "data",    "data",    "sub/data",  "./data",      "link", "sub",
-        "nothing", "../data", "/dev/null", "sub//./data", ""};
+        "nothing", "../data", "/dev/null", "sub//./data", "",     "dynamo.onnx.data"};
     static const char *const SIZES[] = {
         "0",  "4",    "8", "100", "8192", "8188", "-1", "4k", "", "18446744073709551615",
         "36", "1152", "64"};
