@@ -40,8 +40,18 @@ static void write_file(const char *name, const void *data, size_t n) {
     close(fd);
 }
 
+// The data file of one of the networks to begin with.
+static void copy_file(const char *name) {
+    struct arena *a = arena_must();
+    const char *path = arena_printf(a, TEST_DATA "/onnx/%s", name);
+    size_t n;
+    const char *data = file_read(a, path, 1 << 20, &n);
+    if (data) write_file(name, data, n);
+    arena_free(a);
+}
+
 static void clean_up(void) {
-    static const char *const NAMES[] = {"net.onnx", "data", "link",
+    static const char *const NAMES[] = {"net.onnx", "data", "link", "dynamo.onnx.data",
                                         "sub/data", "sub",  ""};
     char path[PATH];
     for (size_t i = 0; i < COUNT(NAMES); i++) {
