@@ -34,27 +34,36 @@ static bool takes_model(const struct op_info *op) {
     return false;
 }
 
-static const char *program_text(struct arena *arena, const struct op_info *op,
-                                const char *with, size_t side) {
-    struct text call = {.arena = arena};
-    text_add(&call, "%s(", op->name);
+// "gradnorm(teacher, x)"
+static const char *call_text(struct arena *arena, const struct op_info *op,
+                             const char *with) {
+    struct text t = {.arena = arena};
+    text_add(&t, "%s(", op->name);
     for (const struct operand_spec *o = op->operands; o->kinds; o++) {
         if (o->optional) continue;
         CHECK(o->kinds >> KIND_MODEL & 1 || o->kinds >> KIND_IMAGES & 1);
-        text_add(&call, "%s%s", o == op->operands ? "" : ", ",
+        text_add(&t, "%s%s", o == op->operands ? "" : ", ",
                  o->kinds >> KIND_MODEL & 1 ? "teacher" : "x");
     }
-    text_add(&call, "%s%s)", *with ? ", " : "", with);
+    text_add(&t, "%s%s)", *with ? ", " : "", with);
+    return t.at;
+}
+
+static const char *program_text(struct arena *arena, enum op op, const char *with,
+                                size_t side) {
+    const char *call = call_text(arena, op_info(op), with);
+    if (!op_is_statement(op))
+        call = arena_printf(arena, "save(%s, to = \"x.npy\")", call);
     return arena_printf(arena,
                         "x = images(\"x\", size = %zu)\n"
                         "teacher = onnx(\"teacher\", mean = [0], std = [1])\n"
-                        "save(%s, to = \"out.npy\")\n",
-                        side, call.at);
+                        "%s\n",
+                        side, call);
 }
 
 // ---- an op ---------------------------------------------------------------------------
 struct trial {
-    const struct op_info *op;
+    enum op op;
     const struct model *model;
     size_t side;
     struct arena *arena; // of what comes out
@@ -74,7 +83,7 @@ static const char *reason(struct arena *arena, const struct diags *d, const char
 }
 
 static const char *reason_of_op(const struct trial *t, const struct diags *d) {
-    const char *s = reason(t->arena, d, t->op->name);
+    const char *s = reason(t->arena, d, op_info(t->op)->name);
     size_t n = strlen(t->model->path);
     return strncmp(s, t->model->path, n) != 0 ? s : s + n + strspn(s + n, ": ");
 }
@@ -97,8 +106,8 @@ static void measure(const struct driver *v, struct model_use *u) {
 
 static void try_op(struct trial *t, struct arena *scratch) {
     struct driver v;
-    t->use->op = t->op->name;
-    t->use->with = example_attrs(t->arena, t->op);
+    t->use->op = op_info(t->op)->name;
+    t->use->with = example_attrs(t->arena, op_info(t->op));
     const char *text = program_text(scratch, t->op, t->use->with, t->side);
     struct driver_options o = {
         .path = "model.ddg", .text = text, .model = t->model, .threads = 1};
@@ -112,8 +121,7 @@ static void try_ops(struct arena *arena, struct model_report *r) {
     struct model_use *uses = NEW_N(arena, struct model_use, OP_COUNT);
     for (enum op op = 0; op < OP_COUNT; op++) {
         if (!takes_model(op_info(op))) continue;
-        struct trial t = {op_info(op), r->facts->model, r->height, arena,
-                          &uses[r->nuses++]};
+        struct trial t = {op, r->facts->model, r->height, arena, &uses[r->nuses++]};
         struct arena *scratch = arena_must();
         try_op(&t, scratch);
         arena_free(scratch);
