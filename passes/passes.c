@@ -12,6 +12,8 @@ const struct pass passes[] = {
      pass_fold_norm},
     {"sqnorm", "squared norms of weight gradients need no weight gradient", NULL,
      pass_sqnorm},
+    {"unfold", "convolutions with computed weights become matrix products", NULL,
+     pass_unfold},
     {"shapes", "elementwise ops and operands of products, as kernels want them", NULL,
      pass_shapes},
     {"narrow", "joins of many arrays become trees of joins", NULL, pass_narrow},
