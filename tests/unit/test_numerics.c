@@ -95,6 +95,22 @@ static void matrices(struct builder *b) {
     build_output(b, "square", b_matmul(b, y, y, true, false));
 }
 
+// Heads of attention, and what follows: stacks of products, softmax, the error function.
+static void attention(struct builder *b) {
+    nid x = input(b, "x", DIMS(21, 72));
+    nid all = b_matmul(b, x, constant(b, 12, DIMS(72, 72)), false, false);
+    nid heads = b_reshape(b, all, (size_t[]){21, 3, 24}, 3);
+    nid q = b_transpose(b, heads, (int64_t[]){1, 0, 2}, 3);
+    nid e = b_unary(b, OP_EXP, b_matmul(b, q, q, false, true));
+    nid part = b_binary(b, OP_DIV, e, b_sum(b, e, (int64_t[]){2}, 1, true));
+    nid y = b_matmul(b, part, q, false, false);
+    build_output(b, "heads", y);
+    y = b_reshape(b, b_transpose(b, y, (int64_t[]){1, 0, 2}, 3), (size_t[]){21, 72}, 2);
+    y = b_matmul(b, y, constant(b, 13, DIMS(72, 50)), false, false);
+    nid gate = b_binary(b, OP_ADD, b_unary(b, OP_ERF, y), b_f32(b, 1));
+    build_output(b, "gelu", b_binary(b, OP_MUL, y, gate));
+}
+
 static void reductions(struct builder *b) {
     nid x = input(b, "x", DIMS(19, 10, 12));
     build_output(b, "all", b_sum_all(b, b_binary(b, OP_MUL, x, x)));
@@ -159,6 +175,7 @@ static const struct function {
 } cases[] = {
     {"conv_epilogue", conv_epilogue}, {"grouped", grouped},     {"matrices", matrices},
     {"reductions", reductions},       {"functions", functions}, {"gradients", gradients},
+    {"attention", attention},
 };
 
 // ---- programs -------------------------------------------------------------------------
