@@ -239,6 +239,7 @@ struct onnx_op {
 #define ONNX_OPERANDS 8 // importers may look at in[0..7]; absent ones are FORM_NONE
 
 const struct onnx_op *onnx_op_find(const char *name);
+const char *onnx_op_name(size_t i); // of the table's row i; NULL past the last
 const char *onnx_op_near(const char *name); // the supported op it may have meant, or NULL
 bool onnx_import_node(struct import *im, const Onnx__NodeProto *n);
 

@@ -124,9 +124,13 @@ const struct onnx_op *onnx_op_find(const char *name) {
     return bsearch(name, OPS, COUNT(OPS), sizeof *OPS, compare_op);
 }
 
+const char *onnx_op_name(size_t i) {
+    return i < COUNT(OPS) ? OPS[i].name : NULL;
+}
+
 static const char *op_name_at(const void *ctx, size_t i) {
     (void)ctx;
-    return i < COUNT(OPS) ? OPS[i].name : NULL;
+    return onnx_op_name(i);
 }
 
 const char *onnx_op_near(const char *name) {

@@ -115,10 +115,10 @@ def check_gradients(row, model, folder, f, parameters, x, y):
 
 
 def trainable(model):
-    """What counts as a parameter by the reference, which does not look through Transpose and knows batch and layer norm only."""
+    """What counts as a parameter: by the reference, which knows batch and layer norm only."""
     graph, found = onnx.load(model).graph, set(OnnxNet(model).trainable)
     stored = {t.name for t in graph.initializer}
-    through = {n.output[0]: n.input[0] for n in graph.node if n.op_type in ("Transpose", "Identity")}
+    through = {n.output[0]: n.input[0] for n in graph.node if n.op_type in ("Identity", "Cast")}
     for n in graph.node:
         if n.op_type in ("Conv", "Gemm", "MatMul"): found |= {through[i] for i in n.input[1:] if through.get(i) in stored}
         if n.op_type in ("InstanceNormalization", "GroupNormalization"): found |= set(n.input[1:3]) & stored
