@@ -294,25 +294,28 @@ static void bind_values(struct inlining *in, const struct frame *fr) {
 }
 
 // ---- calls ---------------------------------------------------------------------------
+static bool wrong_call(const struct inlining *in, const struct frame *fr,
+                       const char *verb, size_t gives, const char *what, size_t has) {
+    return onnx_fail(in->log, "node `%s` %s %zu %s the function `%s`, which has %zu",
+                     onnx_text(in->log, fr->label), verb, gives, what,
+                     onnx_text(in->log, fr->fn->name), has);
+}
+
 static bool check_call(const struct inlining *in, const struct frame *fr) {
-    const struct function *fn = fr->fn;
-    const char *name = onnx_text(in->log, fn->name);
+    const Onnx__FunctionProto *p = fr->fn->proto;
     for (const struct frame *up = fr->up; up; up = up->up)
-        if (up->fn == fn)
-            return onnx_fail(in->log, "its function `%s` calls itself", name);
+        if (up->fn == fr->fn)
+            return onnx_fail(in->log, "its function `%s` calls itself",
+                             onnx_text(in->log, fr->fn->name));
     if (fr->depth > MAX_CALLS)
         return onnx_fail(in->log, "its functions call each other more than %d deep",
                          MAX_CALLS);
-    if (!onnx_opset_known(in->log, fn->opset)) return false;
-    if (fr->call->n_input > fn->proto->n_input)
-        return onnx_fail(
-            in->log, "node `%s` gives the function `%s` %zu inputs; it has %zu",
-            onnx_text(in->log, fr->label), name, fr->call->n_input, fn->proto->n_input);
-    if (fr->call->n_output > fn->proto->n_output)
-        return onnx_fail(
-            in->log, "node `%s` takes %zu outputs of the function `%s`, which has %zu",
-            onnx_text(in->log, fr->label), fr->call->n_output, name, fn->proto->n_output);
-    return true;
+    size_t gives = fr->call->n_input, takes = fr->call->n_output;
+    if (gives > p->n_input)
+        return wrong_call(in, fr, "gives", gives, "inputs to", p->n_input);
+    if (takes > p->n_output)
+        return wrong_call(in, fr, "takes", takes, "outputs of", p->n_output);
+    return onnx_opset_known(in->log, fr->fn->opset);
 }
 
 static const char *call_label(const Onnx__NodeProto *call) {

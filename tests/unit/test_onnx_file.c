@@ -454,9 +454,9 @@ static void wrong_functions_are_explained(void **state) {
         const char *message;
     } CASES[] = {
         {calls_itself, "its function `head` calls itself"},
-        {calls_with_too_much,
-         "node `features/aten_conv2d` gives the function `aten_conv2d` 3 inputs; it has "
-         "2"},
+        {calls_with_too_much, "node `features/aten_conv2d` gives 3 inputs to the "
+                              "function `aten_conv2d`, which "
+                              "has 2"},
         {takes_too_much, "node `features` takes 2 outputs of the function `features`, "
                          "which has 1"},
         {two_functions, "two functions have the name `aten_mean`"},
