@@ -257,6 +257,10 @@ int command_model(const struct args *a, struct arena *arena) {
     struct emit json = {.text = {.arena = arena}};
     diags_init(&d, arena);
     bool ok = look(&r, a, arena, &d);
+    size_t n = strlen(r.path);
+    if (!r.facts->parsed && n > 4 && !strcmp(r.path + n - 4, ".ddg"))
+        diag_help(&d,
+                  "`ddg check` looks at programs, `ddg model` at the networks they name");
     diags_print(&d, stderr, diag_color(stderr));
     if (a->json) {
         model_emit(&r, &json);

@@ -33,9 +33,17 @@ static const char *why_not_read(int err) {
     return strerror(err);
 }
 
+static bool ends_in(const char *path, const char *ending) {
+    size_t n = strlen(path), m = strlen(ending);
+    return n >= m && strcmp(path + n - m, ending) == 0;
+}
+
 static bool cannot_read(struct loader *l, struct span at, const char *path, int err) {
     diag_error(l->d, at, "cannot read \"%s\": %s", path, why_not_read(err));
-    if (err == EFBIG)
+    if (err == EFBIG && ends_in(path, ".onnx"))
+        diag_help(l->d, "programs name networks with `onnx`; `ddg model` says what one "
+                        "holds");
+    else if (err == EFBIG)
         diag_help(l->d,
                   "what `ddg compile` wrote is started by itself; `ddg inspect` says "
                   "what it holds");

@@ -81,6 +81,10 @@ expect 1 "is not an ONNX file" "$ddg" model hello.onnx
 expect 1 "is empty" "$ddg" model empty.onnx
 hides 'written by'
 expect 2 'did you mean `ddg model x.onnx`?' "$ddg" x.onnx
+cp "$examples/infoutil.ddg" .
+expect 1 '`ddg check` looks at programs' "$ddg" model infoutil.ddg
+head -c 2000000 /dev/zero >large.onnx
+expect 1 '`ddg model` says what one holds' "$ddg" run large.onnx
 # A program is told of the same.
 printf 'm = onnx("zip.pt", mean = [0], std = [1])\n' >zip.ddg
 expect 1 "it looks like a PyTorch checkpoint" "$ddg" check zip.ddg
