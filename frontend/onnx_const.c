@@ -257,7 +257,9 @@ IMPORTER(import_cast) {
     int64_t to;
     enum elem e;
     if (!node_int(im, "to", 0, &to)) return false;
-    if (!onnx_elem(to, &e)) return op_fail(im, "converts to %s", onnx_elem_name(to));
+    if (!onnx_elem(to, &e))
+        return op_fail(im, "converts to %s, which ddg does not compute with",
+                       onnx_elem_name(to));
     return convert(im, in[0], e, to == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, out);
 }
 

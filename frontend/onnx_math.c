@@ -154,6 +154,12 @@ IMPORTER(import_reciprocal) {
 }
 
 // ---- two operands and more -----------------------------------------------------------
+static bool same_elements(struct import *im, struct onnx_val x, struct onnx_val y) {
+    return val_type(im, x)->elem == val_type(im, y)->elem ||
+           op_fail(im, "takes %s and %s, floats and integers; a Cast is missing",
+                   val_text(im, x), val_text(im, y));
+}
+
 // Whether the node is a constant without negative elements.
 static bool never_negative(const struct import *im, nid id) {
     const struct node *n = node_at(im->b.f, id);
@@ -183,6 +189,7 @@ IMPORTER(import_binary) {
     struct onnx_val like;
     if (holds_batch(im, in[0].id) || holds_batch(im, in[1].id))
         return import_batch_arithmetic(im, in, out);
+    if (!same_elements(im, in[0], in[1])) return false;
     if (!check_small_ints(im, in[0].id) || !check_small_ints(im, in[1].id)) return false;
     if (!val_align(im, in[0], in[1], &x, &y, &like)) return false;
     bool whole = im->op->op == OP_DIV && type_at(im->b.f, x)->elem == ELEM_I64;
@@ -198,7 +205,8 @@ IMPORTER(import_chain) {
         if (!check_small_ints(im, in[i].id)) return false;
     for (size_t i = 1; i < im->nin; i++) {
         nid x, y;
-        if (!val_align(im, sum, in[i], &x, &y, &like)) return false;
+        if (!same_elements(im, sum, in[i]) || !val_align(im, sum, in[i], &x, &y, &like))
+            return false;
         if (!op_done_like(op2(im, im->op->op, x, y), like, &sum)) return false;
     }
     *out = sum;

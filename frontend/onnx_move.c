@@ -89,7 +89,8 @@ IMPORTER(import_squeeze) {
     for (size_t i = 0; i < rank; i++) {
         if (!gone[i]) left[kept++] = dim[i];
         else if (dim[i] != 1)
-            return op_fail(im, "drops axis %zu of %s", i, val_text(im, in[0]));
+            return op_fail(im, "drops axis %zu of %s, which has %zu elements and not 1",
+                           i, val_text(im, in[0]), dim[i]);
         to.at -= gone[i] && i < in[0].at;
     }
     kept = place_dims(to, left, kept, dim);
@@ -127,7 +128,7 @@ IMPORTER(import_transpose) {
     bool seen[TYPE_MAX_RANK + 1] = {0};
     if (!node_ints(im, "perm", &given, &n)) return false;
     if (n && n != rank)
-        return op_fail(im, "permutes %zu axes of %s", n, val_text(im, in[0]));
+        return op_fail(im, "has a perm of %zu axes for %s", n, val_text(im, in[0]));
     for (size_t i = 0; i < rank; i++) {
         perm[i] = n ? given[i] : (int64_t)(rank - 1 - i);
         if (perm[i] < 0 || perm[i] >= (int64_t)rank)

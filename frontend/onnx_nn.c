@@ -111,9 +111,12 @@ static bool conv_groups(struct import *im, const struct type *x, const struct ty
         return op_fail(im, "has %lld groups", (long long)*groups);
     size_t g = (size_t)*groups;
     if (x->dim[0] % g || x->dim[0] / g != w->dim[1])
-        return op_fail(im,
-                       "expects %zu channels in %zu groups, so %zu, and would get %zu",
-                       w->dim[1], g, w->dim[1] * g, x->dim[0]);
+        return op_fail(im, "has weights for %zu channels%s and would get %zu",
+                       w->dim[1] * g,
+                       g == 1 ? ""
+                              : arena_printf(im->arena, " (%zu in each of %zu groups)",
+                                             w->dim[1], g),
+                       x->dim[0]);
     return w->dim[0] % g == 0 ||
            op_fail(im, "divides %zu output channels into %zu groups", w->dim[0], g);
 }

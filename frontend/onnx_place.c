@@ -237,6 +237,13 @@ static nid align_one(struct import *im, struct onnx_val v, size_t rank,
     return in_place(im, v, rank, like);
 }
 
+// Of equal rank, or one a single number.
+static bool can_broadcast(const struct type *x, const struct type *y) {
+    for (size_t i = 0; x->rank == y->rank && i < x->rank; i++)
+        if (x->dim[i] != y->dim[i] && x->dim[i] != 1 && y->dim[i] != 1) return false;
+    return true;
+}
+
 bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, nid *b,
                struct onnx_val *like) {
     size_t rx = val_rank(im, x), ry = val_rank(im, y), rank = size_max(rx, ry);
@@ -247,7 +254,9 @@ bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, 
     if (like->form == FORM_ROWS) like->at += rank - (x.form == FORM_ROWS ? rx : ry);
     *a = align_one(im, x, rank, *like);
     *b = *a == NID_NONE ? NID_NONE : align_one(im, y, rank, *like);
-    return *b != NID_NONE;
+    return *b != NID_NONE && (can_broadcast(type_at(im->b.f, *a), type_at(im->b.f, *b)) ||
+                              op_fail(im, "joins %s with %s, which do not fit together",
+                                      val_text(im, x), val_text(im, y)));
 }
 
 bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v) {

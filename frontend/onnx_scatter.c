@@ -38,7 +38,7 @@ static bool read_tuples(struct import *im, struct onnx_val data, struct onnx_val
     const int64_t *v = constant_index(im, index);
     size_t k = it->rank ? it->dim[it->rank - 1] : 0;
     if (!v) return false;
-    if (data.form == FORM_ROWS || index.form == FORM_ROWS)
+    if (index.form == FORM_ROWS || (data.form == FORM_ROWS && data.at < shared + k))
         return op_fail(im, "names rows of the batch by number; ddg computes each row by "
                            "itself");
     if (k == 0 || shared + k > t->rank || shared >= it->rank)
@@ -113,6 +113,14 @@ static nid pick(struct import *im, nid data, const struct picks *p) {
     return op_gather(im, flat, p->row, p->n, 0);
 }
 
+// Where the batch of data, which stands behind the k axes that tuples name, stands among
+// the slices that they take.
+static struct onnx_val tuples_like(const struct import *im, struct onnx_val data,
+                                   struct onnx_val index, size_t k) {
+    if (data.form == FORM_ROWS) data.at = data.at - k + val_rank(im, index) - 1;
+    return data;
+}
+
 IMPORTER(import_gather_elements) {
     struct picks p;
     if (!read_elements(im, in, 2, &p)) return false;
@@ -136,7 +144,8 @@ IMPORTER(import_gather_nd) {
     if (axes > TYPE_MAX_RANK) return op_fail(im, "makes a value with %zu axes", axes);
     for (size_t i = 0; i + 1 < it.rank; i++) dim[rank++] = it.dim[i];
     for (size_t i = k; i < t.rank; i++) dim[rank++] = t.dim[i];
-    return op_done(op_reshape(im, pick(im, in[0].id, &p), dim, rank), FORM_FIXED, out);
+    nid y = op_reshape(im, pick(im, in[0].id, &p), dim, rank);
+    return op_done_like(y, tuples_like(im, in[0], in[1], k), out);
 }
 
 // ---- scatters ------------------------------------------------------------------------
@@ -196,10 +205,16 @@ static nid scatter(struct import *im, nid data, nid updates, const struct picks 
 IMPORTER(import_scatter_nd) {
     struct picks p;
     if (!read_tuples(im, in[0], in[1], 0, &p)) return false;
-    if (in[2].form == FORM_ROWS || type_count(val_type(im, in[2])) != p.n * p.width)
+    const struct type *it = val_type(im, in[1]);
+    struct onnx_val like = tuples_like(im, in[0], in[1], it->dim[it->rank - 1]);
+    like.id = in[2].id;
+    if (!same_place(im, like, in[2]))
+        return op_fail(im, "writes %s into %s, whose batch is another axis",
+                       val_text(im, in[2]), val_text(im, in[0]));
+    if (type_count(val_type(im, in[2])) != p.n * p.width)
         return op_fail(im, "writes %zu elements and is given %s", p.n * p.width,
                        val_text(im, in[2]));
-    return op_done(scatter(im, in[0].id, in[2].id, &p), FORM_FIXED, out);
+    return op_done_like(scatter(im, in[0].id, in[2].id, &p), in[0], out);
 }
 
 IMPORTER(import_scatter_elements) {

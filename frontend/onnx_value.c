@@ -281,8 +281,11 @@ bool node_choice(struct import *im, const char *name, const char *choices, size_
     if (!a || (a->s.len && find_choice(choices, a->s.data, a->s.len, out))) return true;
     const char *got =
         arena_strndup(im->arena, a->s.len ? (const char *)a->s.data : "", a->s.len);
+    struct text known = {.arena = im->arena};
+    for (const char *p = choices; *p; p++)
+        text_add(&known, "%s%c", *p == '|' ? "," : "", *p == '|' ? ' ' : *p);
     return op_fail(im, "has %s = `%s`; ddg knows %s", name, onnx_text(im->log, got),
-                   choices);
+                   known.at);
 }
 
 bool node_ints(struct import *im, const char *name, const int64_t **out, size_t *n) {

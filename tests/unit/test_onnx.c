@@ -484,8 +484,8 @@ static void wrong_networks_are_explained(void **state) {
         {zero_stride, "Conv `/a/Conv` has 0 in strides; ddg takes 1 to 4096"},
         {one_stride, "Conv `/a/Conv` has 1 strides; a 2-D op has 2"},
         {huge_pad, "Conv `/a/Conv` has 9223372036854775807 in pads; ddg takes 0 to 4096"},
-        {odd_group,
-         "Conv `/b/Conv` expects 2 channels in 3 groups, so 6, and would get 8"},
+        {odd_group, "Conv `/b/Conv` has weights for 6 channels (2 in each of 3 groups) "
+                    "and would get 8"},
         {other_kernel, "Conv `/b/Conv` states a kernel of 5 x 3 and has a weight of "
                        "f32[12,2,3,3]"},
         {float_group, "Conv `/b/Conv` has an attribute `group` that is not an integer"},
@@ -553,8 +553,7 @@ static void wrong_arithmetic_is_explained(void **state) {
                         "number, or powers of a constant"},
         {absurd_shape, "ConstantOfShape `k` has 1152921504606846976 in its shape"},
         {batch_from_file, "the tensor `shape5` holds an absurd number (element 0)"},
-        {other_shape, "Where `wh` does not fit together: min: shapes do not go together: "
-                      "f32[4] and f32[5]"},
+        {other_shape, "Where `wh` joins f32[4] with f32[5], which do not fit together"},
         {dropping, "Dropout `dr` is in training mode"},
         {reshaped_away, "Reshape `f` gives a batch of 12, however many images there are"},
         {reshaped_flat, "Gemm `g` takes features f32[N,I], this is f32[N*12]"},

@@ -35,9 +35,30 @@ def test(name, op, opset, inputs, outputs=1, **attrs):
             graph_in.append(helper.make_tensor_value_info(f"x{k}", KIND[str(x.dtype)], x.shape))
             data.append((f"x{k}", x))
     outs = [f"y{k}" for k in range(outputs)]
-    node = helper.make_node(op, names, outs, **attrs)
+    nodes = [helper.make_node(op, names, outs, **attrs)]
+    add(name, nodes, opset, graph_in, outs, stored, data)
+
+
+def batch_last(name, op, x, *stored, **attrs):
+    """The op on x as [.., N], with stored arrays and then, if the last is a tuple, one more such value."""
+    more = stored[-1] if stored and isinstance(stored[-1], tuple) else ()
+    data = [("x0", x)] + [(f"z{k}", z) for k, z in enumerate(more)]
+    stored = stored[:-1] if more else stored
+    nodes = [helper.make_node("Transpose", [k], [k + "t"], perm=list(range(1, v.ndim)) + [0]) for k, v in data]
+    names = ["x0t"] + [f"s{k}" for k in range(len(stored))] + [f"z{k}t" for k in range(len(more))]
+    nodes.append(helper.make_node(op, names, ["t"], **attrs))
+    rank = OUT_RANK[name]
+    nodes.append(helper.make_node("Transpose", ["t"], ["y0"], perm=[rank - 1] + list(range(rank - 1))))
+    graph_in = [helper.make_tensor_value_info(k, KIND[str(v.dtype)], v.shape) for k, v in data]
+    add(name, nodes, 16, graph_in, ["y0"], [numpy_helper.from_array(s, f"s{k}") for k, s in enumerate(stored)], data)
+
+
+OUT_RANK = {"gathernd_batch_last": 3, "scatternd_batch_last": 4, "reduce_batch_last": 2}
+
+
+def add(name, nodes, opset, graph_in, outs, stored, data):
     out_types = [helper.make_empty_tensor_value_info(o) for o in outs]
-    graph = helper.make_graph([node], name, graph_in, out_types, stored)
+    graph = helper.make_graph(nodes, name, graph_in, out_types, stored)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     model.ir_version = 8
     TESTS.append((name, model, data, outs))
@@ -121,6 +142,10 @@ test("scatterelements_min", "ScatterElements", 18, [f(3, 4), [np.array([[1, 1, -
      reduction="min")
 test("gathernd_slices", "GatherND", 13, [f(3, 4, 5), [np.array([[0, -1], [2, 1]], "int64")]])
 test("gatherelements_rows", "GatherElements", 13, [f(3, 4), [rng.integers(-4, 4, (3, 6))]], axis=1)
+test("gathernd_batch_dims", "GatherND", 13, [f(2, 3, 4), [np.array([[[0], [2]], [[1], [1]]], "int64")]], batch_dims=1)
+batch_last("gathernd_batch_last", "GatherND", f(2, 4, 5, 3), np.array([[0, 1], [3, -1], [2, 2]], "int64"))
+batch_last("scatternd_batch_last", "ScatterND", f(2, 4, 5, 3), np.array([[0, 1], [3, -1]], "int64"), (f(2, 2, 3),))
+batch_last("reduce_batch_last", "ReduceMax", f(2, 4, 5, 3), axes=[0, 2], keepdims=0)
 test("tile", "Tile", 13, [f(2, 3, 4), [i(1, 2, 3)]])
 test("depth_to_space", "DepthToSpace", 13, [f(2, 8, 3, 2)], blocksize=2, mode="CRD")
 test("space_to_depth", "SpaceToDepth", 13, [f(2, 3, 4, 6)], blocksize=2)
