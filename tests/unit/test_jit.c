@@ -229,7 +229,48 @@ static void random_networks(void **state) {
     for (uint64_t seed = 0; seed < 60; seed++) one_net(seed);
 }
 
+// ---- outputs that nothing computes ----------------------------------------------------
+
+// A gradient that is 0 everywhere, an input, a constant and one value twice: each is stored
+// for every row.
+static void outputs_are_stored_whatever_they_are(void **state) {
+    (void)state;
+    enum { N = 6 };
+    static const float seven[N] = {7, 7, 7, 7, 7, 7};
+    struct arena *a = arena_new();
+    struct builder b;
+    struct diags d;
+    struct jit j;
+    float x[ROWS][N], got[5][ROWS][N];
+    diags_init(&d, a);
+    builder_init(&b, a, "outputs");
+    struct type t = type_tensor(ELEM_F32, true, 2, (size_t[]){2, 3});
+    nid in = b_input(&b, "x", t), twice = b_unary(&b, OP_NEG, in);
+    nid flat = b_sum_all(&b, b_unary(&b, OP_STEP, in));
+    t.rows = false;
+    build_output(&b, "zero", build_node(&b, OP_GRAD, (nid[]){flat, in}, 2, NULL, NULL));
+    build_output(&b, "input", in);
+    build_output(&b, "seven", b_const(&b, t, seven));
+    build_output(&b, "negative", twice);
+    build_output(&b, "again", twice);
+    assert_true(jit_compile(&j, a, builder_finish(&b), &d));
+    for (size_t i = 0; i < (size_t)ROWS * N; i++) x[i / N][i % N] = (float)i + 0.5f;
+    memset(got, 0xff, sizeof got);
+    jit_run(&j, ROWS, 2, (const void *[]){x},
+            (void *[]){got[0], got[1], got[2], got[3], got[4]});
+    for (size_t i = 0; i < (size_t)ROWS * N; i++) {
+        float v = x[i / N][i % N], want[] = {0, v, 7, -v, -v};
+        for (size_t o = 0; o < COUNT(got); o++)
+            assert_true(got[o][i / N][i % N] == want[o]);
+    }
+    jit_free(&j);
+    arena_free(a);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(random_networks)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_networks),
+        cmocka_unit_test(outputs_are_stored_whatever_they_are),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
