@@ -189,7 +189,8 @@ static nid scatter(struct import *im, nid data, nid updates, const struct picks 
     int64_t *update = NEW_N(im->arena, int64_t, p->n);
     struct picks layer;
     size_t how;
-    if (!node_choice(im, "reduction", REDUCTIONS, &how)) return NID_NONE;
+    if (!node_choice(im, "reduction", REDUCTIONS, &how) || !op_charge(im, p->rows))
+        return NID_NONE;
     struct type t = *type_at(im->b.f, data);
     data = op_reshape(im, data, (size_t[]){p->rows, p->width}, 2);
     updates = op_reshape(im, updates, (size_t[]){p->n, p->width}, 2);
