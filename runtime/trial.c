@@ -237,12 +237,10 @@ void trial_judge(struct arena *a, const struct trial *t, struct trial_verdict *o
     *out = (struct trial_verdict){.way = -1, .given = {.n = t->n}};
     for (size_t i = 0; i < t->n; i++) out->given.right += is_right(t, i, t->said[i]);
     if (!t->n) return;
-    judge_guessing(t, out);
+    // Folders that are not the model's classes one by one are none of them by their number.
+    if (t->nnames == t->classes) judge_guessing(t, out);
     judge_ways(t, out);
     judge_order(a, t, out);
     if (out->way < 0 && out->order == ORDER_NAMES) judge_both(a, t, out);
-    if (out->way < 0 && out->order == ORDER_NAMES) return;
-    out->unsure = false;
-    // Folders that are not the model's classes one by one are put right by no name.
-    if (t->nnames != t->classes) out->guessing = false;
+    if (out->way >= 0 || out->order != ORDER_NAMES) out->unsure = false;
 }
