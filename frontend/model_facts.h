@@ -27,10 +27,7 @@ enum model_part { // what stored tensors are for
     PART_CONV,
     PART_LINEAR,
     PART_NORM,
-    PART_OTHER,      // trainable, and of no layer of these
     PART_STATISTICS, // of batch norm; not trainable, as all from here on
-    PART_BESIDE, // of linear layers, but not read by them: a weight that is transposed
-                 // first, a bias that is added apart
     PART_CONST,
     MODEL_PARTS
 };

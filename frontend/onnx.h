@@ -6,8 +6,9 @@
 //     onnx_foreign.c files that are something else
 //     onnx_wire.c    bytes -> a skeleton for protobuf-c, bounded and without the weights
 //     onnx_inline.c  local functions -> one flat list of nodes
-//     onnx_graph.c   names, order, what is needed, what is trainable; onnx_unknown.c: the
-//                    ops that ddg does not have
+//     onnx_graph.c   names, order, what is needed; onnx_unknown.c: the ops that ddg does
+//                    not have
+//     onnx_layers.c  which stored tensors are parameters, and of what
 //     onnx_tensor.c  stored tensors -> dense f32 or i64
 //     onnx_ops.c     nodes -> IR, one function an op; they stand in the files that the
 //                    list at the end names
@@ -17,7 +18,7 @@
 #ifndef DDG_ONNX_H
 #define DDG_ONNX_H
 
-#include "frontend/model.h"
+#include "frontend/model_facts.h"
 #include "ir/build.h"
 
 #include <onnx.pb-c.h>
@@ -118,6 +119,11 @@ struct onnx_name { // where the value of this name comes from
     size_t output; // which of the node's outputs
 };
 
+struct onnx_role { // of a stored tensor
+    enum model_part part;
+    size_t layers; // that read it as that
+};
+
 struct onnx_file {
     Onnx__ModelProto *msg;
     const Onnx__GraphProto *graph;
@@ -132,7 +138,8 @@ struct onnx_file {
     size_t batch;  // the batch size the export is fixed to, or 0
     // By initializer, for those that order needs:
     struct onnx_tensor *tensors;
-    bool *needed, *trainable;
+    bool *needed;
+    struct onnx_role *roles;
     // Parallel to order: what the node's attribute `value` holds, or NULL.
     const struct onnx_tensor **values;
 };
@@ -147,7 +154,7 @@ ProtobufCAllocator onnx_allocator(struct arena *arena);
 // Replaces calls of the file's functions by their nodes, and fills in opsets.
 bool onnx_inline(struct onnx_file *f, struct arena *arena, const struct onnx_log *log);
 
-// Fills in names, order, input and output, needed and trainable.
+// Fills in names, order, input and output, needed and roles.
 bool onnx_graph_read(struct onnx_file *f, struct arena *arena,
                      const struct onnx_log *log);
 // An error for each kind of op in the order that ddg does not have.
@@ -156,6 +163,8 @@ bool onnx_check_ops(const struct onnx_file *f, struct arena *arena,
 bool onnx_node_known(const Onnx__NodeProto *n);
 // "Conv"; of another domain "com.microsoft.Gelu".
 const char *onnx_op_text(const struct onnx_log *log, const Onnx__NodeProto *n);
+// Fills in roles.
+void onnx_layers(struct onnx_file *f, struct arena *arena);
 // Where a value comes from; NULL when nothing in the file makes it. Its place in f->names
 // numbers the value.
 const struct onnx_name *onnx_find(const struct onnx_file *f, const char *name);
@@ -239,7 +248,7 @@ struct onnx_op {
 #define ONNX_OPERANDS 8 // importers may look at in[0..7]; absent ones are FORM_NONE
 
 const struct onnx_op *onnx_op_find(const char *name);
-const char *onnx_op_name(size_t i); // of the table's row i; NULL past the last
+const char *onnx_op_name(size_t i);         // of the table's row i; NULL past the last
 const char *onnx_op_near(const char *name); // the supported op it may have meant, or NULL
 bool onnx_import_node(struct import *im, const Onnx__NodeProto *n);
 

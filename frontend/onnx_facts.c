@@ -17,13 +17,9 @@ struct looking {
 
 const char *model_part_name(enum model_part p) {
     static const char *const names[MODEL_PARTS] = {
-        [PART_CONV] = "convolutions",
-        [PART_LINEAR] = "linear layers",
-        [PART_NORM] = "norms",
-        [PART_OTHER] = "other",
-        [PART_STATISTICS] = "running statistics",
-        [PART_BESIDE] = "of linear layers",
-        [PART_CONST] = "constants",
+        [PART_CONV] = "convolutions",   [PART_LINEAR] = "linear layers",
+        [PART_NORM] = "norms",          [PART_STATISTICS] = "running statistics",
+        [PART_CONST] = "other tensors",
     };
     return names[p];
 }
@@ -187,68 +183,6 @@ static void look_at_layers(struct looking *k) {
 }
 
 // ---- stored tensors ------------------------------------------------------------------
-struct role { // of a stored tensor
-    enum model_part part;
-    size_t layers; // that read it
-};
-
-// Nodes whose result is their first operand's elements, or some of them.
-static bool hands_on(const Onnx__NodeProto *n) {
-    static const char *const ops[] = {"Identity",  "Transpose", "Reshape", "Flatten",
-                                      "Unsqueeze", "Squeeze",   "Cast",    "Slice",
-                                      "Split",     "Gather"};
-    for (size_t i = 0; i < COUNT(ops); i++)
-        if (is(n, ops[i])) return n->n_input > 0;
-    return false;
-}
-
-static enum model_part part_in(const Onnx__NodeProto *n, size_t input) {
-    if (is(n, "Conv") || is(n, "ConvTranspose")) return PART_CONV;
-    if (is(n, "Gemm") || is(n, "MatMul")) return PART_LINEAR;
-    if (is(n, "BatchNormalization") && input > 2) return PART_STATISTICS;
-    return is_norm(n) ? PART_NORM : PART_OTHER;
-}
-
-// The bias of a linear layer that is written as a product and a sum.
-static bool adds_to_product(const struct looking *k, const Onnx__NodeProto *n,
-                            size_t input) {
-    if (!is(n, "Add") || n->n_input != 2) return false;
-    const Onnx__NodeProto *other = maker_of_input(k, n, 1 - input);
-    return other && is(other, "MatMul");
-}
-
-// origin: by value, the stored tensor it holds the elements of, plus one; 0: none.
-static void look_at_uses(struct looking *k, const Onnx__NodeProto *n, size_t *origin,
-                         struct role *roles) {
-    for (size_t i = 0; i < n->n_input; i++) {
-        const struct onnx_name *name = onnx_find(k->f, n->input[i]);
-        size_t from = name ? origin[name - k->f->names.at] : 0;
-        if (!from) continue;
-        struct role *r = &roles[from - 1];
-        if (hands_on(n)) {
-            for (size_t o = 0; i == 0 && o < n->n_output; o++) {
-                const struct onnx_name *made = onnx_find(k->f, n->output[o]);
-                if (made) origin[made - k->f->names.at] = from;
-            }
-            continue;
-        }
-        enum model_part part = part_in(n, i);
-        if (part == PART_OTHER && adds_to_product(k, n, i)) part = PART_LINEAR;
-        if (r->layers++ == 0 || r->part == PART_OTHER) r->part = part;
-    }
-}
-
-static struct role *tensor_roles(struct looking *k) {
-    const struct onnx_file *f = k->f;
-    size_t *origin = NEW_N(k->arena, size_t, f->names.n);
-    struct role *roles = NEW_N(k->arena, struct role, f->graph->n_initializer);
-    for (size_t i = 0; i < f->names.n; i++)
-        if (f->names.at[i].from == FROM_TENSOR) origin[i] = f->names.at[i].index + 1;
-    for (size_t i = 0; i < node_count(k); i++)
-        look_at_uses(k, node_nth(k, i), origin, roles);
-    return roles;
-}
-
 // Bounded, whatever the file says.
 static size_t element_count(const Onnx__TensorProto *t) {
     size_t n = 1;
@@ -271,24 +205,16 @@ static void add_type(struct looking *k, const Onnx__TensorProto *t) {
     else if (strcmp(k->out->stored, type) != 0) k->out->stored = "mixed";
 }
 
-static enum model_part part_of(const struct looking *k, size_t i, const struct role *r) {
-    if (k->f->trainable[i]) return r->part;
-    if (r->layers == 0) return PART_CONST;
-    if (r->part == PART_STATISTICS) return PART_STATISTICS;
-    return r->part == PART_LINEAR ? PART_BESIDE : PART_CONST;
-}
-
 static void look_at_tensors(struct looking *k) {
     const struct onnx_file *f = k->f;
-    bool layered = k->out->layered = f->trainable != NULL;
-    const struct role *roles = layered ? tensor_roles(k) : NULL;
+    k->out->layered = f->roles != NULL;
     for (size_t i = 0; i < f->graph->n_initializer; i++) {
         const Onnx__TensorProto *t = f->graph->initializer[i];
+        struct onnx_role r = f->roles ? f->roles[i] : (struct onnx_role){PART_CONST, 0};
         if (f->needed && f->order.n && !f->needed[i]) continue;
-        enum model_part part = layered ? part_of(k, i, &roles[i]) : PART_CONST;
-        if (PART_TRAINABLE(part)) add_type(k, t);
-        if (PART_TRAINABLE(part) && roles[i].layers > 1) k->out->shared++;
-        add_tensor(&k->out->parts[part], t);
+        if (PART_TRAINABLE(r.part)) add_type(k, t);
+        if (PART_TRAINABLE(r.part) && r.layers > 1) k->out->shared++;
+        add_tensor(&k->out->parts[r.part], t);
     }
 }
 

@@ -1,5 +1,5 @@
 // The graph of an ONNX file as a whole: which name means what, which nodes the output
-// needs and in which order, and which stored tensors are trainable.
+// needs and in which order.
 //
 // The order is that of a walk from the output, operands first. It depends on the graph
 // only and not on the order of nodes in the file, so a network means the same function,
@@ -169,71 +169,12 @@ static bool order_nodes(struct onnx_file *f, struct arena *arena,
     return true;
 }
 
-// ---- trainable tensors ---------------------------------------------------------------
-// The stored tensor behind a name, seen through nodes that only pass it on; NULL: none.
-static const struct onnx_name *stored(const struct onnx_file *f, const char *name) {
-    for (int hops = 0; hops < 16; hops++) {
-        const struct onnx_name *n = onnx_find(f, name);
-        if (!n || n->from == FROM_INPUT) return NULL;
-        if (n->from == FROM_TENSOR) return n;
-        const Onnx__NodeProto *node = f->graph->node[n->index];
-        bool passes =
-            strcmp(node->op_type, "Identity") == 0 || strcmp(node->op_type, "Cast") == 0;
-        if (!passes || node->n_input == 0) return NULL;
-        name = node->input[0];
-    }
-    return NULL;
-}
-
-// Which inputs of a layer are parameters: from first to last. The oracle of the tests says
-// what counts (../shared/reference/onnx_torch.py): what a layer reads itself, and no weight
-// behind a Transpose.
-static bool parameter_inputs(const char *op, size_t *first, size_t *last) {
-    static const struct {
-        const char *op;
-        size_t first, last;
-    } LAYERS[] = {
-        {"Conv", 1, 2},
-        {"Gemm", 1, 2},
-        {"MatMul", 1, 1},
-        {"BatchNormalization", 1, 2},
-        {"GroupNormalization", 1, 2},
-        {"InstanceNormalization", 1, 2},
-        {"LayerNormalization", 1, 2},
-    };
-    for (size_t i = 0; i < COUNT(LAYERS); i++) {
-        if (strcmp(op, LAYERS[i].op) != 0) continue;
-        *first = LAYERS[i].first;
-        *last = LAYERS[i].last;
-        return true;
-    }
-    return false;
-}
-
-// Marks the float tensor behind an input of the node, if there is one.
-static void mark_input(struct onnx_file *f, const Onnx__NodeProto *node, size_t i) {
-    enum elem e;
-    const struct onnx_name *n = i < node->n_input ? stored(f, node->input[i]) : NULL;
-    const Onnx__TensorProto *t = n ? f->graph->initializer[n->index] : NULL;
-    if (t && onnx_elem(t->data_type, &e) && e == ELEM_F32) f->trainable[n->index] = true;
-}
-
-static void mark_trainable(struct onnx_file *f, struct arena *arena) {
-    f->trainable = NEW_N(arena, bool, f->graph->n_initializer);
-    for (size_t i = 0; i < f->order.n; i++) {
-        const Onnx__NodeProto *node = f->graph->node[f->order.at[i]];
-        size_t first, last;
-        if (!parameter_inputs(node->op_type, &first, &last)) continue;
-        for (size_t j = first; j <= last; j++) mark_input(f, node, j);
-    }
-}
-
 bool onnx_graph_read(struct onnx_file *f, struct arena *arena,
                      const struct onnx_log *log) {
     collect_names(f, arena);
     if (!sort_names(f, log) || !find_input(f, arena, log) || !find_output(f, log))
         return false;
     if (!order_nodes(f, arena, log) || !onnx_check_ops(f, arena, log)) return false;
-    mark_trainable(f, arena);
+    onnx_layers(f, arena);
     return true;
 }

@@ -169,7 +169,7 @@ static void load_tensor(struct import *im, size_t i, struct onnx_val *out) {
     out->form = FORM_FIXED;
     const char *name = im->file->graph->initializer[i]->name;
     im->b.name = NULL;
-    out->id = im->file->trainable[i]
+    out->id = PART_TRAINABLE(im->file->roles[i].part)
                   ? b_param_at(&im->b, name, t->type, t->data, t->digest)
                   : op_stored_at(im, t->type, t->data, t->digest, name);
 }

@@ -197,9 +197,10 @@ static bool read_graph(struct node_test *t) {
     const Onnx__GraphProto *g = t->file.graph = t->msg->graph;
     t->file.opset = onnx_opset(t->msg->opset_import, t->msg->n_opset_import);
     t->file.tensors = NEW_N(t->arena, struct onnx_tensor, g->n_initializer);
-    t->file.trainable = NEW_N(t->arena, bool, g->n_initializer);
+    t->file.roles = NEW_N(t->arena, struct onnx_role, g->n_initializer);
     for (size_t i = 0; i < g->n_initializer; i++) {
         struct tensor stored;
+        t->file.roles[i].part = PART_CONST;
         if (!read_tensor(t, g->initializer[i], &stored)) return false;
         t->file.tensors[i] = stored.t;
         add_name(t, g->initializer[i]->name, FROM_TENSOR, i, 0);
