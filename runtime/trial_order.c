@@ -106,25 +106,28 @@ static size_t count_votes(struct vote *v, size_t n) {
     return kept;
 }
 
+// By output, the vote that it goes to first; folders without a vote come last.
+static int by_owner(const void *a, const void *b) {
+    const struct vote *x = a, *y = b;
+    if (!x->count != !y->count) return x->count ? -1 : 1;
+    if (x->output != y->output) return x->output < y->output ? -1 : 1;
+    if (outvotes(x, y)) return -1;
+    if (outvotes(y, x)) return 1;
+    return x->folder < y->folder ? -1 : x->folder > y->folder;
+}
+
 // The output of each folder, one to one.
 static uint32_t *elect(struct arena *a, const struct trial *t, struct vote *v, size_t n) {
-    struct vote *first =
-        NEW_N(a, struct vote, t->nnames); // of each folder; count 0: none
-    uint32_t *output = NEW_N(a, uint32_t, t->nnames),
-             *owner = NEW_N(a, uint32_t, t->classes);
+    struct vote *first = NEW_N(a, struct vote, t->nnames); // count 0: none
+    uint32_t *output = NEW_N(a, uint32_t, t->nnames);
     n = count_votes(v, n);
     for (size_t i = 0; i < n; i++)
         if (outvotes(&v[i], &first[v[i].folder])) first[v[i].folder] = v[i];
-    for (size_t o = 0; o < t->classes; o++) owner[o] = TRIAL_NO_OUTPUT;
-    for (uint32_t c = 0; c < t->nnames; c++) {
-        if (!first[c].count) continue;
-        uint32_t *at = &owner[first[c].output];
-        if (*at == TRIAL_NO_OUTPUT || outvotes(&first[c], &first[*at])) *at = c;
-    }
-    for (uint32_t c = 0; c < t->nnames; c++) {
-        bool owns = first[c].count && owner[first[c].output] == c;
-        output[c] = owns ? first[c].output : TRIAL_NO_OUTPUT;
-    }
+    for (size_t c = 0; c < t->nnames; c++) output[c] = TRIAL_NO_OUTPUT;
+    qsort(first, t->nnames, sizeof *first, by_owner);
+    for (size_t i = 0; i < t->nnames && first[i].count; i++)
+        if (!i || first[i].output != first[i - 1].output)
+            output[first[i].folder] = first[i].output;
     return output;
 }
 

@@ -106,7 +106,8 @@ static bool small(const struct plan *p) {
         for (size_t k = 0; k < s->nsteps; k++) bytes += s->steps[k].mult;
     }
     for (size_t i = 0; i < p->nsaves; i++) bytes += p->saves[i].labels;
-    return bytes < RUN_MOST && p->nrowsets < 16 && p->nsaves < 8;
+    return bytes < RUN_MOST && p->nrowsets < 16 && p->nsaves < 8 &&
+           p->ntrials < 8;
 }
 
 // The product of what rows are made into can be large though each factor is small.
