@@ -60,14 +60,27 @@ static nid gradient(struct network *n, nid y, nid x) {
     return build_node(&n->b, OP_GRAD, (nid[]){y, x}, 2, NULL, NULL);
 }
 
-// The squares' sum; each becomes an output of its own by the parameter's name, too.
+// The parameter of that name in the function that is built.
+static nid parameter(struct network *n, const char *name) {
+    for (nid v = 0; v < n->loss; v++)
+        if (node_at(n->b.f, v)->op == OP_PARAM &&
+            strcmp(attr_str(node_at(n->b.f, v), "name"), name) == 0)
+            return v;
+    fail_msg("%s: `%s` is no parameter", n->name, name);
+    return NID_NONE;
+}
+
+// The squares of the parameters that the list names, in its order, and their sum.
 static void add_squares(struct network *n) {
     struct builder *b = &n->b;
+    size_t bytes;
+    const char *path = arena_printf(n->a, FOLDER "%s_params.txt", n->name);
+    const char *list = file_read(n->a, path, 1 << 16, &bytes);
+    assert_non_null(list);
     n->squares = b_f32(b, 0);
-    for (nid v = 0; v < n->loss; v++) {
-        if (node_at(b->f, v)->op != OP_PARAM) continue;
-        const char *name = attr_str(node_at(b->f, v), "name");
-        nid g = gradient(n, n->loss, v);
+    for (const char *end; (end = strchr(list, '\n')) != NULL; list = end + 1) {
+        const char *name = arena_strndup(n->a, list, (size_t)(end - list));
+        nid g = gradient(n, n->loss, parameter(n, name));
         nid square = b_sum_all(b, b_binary(b, OP_MUL, g, g));
         build_output(b, name, square);
         n->squares = b_binary(b, OP_ADD, n->squares, square);
@@ -106,25 +119,14 @@ static void check_pixels(struct network *n, const char *what, const float *got,
                     within);
 }
 
-// Every parameter that the list names, and no other.
 static void check_squares(struct network *n, const struct func *f, float *const *outs) {
     struct npy file = stored(n, "squares");
-    size_t bytes, rows = file.dim[0], parameters = file.dim[1];
-    const char *path = arena_printf(n->a, FOLDER "%s_params.txt", n->name);
-    const char *names = file_read(n->a, path, 1 << 16, &bytes);
-    assert_non_null(names);
+    size_t parameters = file.dim[1];
     assert_int_equal(f->outs.n, parameters + 2);
-    for (size_t p = 0; p < parameters; p++) {
-        size_t length = strcspn(names, "\n"), i = 0;
-        while (i < parameters && (strlen(f->out_names.at[i]) != length ||
-                                  memcmp(f->out_names.at[i], names, length) != 0))
-            i++;
-        if (i == parameters) fail_msg("%.*s is no parameter", (int)length, names);
-        for (size_t r = 0; r < rows; r++) {
-            const float *expected = (const float *)file.data + r * parameters + p;
-            assert_near(n, f->out_names.at[i], expected, &outs[i][r], 1, 1e-4);
-        }
-        names += length + 1;
+    for (size_t i = 0; i < file.count; i++) {
+        size_t p = i % parameters;
+        assert_near(n, f->out_names.at[p], (const float *)file.data + i,
+                    &outs[p][i / parameters], 1, 1e-4);
     }
 }
 
