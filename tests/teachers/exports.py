@@ -1,4 +1,4 @@
-"""Exports small networks in every way people do, and compares what ddg makes of each with PyTorch.
+"""Exports small networks in every way people do, and compares ddg's logits and gradient norms of each with PyTorch's.
 
     /usr/bin/python3 exports.py RUN_MODEL [NAME...]        # sh tests/teachers.sh RUN_MODEL exports
 
@@ -174,6 +174,7 @@ WAYS.update({
     "converted to 14": rewritten(version_converted(14)), "converted to 17": rewritten(version_converted(17)), "scripted": scripted, "traced": traced,
     "softmax at the end": softmaxed, "normalised inside": normalised,
 })
+FUSED = {w for w in WAYS if "folded" in w and w != "folded only"} | {"inference only"}  # batch norm is, into convolutions
 REFUSED = {  # (way, network or "*"): a part of what ddg says
     ("dynamic height and width", "*"): "has no fixed height",
     ("batch 4", "small_vit"): "has no place for the batch",
@@ -198,7 +199,19 @@ def try_way(way, name, folder):
     if refused: return None if refused in error else f"should say '{refused}', says '{error}'"
     if error: return error
     far = max(nearness(expected, np.load(f"{folder}/logits_{n}.npy")) for n in (1, 3, 17))
-    return None if far <= LOGITS else f"logits are {far:.1e} off"
+    if far > LOGITS: return f"logits are {far:.1e} off"
+    return None if way in FUSED and any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules()) else try_norm(net, path, folder, x, y)
+
+
+def try_norm(net, path, folder, x, y):
+    """The norm of the gradient is the network's, however it was exported."""
+    x, y = keep_rows(folder, x, y, 2)
+    facts, error = run(path, folder, "gradients")
+    if error: return f"gradnorm: {error}"
+    named = dict(net.named_parameters())
+    norms = gradients(net, [named[k] for k in parameters_of(net)], x, y)[1]
+    far = np.abs(np.load(f"{folder}/gradnorm.npy")[:, 0] / norms - 1).max()
+    return None if far <= NORM else f"gradnorm is {far:.1e} off, over {len(facts['params'])} parameters in place of {len(parameters_of(net))}"
 
 
 def main(names):

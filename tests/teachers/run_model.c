@@ -4,9 +4,9 @@
 //
 // FOLDER holds x.npy (normalised images) and class.npy (i32). Writes into it what the rows
 // give: logits_1.npy, logits_3.npy and logits_17.npy, computed in calls of that many rows;
-// or gradnorm.npy and dx.npy, the gradient of the cross entropy (each: prints the first
-// row's squares, a parameter each). What else there is to know
-// is printed, a "name value" a line.
+// or dx.npy, the gradient of the cross entropy, gradnorm.npy, and gradnorm_part.npy over the
+// parameters that part.txt names, a line each; `each` prints the first row's squares, a
+// parameter each. What else there is to know is printed, a "name value" a line.
 #include "frontend/model.h"
 #include "runtime/npy.h"
 #include "tests/unit/jit.h"
@@ -144,11 +144,21 @@ static nid gradient_square(struct builder *b, nid loss, nid parameter) {
     return b_sum_all(b, b_binary(b, OP_MUL, g, g));
 }
 
-// The Euclidean norm of the gradient over all parameters; NID_NONE without any.
-static nid gradient_norm(struct builder *b, nid loss) {
+// Is name one of the lines of the text? NULL has every name.
+static bool is_named(const char *lines, const char *name) {
+    size_t n = strlen(name);
+    for (const char *at = lines; at && *at; at += strcspn(at, "\n"), at += *at == '\n')
+        if (strcspn(at, "\n") == n && memcmp(at, name, n) == 0) return true;
+    return !lines;
+}
+
+// The Euclidean norm of the gradient over the parameters of these names; NID_NONE without
+// any.
+static nid gradient_norm(struct builder *b, nid loss, const char *names) {
     nid total = NID_NONE;
     for (nid v = 0; v < loss; v++) {
-        if (node_at(b->f, v)->op != OP_PARAM) continue;
+        const struct node *n = node_at(b->f, v);
+        if (n->op != OP_PARAM || !is_named(names, attr_str(n, "name"))) continue;
         nid square = gradient_square(b, loss, v);
         total = total == NID_NONE ? square : b_binary(b, OP_ADD, total, square);
     }
@@ -165,18 +175,28 @@ static nid begin_loss(struct job *t, struct builder *b, nid *x) {
 }
 
 static bool run_gradients(struct job *t) {
+    static const char *const files[] = {"dx", "gradnorm", "gradnorm_part"};
     struct builder b;
-    nid x, loss = begin_loss(t, &b, &x), norm = gradient_norm(&b, loss);
-    build_output(&b, "dx", gradient(&b, loss, x));
-    if (norm != NID_NONE) build_output(&b, "norm", norm);
+    size_t n = 0, row = type_count(type_at(t->model->func, 0));
+    const char *part = arena_printf(t->arena, "%s/part.txt", t->folder);
+    part = file_read(t->arena, part, 1 << 20, &(size_t){0});
+    nid x, loss = begin_loss(t, &b, &x);
+    nid outs[] = {gradient(&b, loss, x), gradient_norm(&b, loss, NULL),
+                  part ? gradient_norm(&b, loss, part) : NID_NONE};
+    float *y[COUNT(outs)];
+    for (; n < COUNT(outs) && outs[n] != NID_NONE; n++) {
+        y[n] = new_rows(t, n ? 1 : row);
+        if (n == 2 && outs[2] == outs[1]) y[2] = y[1]; // the part is all
+        else build_output(&b, files[n], outs[n]);
+    }
     if (!compile(t, builder_finish(&b))) return false;
-    size_t n = t->x.dim[0], row = type_count(type_at(t->model->func, 0));
-    float *dx = new_rows(t, row), *g = new_rows(t, 1);
     double start = now_ms();
-    jit_run(&t->jit, n, 0, (const void *[]){t->x.data, t->class.data}, (void *[]){dx, g});
+    jit_run(&t->jit, t->x.dim[0], 0, (const void *[]){t->x.data, t->class.data},
+            (void **)y);
     printf("run_ms %.0f\n", now_ms() - start);
-    if (!write_rows(t, "dx", row, dx)) return false;
-    return norm == NID_NONE || write_rows(t, "gradnorm", 1, g);
+    for (size_t i = 0; i < n; i++)
+        if (!write_rows(t, files[i], i ? 1 : row, y[i])) return false;
+    return true;
 }
 
 #define AT_ONCE 16 // outputs of one function

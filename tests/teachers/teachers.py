@@ -25,7 +25,7 @@ def check_network(row, name, folder):
     if "logits" not in check_logits(row, model, folder, expected) and row.wrong: return
     x, y = keep_rows(folder, x, y, 2 if size == 224 else 5)
     names = check_gradients(row, model, folder, net, dict(net.named_parameters()), x, y)
-    if OnnxNet and names is not None: check_parameters(row, names, trainable(model))
+    if names is not None: check_parameters(row, names, parameters_of(net))
 
 
 def check_shared(row, name, folder):
@@ -39,10 +39,10 @@ def check_shared(row, name, folder):
     parameters = {k: net.const[k].requires_grad_() for k in net.trainable}
     x, y = keep_rows(folder, x, y, 5)
     names = check_gradients(row, model, folder, net, parameters, x, y)
-    if names is not None: check_parameters(row, names, trainable(model))
+    if names is not None: check_parameters(row, names, set(net.trainable))
 
 
-COLUMNS = [("network", 16), ("logits", 8), ("same", 5), ("gradnorm", 9), ("pixels", 9), ("kinks", 6), ("params", 7), ("import", 9), ("of file", 8), ("compile", 9),
+COLUMNS = [("network", 16), ("logits", 8), ("same", 5), ("gradnorm", 9), ("part", 8), ("pixels", 9), ("kinks", 6), ("params", 7), ("import", 9), ("of file", 8), ("compile", 9),
            ("17 rows", 9), ("grad compile", 13), ("rows", 14), ("peak", 8), ("took", 5)]
 
 
