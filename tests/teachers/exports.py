@@ -200,14 +200,16 @@ def try_way(way, name, folder):
     if error: return error
     far = max(nearness(expected, np.load(f"{folder}/logits_{n}.npy")) for n in (1, 3, 17))
     if far > LOGITS: return f"logits are {far:.1e} off"
-    return None if way in FUSED and any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules()) else try_norm(net, path, folder, x, y)
+    return None if way in FUSED and any(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules()) else try_norm(way, net, path, folder, x, y)
 
 
-def try_norm(net, path, folder, x, y):
+def try_norm(way, net, path, folder, x, y):
     """The norm of the gradient is the network's, however it was exported."""
     x, y = keep_rows(folder, x, y, 2)
     facts, error = run(path, folder, "gradients")
     if error: return f"gradnorm: {error}"
+    if way == "weights as Constant": return None if not facts["params"] else "constants are no parameters"
+    if not facts["params"]: return "has no parameters"
     named = dict(net.named_parameters())
     norms = gradients(net, [named[k] for k in parameters_of(net)], x, y)[1]
     far = np.abs(np.load(f"{folder}/gradnorm.npy")[:, 0] / norms - 1).max()
