@@ -320,8 +320,8 @@ bool val_reshape(struct import *im, struct onnx_val v, const int64_t *dim, size_
                  struct onnx_val *out);
 bool val_transpose(struct import *im, struct onnx_val v, const int64_t *perm,
                    struct onnx_val *out);
-// A fixed value with an axis of 1 where `like` has its batch, in an export fixed to a batch
-// of 1, as a row value.
+// A fixed value that is the same for each image of an export's fixed batch, as a row value
+// with the batch of `like`.
 bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v);
 // A row value of an export fixed to a batch of 1 with all its axes, and back when the first
 // is 1.

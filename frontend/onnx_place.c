@@ -114,14 +114,24 @@ static bool fill_left(struct import *im, const struct shape_change *c, size_t *s
     return true;
 }
 
+// Whether the entry at i, with so many elements before it, may hold the batch to which the
+// export is fixed. A batch of 1 is nothing but an axis of 1.
+static bool may_hold(const struct shape_change *c, size_t i, size_t before,
+                     size_t fixed) {
+    size_t outer = before ? c->before / before : 0, unit;
+    if (i == c->left || !fixed || !outer || outer * before != c->before || !c->size[i])
+        return false;
+    if (fixed == 1) return outer == 1 && c->size[i] == 1;
+    return size_mul(outer, fixed, &unit) && c->size[i] % unit == 0;
+}
+
 // No entry says that it is the batch: it is the one that the export's fixed batch fits, or
 // the one that is left over.
 static bool find_batch(struct import *im, struct shape_change *c) {
     size_t before = 1, fixed = im->file->batch;
     if (c->rank == 0) return op_fail(im, "drops the batch axis");
     for (size_t i = 0; i < c->rank; i++) {
-        bool fits = i != c->left && fixed && before == c->before && c->size[i] &&
-                    c->size[i] % fixed == 0 && (fixed > 1 || c->size[i] == 1);
+        bool fits = may_hold(c, i, before, fixed);
         bool rest = i == c->left && before && c->before % before == 0;
         if (fits || rest) {
             c->batch = i;
@@ -259,17 +269,50 @@ bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, 
                                       val_text(im, x), val_text(im, y)));
 }
 
+// Whether all that lies along an axis of v is the same: it was made so by an Expand, or it
+// is stored so.
+static bool repeats(const struct import *im, struct onnx_val v, size_t axis) {
+    const struct node *n = node_at(im->b.f, v.id);
+    const struct type *t = &n->type;
+    if (n->op == OP_BROADCAST) {
+        const struct type *from = type_at(im->b.f, n->in[0]);
+        return from->rank == 0 || from->dim[axis] == 1;
+    }
+    if (n->op != OP_CONST) return false;
+    size_t inner = elem_size(t->elem), outer = 1;
+    for (size_t i = 0; i < axis; i++) outer *= t->dim[i];
+    for (size_t i = axis + 1; i < t->rank; i++) inner *= t->dim[i];
+    const char *data = n->data;
+    for (size_t i = 0; i < outer; i++, data += inner * t->dim[axis])
+        if (memcmp(data, data + inner, inner * (t->dim[axis] - 1)) != 0) return false;
+    return true;
+}
+
+// The first of what lies along an axis, which keeps a size of 1.
+static nid first_of(struct import *im, struct onnx_val v, size_t axis) {
+    const struct type *t = val_type(im, v);
+    int64_t starts[TYPE_MAX_RANK] = {0}, steps[TYPE_MAX_RANK], sizes[TYPE_MAX_RANK];
+    for (size_t i = 0; i < t->rank; i++) {
+        steps[i] = 1;
+        sizes[i] = i == axis ? 1 : (int64_t)t->dim[i];
+    }
+    return op_slice(im, v.id, starts, steps, sizes);
+}
+
 bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v) {
     if (v->form == FORM_ROWS) return true;
-    const struct type *t = val_type(im, *v);
-    if (!has_batch_axis(like) || t->rank <= like.at || t->dim[like.at] != 1 ||
-        im->file->batch != 1)
+    size_t rank = val_type(im, *v)->rank, batch = im->file->batch, dim[MAX_RANK];
+    bool fits = has_batch_axis(like) && rank > like.at && batch &&
+                val_type(im, *v)->dim[like.at] == batch;
+    if (!fits || (batch > 1 && !repeats(im, *v, like.at)))
         return op_fail(im,
                        "joins a value of each row with %s, which has no place for the "
                        "batch",
                        val_text(im, *v));
-    size_t dim[MAX_RANK], n = place_dims(like, t->dim, t->rank, dim);
-    return op_done_like(op_reshape(im, v->id, dim, n), like, v);
+    nid one = first_of(im, *v, like.at);
+    if (one == NID_NONE) return false;
+    size_t n = place_dims(like, type_at(im->b.f, one)->dim, rank, dim);
+    return op_done_like(op_reshape(im, one, dim, n), like, v);
 }
 
 // ---- exports fixed to a batch of 1 ---------------------------------------------------

@@ -177,7 +177,6 @@ WAYS.update({
 FUSED = {w for w in WAYS if "folded" in w and w != "folded only"} | {"inference only"}  # batch norm is, into convolutions
 REFUSED = {  # (way, network or "*"): a part of what ddg says
     ("dynamic height and width", "*"): "has no fixed height",
-    ("batch 4", "small_vit"): "has no place for the batch",
     ("scripted", "small_densenet"): "op SequenceConstruct is not supported",
 }
 # torch 1.13 writes functions of Swin V2 that lack nodes: onnxruntime refuses them too.
