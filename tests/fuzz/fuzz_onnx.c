@@ -8,7 +8,7 @@
 // Nearly all inputs are networks that were changed as networks (onnx_mutate.h); bytes
 // alone rarely get past the wire format. The file lies in a folder of its own beside what
 // data files may be called: a file of numbers, a link, a folder.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 #include "ir/eval.h"
 #include "ir/text.h"
 #include "onnx_mutate.h"

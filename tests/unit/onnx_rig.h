@@ -3,7 +3,7 @@
 #ifndef TEST_ONNX_RIG_H
 #define TEST_ONNX_RIG_H
 
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 #include "ir/eval.h"
 #include "ir/text.h"
 #include "runtime/npy.h"

@@ -11,7 +11,7 @@
 // and the op table (--wrap=op_info, in tests/CMakeLists.txt).
 #include "frontend/frontend.h"
 #include "frontend/model.h"
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 #include "ir/build.h"
 #include "passes/pass.h"
 

@@ -10,7 +10,7 @@
 //     rows      the first axis is the batch, and each row is computed by itself; the same
 // tests/data/onnx/nodes.txt lists the graphs that only the first takes, those that none
 // takes, and those whose numbers are others, each with the reason. It must be exact.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 #include "tests/unit/jit.h"
 
 #include <dirent.h>

@@ -5,7 +5,7 @@
 #include "jit.h"
 
 #include "frontend/model.h"
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 #include "runtime/npy.h"
 
 #include <math.h>

@@ -3,7 +3,7 @@
 // A product with a weight is one matmul with all other axes as rows, on the parameter
 // itself, so that differentiation sees each layer in one known form. Other products are
 // stacks of matrices, broadcast as numpy does.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #define MAX_RANK (TYPE_MAX_RANK + 1)
 

@@ -2,7 +2,7 @@
 //
 // Axis by axis, each element of the result is made of one old element (nearest) or two
 // (linear): one or two gathers by constant indices. So gradients follow by themselves.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

@@ -4,7 +4,7 @@
 // because the same graph may be asked for at another input size: shapes that the exporter
 // computed with Shape nodes then come out differently, and those it wrote down as numbers
 // say that they do not fit.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
 //
 // In row-major order a row value is P elements, then the batch, then the rest of each row;
 // P is all that has to be known to find the batch again in another shape of the value.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #define MAX_RANK (TYPE_MAX_RANK + 1) // of ONNX values: the batch is no axis of the node
 

@@ -2,7 +2,7 @@
 //
 // Integers are shapes and indices. The IR divides them rounding down, ONNX cutting towards
 // zero; what has no IR op at all (rounding, remainders of floats) is done to constants.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
 //
 // Scales and shifts are one reshape and one elementwise op on the parameter itself, so that
 // differentiation sees each in one known form.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

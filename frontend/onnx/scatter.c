@@ -3,7 +3,7 @@
 // All of them look at the data as a matrix whose rows are moved whole: of one element each
 // where indices name elements, of a slice where they name slices. A scatter is a gather
 // from the data with the updates below it.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 struct picks { // rows of the data, in the order of the updates (or of the result)
     int64_t *row;

@@ -8,7 +8,7 @@
 // where raw data is 16 bytes that say where in the file it lies. Left out of it are texts
 // for people and fields that ddg has no use for. The walk sees the file through a window
 // and steps over raw data, so a file costs the size of its skeleton.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 // Model, graph, node, attribute, tensor: 5. Bodies of loops and branches nest further.
 #define MAX_DEPTH 32

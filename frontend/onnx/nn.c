@@ -2,7 +2,7 @@
 //
 // A convolution uses its weight itself, and its bias by one reshape and one addition, so
 // that differentiation sees each layer in one known form.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

@@ -11,7 +11,7 @@
 // entry for each parameter, and for each use of a constant, because constants that happen
 // to be equal are one node. So which entries there are follows from the graph alone, and
 // files of equal digest have equal lists.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 static struct digest join_u64(struct digest d, uint64_t v) {
     return digest_join(d, digest_of(&v, sizeof v));

@@ -2,7 +2,7 @@
 //
 // All of them know the batch axis only as something that must stay where it is. Shape
 // operands are constant integers, of which one may be a multiple of the number of rows.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 // ---- reshape -------------------------------------------------------------------------
 static bool holds(const int64_t *v, size_t n, int64_t what) {

@@ -6,7 +6,7 @@
 // normalisation); and it may be written in small ops: a product and a sum, or a norm as (x - mean) / sqrt(variance + epsilon) * scale +
 // shift. So the graph is walked once, in order, with what is known of each value: which
 // stored tensors it is made of, and which half-finished layer it is.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 enum known {              // of a value
     KNOWN_IMAGE = 1,      // it depends on the image

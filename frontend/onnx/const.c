@@ -1,6 +1,6 @@
 // Constants and the arithmetic of shapes. All of it is done by the builder's folding, on
 // i64 constants; only multiples of the batch size are no numbers, and are computed here.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

@@ -5,7 +5,7 @@
 // only and not on the order of nodes in the file, so a network means the same function,
 // and has the same digest, after any tool has written it again. Nodes that the output
 // does not need are not looked at.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 const char *onnx_node_name(const Onnx__NodeProto *n) {
     if (n->name && *n->name) return n->name;

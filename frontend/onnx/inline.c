@@ -9,7 +9,7 @@
 //
 // What comes out is bounded by the file's size: functions that call others twice, and
 // those twice again, are refused before they fill memory.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #define EXPAND_FREE     ((size_t)1 << 24) // bytes
 #define EXPAND_PER_BYTE 16

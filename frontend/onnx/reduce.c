@@ -2,7 +2,7 @@
 //
 // Up to opset 12 (ReduceSum) or 17 (the others) the axes are an attribute, later an input;
 // either is taken in any file.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 struct over { // what is reduced of a node
     int64_t axes[TYPE_MAX_RANK + 1];

@@ -1,20 +1,19 @@
-// The parts of the ONNX importer; nothing outside frontend/onnx*.c includes this.
+// The parts of the ONNX importer; nothing outside frontend/onnx includes this.
 //
 // A file goes through these steps, one source file each:
-//     onnx_read.c    the steps up to the tensors, in order
-//     onnx_disk.c    the file and the data files beside it
-//     onnx_foreign.c files that are something else
-//     onnx_wire.c    bytes -> a skeleton for protobuf-c, bounded and without the weights
-//     onnx_inline.c  local functions -> one flat list of nodes
-//     onnx_graph.c   names, order, what is needed; onnx_unknown.c: the ops that ddg does
-//                    not have
-//     onnx_layers.c  which stored tensors are parameters, and of what
-//     onnx_tensor.c  stored tensors -> dense f32 or i64
-//     onnx_ops.c     nodes -> IR, one function an op; they stand in the files that the
-//                    list at the end names
-//     onnx_place.c   where the batch stands in a value
-// and onnx.c runs them. onnx_value.c holds what the op functions share; onnx_facts.c tells
-// what is known of a file (model_facts.h).
+//     read.c     the steps up to the tensors, in order
+//     disk.c     the file and the data files beside it
+//     foreign.c  files that are something else
+//     wire.c     bytes -> a skeleton for protobuf-c, bounded and without the weights
+//     inline.c   local functions -> one flat list of nodes
+//     graph.c    names, order, what is needed; unknown.c: the ops that ddg does not have
+//     layers.c   which stored tensors are parameters, and of what
+//     tensor.c   stored tensors -> dense f32 or i64
+//     ops.c      nodes -> IR, one function an op; they stand in the files that the list at
+//                the end names
+//     place.c    where the batch stands in a value
+// and onnx.c runs them. value.c holds what the op functions share; facts.c tells what is
+// known of a file (model_facts.h), digest.c what a function computes.
 #ifndef DDG_ONNX_H
 #define DDG_ONNX_H
 
@@ -189,7 +188,7 @@ const struct model *onnx_model(const struct onnx_file *f, struct arena *arena,
 //     [197,N,768]    at 1           node f32[197,768]
 //     [197,N*12,64]  at 1, merged   node f32[197,12,64], 1 outer
 //     [197*N,768]    at 0, merged   node f32[197,768], 197 outer
-// onnx_place.c moves it about. An export fixed to a batch of 1 says nothing of where its
+// place.c moves it about. An export fixed to a batch of 1 says nothing of where its
 // batch is once it was moved; there, a value whose batch would be lost is taken whole
 // instead, with an axis of 1: what the graph computes of one row is what is wanted.
 enum onnx_form {
@@ -306,7 +305,7 @@ bool val_axis(struct import *im, struct onnx_val v, int64_t axis, size_t *out);
 bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, nid *b,
                struct onnx_val *like);
 
-// ---- places of the batch (onnx_place.c) ----------------------------------------------
+// ---- places of the batch (place.c) ----------------------------------------------
 // The ONNX shape: k N for the batch's axis in the first, its k alone in the second.
 // Each returns the rank.
 size_t val_shape(const struct import *im, struct onnx_val v, int64_t *dim);
@@ -347,19 +346,19 @@ bool node_ints_or_input(struct import *im, const struct onnx_val *in, size_t i,
 // ---- op functions, by the file they stand in -----------------------------------------
 #define IMPORTER(name)                                                                   \
     bool name(struct import *im, const struct onnx_val *in, struct onnx_val *out)
-// onnx_nn.c
+// nn.c
 IMPORTER(import_conv);
 IMPORTER(import_pool);
 IMPORTER(import_global_pool);
 IMPORTER(import_dropout);
-// onnx_norm.c
+// norm.c
 IMPORTER(import_batch_norm);
 IMPORTER(import_instance_norm);
 IMPORTER(import_group_norm);
 IMPORTER(import_layer_norm);
 // A fixed vector of n floats.
 bool check_vector(struct import *im, struct onnx_val v, const char *what, size_t n);
-// onnx_math.c
+// math.c
 IMPORTER(import_identity);
 IMPORTER(import_unary);
 IMPORTER(import_abs);
@@ -379,7 +378,7 @@ bool check_small_ints(struct import *im, nid id);
 nid op_number(struct import *im, double v, nid like); // of that element type
 nid op_abs(struct import *im, nid x);
 nid op_sign(struct import *im, nid x);
-// onnx_act.c
+// act.c
 IMPORTER(import_leaky_relu);
 IMPORTER(import_prelu);
 IMPORTER(import_thresholded_relu);
@@ -394,7 +393,7 @@ IMPORTER(import_softplus);
 IMPORTER(import_mish);
 IMPORTER(import_softsign);
 IMPORTER(import_gelu);
-// onnx_logic.c
+// logic.c
 IMPORTER(import_equal);
 IMPORTER(import_less);
 IMPORTER(import_less_or_equal);
@@ -404,7 +403,7 @@ IMPORTER(import_logic);
 IMPORTER(import_xor);
 IMPORTER(import_not);
 IMPORTER(import_where);
-// onnx_reduce.c
+// reduce.c
 IMPORTER(import_reduce_sum);
 IMPORTER(import_reduce_max);
 IMPORTER(import_reduce_min);
@@ -416,24 +415,24 @@ IMPORTER(import_reduce_sum_square);
 IMPORTER(import_reduce_log_sum);
 IMPORTER(import_reduce_log_sum_exp);
 IMPORTER(import_softmax);
-// onnx_space.c
+// space.c
 IMPORTER(import_pad);
 IMPORTER(import_tile);
 IMPORTER(import_depth_to_space);
 IMPORTER(import_space_to_depth);
 // Repeats an axis: each element, or the axis as a whole.
 nid op_repeat(struct import *im, nid x, size_t axis, size_t times, bool each);
-// onnx_resize.c
+// resize.c
 IMPORTER(import_resize);
-// onnx_scatter.c
+// scatter.c
 IMPORTER(import_gather_elements);
 IMPORTER(import_gather_nd);
 IMPORTER(import_scatter_elements);
 IMPORTER(import_scatter_nd);
-// onnx_dense.c
+// dense.c
 IMPORTER(import_gemm);
 IMPORTER(import_matmul);
-// onnx_move.c
+// move.c
 IMPORTER(import_reshape);
 IMPORTER(import_flatten);
 IMPORTER(import_squeeze);
@@ -444,7 +443,7 @@ IMPORTER(import_slice);
 IMPORTER(import_split);
 IMPORTER(import_gather);
 IMPORTER(import_expand);
-// onnx_const.c
+// const.c
 IMPORTER(import_constant);
 IMPORTER(import_constant_of_shape);
 IMPORTER(import_range);

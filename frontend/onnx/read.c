@@ -1,6 +1,6 @@
 // From a file to what is known of the network before it is imported: the message and the
 // weights, each read once to its place, the graph in order, the input.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 // ---- the message ---------------------------------------------------------------------
 static void *message_alloc(void *arena, size_t n) {

@@ -1,6 +1,6 @@
 // Files that are given for a network and are something else people have beside it: known by
 // how they begin. None of these beginnings is one of an ONNX file, as protobuf writes it.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #define EXPORT                                                                           \
     "export the network with torch.onnx.export(model.eval(), images, \"teacher.onnx\", " \

@@ -2,7 +2,7 @@
 //
 // Each is written so that neither branch overflows where the other is taken: a gradient
 // would multiply the infinity by 0.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

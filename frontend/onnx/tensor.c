@@ -1,7 +1,7 @@
 // Stored tensors: TensorProto to dense f32 or i64, with every size checked against the
 // bytes that are really there: in the network's own file, in a data file beside it, or in
 // the message itself.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 
@@ -98,7 +98,7 @@ static size_t typed_count(const struct reading *r) {
     }
 }
 
-// Where a skeleton says that raw data lies (onnx_wire.c).
+// Where a skeleton says that raw data lies (wire.c).
 static struct onnx_place raw_place(const Onnx__TensorProto *t) {
     struct onnx_place place = {0, 0};
     if (!t->has_raw_data) return place;

@@ -1,5 +1,5 @@
 // Space: padding, repetition, and blocks of pixels that become channels or come of them.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 // ---- repetition ----------------------------------------------------------------------
 nid op_repeat(struct import *im, nid x, size_t axis, size_t times, bool each) {

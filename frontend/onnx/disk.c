@@ -7,7 +7,7 @@
 // place; nothing is mapped, because somebody may export the network again while it is read
 // (a mapping would end the process). What a file was when it was opened it has to be when
 // the last byte of it was read.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 //
 // A truth value is the integer 0 or 1. Nothing branches: a choice is arithmetic, so that it
 // works on rows as well as on constants, and has gradients.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 // What the op functions share: errors that name the node, making IR nodes from operands
 // that nobody has checked yet, looking at values, reading attributes.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #include <math.h>
 

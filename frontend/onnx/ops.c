@@ -1,8 +1,8 @@
 // The table of ONNX ops and what runs one row of it.
 //
-// An op that is not in the table is reported by onnx_graph.c before anything is imported.
+// An op that is not in the table is reported by graph.c before anything is imported.
 // To add one, add a row here and a function in the file its kind belongs to.
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 #define WINDOW "auto_pad dilations kernel_shape pads strides "
 #define REDUCE "axes keepdims noop_with_empty_axes"
@@ -182,7 +182,7 @@ static bool read_operand(struct import *im, size_t i, struct onnx_val *out) {
         return op_fail(im, "has no input %zu", i + 1);
     }
     const struct onnx_name *n = onnx_find(im->file, name);
-    CHECK(n); // onnx_graph.c found every name
+    CHECK(n); // graph.c found every name
     struct onnx_val *v = &im->values[n - im->file->names.at];
     if (v->form == FORM_NONE && n->from == FROM_TENSOR) load_tensor(im, n->index, v);
     *out = *v;

@@ -5,7 +5,7 @@
 // tensors without knowing what they are for.
 #include "frontend/model_facts.h"
 
-#include "frontend/onnx.h"
+#include "frontend/onnx/onnx.h"
 
 struct looking {
     struct arena *arena;
