@@ -1,13 +1,14 @@
 #!/bin/sh
 # How soon things begin: medians of whole processes, in milliseconds from their start. See
 # README.md here.
-# usage: bench/start.sh [DDG [IMAGES [MODEL.onnx [MODEL224.onnx]]]]   (RUNS=21 for more)
-# MODEL224: a network of 1000 classes for images of 224 pixels, such as ResNet-18; without
-# one those lines are left out.
+# usage: bench/start.sh [DDG [IMAGES [MODEL.onnx [MODEL224.onnx...]]]]   (RUNS=21 for more)
+# MODEL224: networks of 1000 classes for images of 224 pixels, such as ResNet-18 and
+# ViT-B/16; without one those lines are left out.
 set -eu
 cd "$(dirname "$0")/.."
 ddg=${1:-build/ddg} images=${2:-../shared/data/cifar10/train}
-model=${3:-../shared/models/resnet20.onnx} large=${4:-} runs=${RUNS:-11}
+model=${3:-../shared/models/resnet20.onnx} runs=${RUNS:-11}
+shift $(($# < 3 ? $# : 3))
 photographs=../shared/data/imagenet-sample
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
@@ -28,7 +29,7 @@ wall() { # command...: how long it takes
   awk -v a="$a" -v b="$b" 'BEGIN { printf "%.1f\n", (b - a) / 1e6 }'
 }
 first_kernel() { # command...: it is stopped once the kernels run
-  timeout -s INT 2 "$@" --time >"$work/said" 2>"$work/err" || true
+  timeout -s INT 5 "$@" --time >"$work/said" 2>"$work/err" || true
   awk '/^first kernel/ { print $3; found = 1 } END { exit !found }' "$work/said" ||
     { cat "$work/err" >&2; return 1; }
 }
@@ -41,24 +42,37 @@ ms "ddg check" wall "check examples/infoutil.ddg -D data=$images -D model=$model
 ms "ddg run to the first kernel" first_kernel \
   "run examples/infoutil.ddg $set_20 --no-store"
 
-if [ -n "$large" ]; then
-  set -- "$photographs"/*/*
+if [ $# -gt 0 ]; then
   n=0
-  while [ $n -lt 1000 ]; do # a folder a class
-    mkdir -p "$work/large/$(printf %04d $n)"
-    ln "$1" "$work/large/$(printf %04d $n)" 2>/dev/null ||
-      cp "$1" "$work/large/$(printf %04d $n)"
-    shift
-    [ $# -gt 0 ] || set -- "$photographs"/*/*
-    n=$((n + 1))
+  while [ $n -lt 1000 ]; do # a folder a class, of the photographs in turn
+    for image in "$photographs"/*/*; do
+      [ $n -lt 1000 ] || break
+      mkdir -p "$work/large/$(printf %04d $n)"
+      ln "$image" "$work/large/$(printf %04d $n)" 2>/dev/null ||
+        cp "$image" "$work/large/$(printf %04d $n)"
+      n=$((n + 1))
+    done
   done
-  sed -e 's/size = 32)/size = 224)/' -e 's/size = 16)/size = 112)/' \
+  sed -e 's/size = 32)/size = 224)/' -e 's/size = 16)/size = 112, resize = 224)/' \
     -e 's/window = 16, stride = 4)/window = 112, stride = 28)/' \
     examples/infoutil.ddg >"$work/infoutil224.ddg"
-  ms "the same at 224 pixels, $(basename "$large" .onnx)" first_kernel \
-    "run $work/infoutil224.ddg -D data=$work/large -D model=$large -D ipc=1 -D factor=1 \
-     -D to=$work/out --no-store"
+  cat >"$work/labels224.ddg" <<'PROGRAM'
+param data: string = "."
+param model: string = "."
+param to: string = "."
+x = images(data, size = 224)
+t = onnx(model, mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
+save(relabel(t, x), to = to)
+PROGRAM
 fi
+for large; do
+  name=$(basename "$large" .onnx)
+  set_224="-D data=$work/large -D model=$large"
+  ms "soft labels at 224 pixels, $name" first_kernel \
+    "run $work/labels224.ddg $set_224 -D to=$work/labels.npy --no-store"
+  ms "infoutil at 224 pixels, $name" first_kernel \
+    "run $work/infoutil224.ddg $set_224 -D ipc=1 -D factor=1 -D to=$work/out --no-store"
+done
 
 # ---- compiled ------------------------------------------------------------------------
 self=$work/infoutil

@@ -45,6 +45,7 @@ static bool afford(struct builder *b, const struct node *n) {
 }
 
 nid build_fold(struct builder *b, const struct node *n) {
+    if (op_info(n->op)->flags & (OPF_MARK | OPF_RUNTIME)) return NID_NONE; // no function
     if (!operands_constant(b, n) || !afford(b, n)) return NID_NONE; // so: no rows
     const struct type **types = NEW_N(b->arena, const struct type *, n->nin);
     const void **in = NEW_N(b->arena, const void *, n->nin);

@@ -107,6 +107,14 @@ expect 1 "16 coalitions cannot determine 16" check few.ddg -D n=16
 expect 0 "" check few.ddg
 expect 0 "" run few.ddg
 [ "$(wc -c <new/folder/phi.npy)" = 768 ] || fail "maps are not f32 [10, 4, 4]"
+
+# A network of one size given images of another says so, whatever is done with it.
+for score in 'loss(teacher, x)' 'gradnorm(teacher, x)' 'relabel(teacher, x)'; do
+  echo 'x = images("'"$images"'", size = 32)
+teacher = onnx("'"$here"'/data/onnx/convnet.onnx", mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.2])
+save('"$score"', to = "never.npy")' >other.ddg
+  expect 1 "wants images of 16 x 16 and cannot take 32 x 32" check other.ddg
+done
 if "$ddg" ops >/dev/full 2>/dev/null; then fail "output that cannot be written is no success"; fi
 
 # ---- the command line ----
