@@ -112,7 +112,7 @@ static bool product_shape(struct import *im, const struct onnx_val *in,
     for (size_t i = 0; i + 2 < n; i++) {
         bool fits = p->x[i] == p->y[i] || p->x[i] == 1 || p->y[i] == 1;
         bool alone = in[0].form != in[1].form; // the other has 1 there
-        if (i == batch && alone) fits &= p->x[i] == 1 || p->y[i] == 1;
+        if (i == batch && alone) fits &= (in[0].form == FORM_ROWS ? p->y : p->x)[i] == 1;
         if (!fits) return product_fail(im, in);
         p->out[i] = p->x[i] == 1 ? p->y[i] : p->x[i];
     }

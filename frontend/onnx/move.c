@@ -163,7 +163,7 @@ IMPORTER(import_concat) {
     for (size_t i = 0; i < im->nin; i++) {
         if (like.form == FORM_ROWS && !val_as_rows(im, like, &v[i])) return false;
         if (!same_place(im, like, v[i]))
-            return op_fail(im, "joins %s with %s, whose batch is another axis",
+            return op_fail(im, "joins %s with %s, whose batch stands elsewhere",
                            val_text(im, like), val_text(im, v[i]));
         ids[i] = v[i].id;
     }
@@ -191,10 +191,13 @@ static void clamp_range(size_t dim, int64_t start, int64_t end, int64_t step,
     *size = way <= 0 ? 0 : (int64_t)(((uint64_t)way - 1) / stride + 1);
 }
 
-// The whole batch in order, whatever its size.
-static bool takes_all(const struct import *im, int64_t start, int64_t end, int64_t step) {
-    size_t batch = im->file->batch ? im->file->batch : INT32_MAX;
-    return start == 0 && step == 1 && end >= (int64_t)batch;
+// All of the batch's axis in order, whatever the number of rows.
+static bool takes_all(const struct import *im, struct onnx_val v, int64_t start,
+                      int64_t end, int64_t step) {
+    size_t dim[TYPE_MAX_RANK + 1], all;
+    val_dims(im, v, dim);
+    if (!im->file->batch || !size_mul(im->file->batch, dim[v.at], &all)) all = INT32_MAX;
+    return start == 0 && step == 1 && end > 0 && (uint64_t)end >= all;
 }
 
 struct cut { // a list for each of starts, ends, axes and steps; NULL: the default
@@ -238,7 +241,8 @@ IMPORTER(import_slice) {
         int64_t step = c.steps ? c.steps[i] : 1;
         if (step == 0) return op_fail(im, "has a step of 0");
         if (!onnx_axis(im, c.axes ? c.axes[i] : (int64_t)i, rank, &axis)) return false;
-        if (rows && axis == in[0].at && takes_all(im, c.starts[i], c.ends[i], step))
+        if (rows && axis == in[0].at &&
+            takes_all(im, in[0], c.starts[i], c.ends[i], step))
             continue;
         if (!val_axis(im, in[0], (int64_t)axis, &axis)) return false;
         clamp_range(t->dim[axis], c.starts[i], c.ends[i], step, &starts[axis],

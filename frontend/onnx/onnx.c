@@ -34,15 +34,23 @@ const char *onnx_text(const struct onnx_log *log, const char *s) {
 }
 
 // ---- the function --------------------------------------------------------------------
-static bool check_output(struct import *im, struct onnx_val v) {
+static bool batch_first(struct onnx_val v) {
+    return v.form == FORM_ROWS && v.at == 0 && !v.merged;
+}
+
+static bool check_output(struct import *im, struct onnx_val *v) {
     const char *name = onnx_text(im->log, im->file->output);
-    if (v.form != FORM_ROWS || v.at != 0 || v.merged || !val_type(im, v)->rows)
+    const struct type *t;
+    if (v->form == FORM_NONE || !val_type(im, *v)->rows)
         return onnx_fail(im->log, "its output `%s` does not depend on the image", name);
-    const struct type *t = val_type(im, v);
-    if (t->rank == 1 && t->elem == ELEM_F32) return true;
+    if (im->file->batch == 1 && !batch_first(*v) &&
+        !(val_whole(im, v) && val_settle(im, v)))
+        return false;
+    t = val_type(im, *v);
+    if (batch_first(*v) && t->rank == 1 && t->elem == ELEM_F32) return true;
     return onnx_fail(im->log,
                      "its output `%s` is %s; ddg takes one number a class, f32[N,K]",
-                     name, val_text(im, v));
+                     name, val_text(im, *v));
 }
 
 static struct onnx_val *value_named(struct import *im, const char *name) {
@@ -72,7 +80,7 @@ static const struct func *import_graph(const struct onnx_file *f, struct arena *
         if (!onnx_import_node(&im, f->graph->node[f->order.at[i]])) return NULL;
     }
     struct onnx_val logits = *value_named(&im, f->output);
-    if (!check_output(&im, logits)) return NULL;
+    if (!check_output(&im, &logits)) return NULL;
     build_output(&im.b, "logits", logits.id);
     return builder_finish(&im.b);
 }

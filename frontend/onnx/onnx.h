@@ -322,8 +322,8 @@ bool val_transpose(struct import *im, struct onnx_val v, const int64_t *perm,
 // A fixed value that is the same for each image of an export's fixed batch, as a row value
 // with the batch of `like`.
 bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v);
-// A row value of an export fixed to a batch of 1 with all its axes, and back when the first
-// is 1.
+// A value of an export fixed to a batch of 1 as that one row's: with all its axes, and with
+// numbers for multiples of the batch size; and back to a row value when its first axis is 1.
 bool val_whole(struct import *im, struct onnx_val *v);
 bool val_settle(struct import *im, struct onnx_val *v);
 

@@ -235,16 +235,18 @@ static bool try_import(struct import *im, const struct onnx_val *in,
     return ok;
 }
 
-static bool any_rows(const struct import *im, const struct onnx_val *in) {
+static bool any_batch(const struct import *im, const struct onnx_val *in) {
     for (size_t i = 0; i < im->nin; i++)
-        if (in[i].form == FORM_ROWS) return true;
+        if (in[i].form == FORM_ROWS ||
+            (in[i].form == FORM_FIXED && holds_batch(im, in[i].id)))
+            return true;
     return false;
 }
 
 // In an export fixed to a batch of 1, an op that would lose the batch takes values whole.
 static bool import_one(struct import *im, const struct onnx_val *in,
                        struct onnx_val *out) {
-    if (im->file->batch != 1 || !any_rows(im, in)) return im->op->import(im, in, out);
+    if (im->file->batch != 1 || !any_batch(im, in)) return im->op->import(im, in, out);
     if (try_import(im, in, out)) return true;
     struct onnx_val *whole =
         arena_dup(im->arena, in, size_max(im->nin, ONNX_OPERANDS), sizeof *in);

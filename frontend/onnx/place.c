@@ -125,11 +125,22 @@ static bool may_hold(const struct shape_change *c, size_t i, size_t before,
     return size_mul(outer, fixed, &unit) && c->size[i] % unit == 0;
 }
 
+// In an export fixed to several images, the entry that is -1 is a number like others.
+static void count_left(struct shape_change *c, size_t fixed) {
+    size_t all;
+    if (fixed < 2 || c->left == c->rank || !size_mul(c->count, fixed, &all)) return;
+    if (c->known == 0 || all % c->known != 0) return;
+    c->size[c->left] = all / c->known;
+    c->known = all;
+    c->left = c->rank;
+}
+
 // No entry says that it is the batch: it is the one that the export's fixed batch fits, or
 // the one that is left over.
 static bool find_batch(struct import *im, struct shape_change *c) {
     size_t before = 1, fixed = im->file->batch;
     if (c->rank == 0) return op_fail(im, "drops the batch axis");
+    count_left(c, fixed);
     for (size_t i = 0; i < c->rank; i++) {
         bool fits = may_hold(c, i, before, fixed);
         bool rest = i == c->left && before && c->before % before == 0;
@@ -258,7 +269,7 @@ bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, 
                struct onnx_val *like) {
     size_t rx = val_rank(im, x), ry = val_rank(im, y), rank = size_max(rx, ry);
     if (x.form == FORM_ROWS && y.form == FORM_ROWS && !same_place(im, x, y))
-        return op_fail(im, "joins %s with %s, whose batch is another axis",
+        return op_fail(im, "joins %s with %s, whose batch stands elsewhere",
                        val_text(im, x), val_text(im, y));
     *like = x.form == FORM_ROWS ? x : y;
     if (like->form == FORM_ROWS) like->at += rank - (x.form == FORM_ROWS ? rx : ry);
@@ -316,8 +327,21 @@ bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v) {
 }
 
 // ---- exports fixed to a batch of 1 ---------------------------------------------------
+// A constant with its multiples of the batch size as the numbers they are for a batch of 1.
+static bool of_one_row(struct import *im, struct onnx_val *v) {
+    const struct type *t = val_type(im, *v);
+    size_t count = type_count(t);
+    if (!op_charge(im, count)) return false;
+    int64_t *n = arena_dup(im->arena, node_at(im->b.f, v->id)->data, count, sizeof *n);
+    for (size_t i = 0; i < count; i++)
+        if (onnx_is_batch(n[i])) n[i] = (int64_t)onnx_batch_of(n[i]);
+    return op_done_like(op_const(im, *t, n), *v, v);
+}
+
 bool val_whole(struct import *im, struct onnx_val *v) {
     size_t dim[MAX_RANK], rank;
+    if (v->form == FORM_NONE) return true;
+    if (holds_batch(im, v->id) && !of_one_row(im, v)) return false;
     if (v->form != FORM_ROWS) return true;
     rank = val_dims(im, *v, dim);
     if (rank > TYPE_MAX_RANK) return op_fail(im, "takes a value with %zu axes", rank);

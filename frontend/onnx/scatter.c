@@ -101,7 +101,7 @@ static bool read_elements(struct import *im, const struct onnx_val *in, size_t n
     size_t at;
     for (size_t i = 1; i < n; i++)
         if (!same_place(im, in[0], in[i]))
-            return op_fail(im, "joins %s with %s, whose batch is another axis",
+            return op_fail(im, "joins %s with %s, whose batch stands elsewhere",
                            val_text(im, in[0]), val_text(im, in[i]));
     return node_int(im, "axis", 0, &axis) && val_axis(im, in[0], axis, &at) &&
            read_along(im, in[0], in[1], at, p);
@@ -210,7 +210,7 @@ IMPORTER(import_scatter_nd) {
     struct onnx_val like = tuples_like(im, in[0], in[1], it->dim[it->rank - 1]);
     like.id = in[2].id;
     if (!same_place(im, like, in[2]))
-        return op_fail(im, "writes %s into %s, whose batch is another axis",
+        return op_fail(im, "writes %s into %s, whose batch stands elsewhere",
                        val_text(im, in[2]), val_text(im, in[0]));
     if (type_count(val_type(im, in[2])) != p.n * p.width)
         return op_fail(im, "writes %zu elements and is given %s", p.n * p.width,

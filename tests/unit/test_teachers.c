@@ -46,6 +46,8 @@ static const struct teacher {
     STORED("places1", 2),
     STORED("wander", 3),
     STORED("wander1", 3),
+    STORED("alone", 3),
+    STORED("several", 3),
     STORED("arithmetic", 3),
     WITH_GRADIENTS("activations", 2),
     WITH_GRADIENTS("reductions", 2),

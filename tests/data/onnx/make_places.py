@@ -142,6 +142,50 @@ def wander(steps, seed):
     nodes.append(helper.make_node("Identity", [at], ["y"]))
     return x, y, nodes, stored
 
+
+def write_nodes(name, batch, stored, nodes, x, y):
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, name, [info("x", TensorProto.FLOAT, [batch, *x.shape[1:]])],
+        [info("y", TensorProto.FLOAT, [batch, *y.shape[1:]])], stored)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]),
+         f"{name}.onnx")
+    np.save(f"{name}_x.npy", x)
+    np.save(f"{name}_y.npy", y)
+
+
+def shapes(**of):
+    return [numpy_helper.from_array(np.array(v, np.int64), k) for k, v in of.items()]
+
+
+def alone():
+    """Fixed to one image: a slice of the axis that the batch is merged with, a shape that is
+    read off the image, an output in front of which other axes are merged."""
+    x = np.random.RandomState(3).randn(3, 3, 4, 4).astype(np.float32)
+    node = helper.make_node
+    write_nodes("alone", 1, shapes(flat=[-1, 16], zero=[0], two=[2], rest=[2, 16], out=[1, -1]), [
+        node("Reshape", ["x", "flat"], ["rows"]),
+        node("Slice", ["rows", "zero", "two", "zero"], ["first"]),
+        node("Shape", ["x"], ["one"], end=1),
+        node("Concat", ["one", "rest"], ["whole"], axis=0),
+        node("Reshape", ["first", "whole"], ["image"]),
+        node("Transpose", ["image"], ["turned"], perm=[2, 0, 1]),
+        node("Reshape", ["turned", "out"], ["y"]),
+    ], x, x.reshape(3, 3, 16)[:, :2].transpose(0, 2, 1).reshape(3, 32))
+
+
+def several():
+    """Fixed to three images: -1 stands beside the batch, which is merged with what follows."""
+    x = np.random.RandomState(4).randn(3, 3, 4, 4).astype(np.float32)
+    node = helper.make_node
+    write_nodes("several", 3, shapes(halves=[-1, 6, 8], out=[3, -1]), [
+        node("Transpose", ["x"], ["channels"], perm=[1, 0, 2, 3]),
+        node("Reshape", ["channels", "halves"], ["parts"]),
+        node("Transpose", ["parts"], ["turned"], perm=[1, 0, 2]),
+        node("Reshape", ["turned", "out"], ["y"]),
+    ], x, x.reshape(3, 3, 2, 8).transpose(0, 2, 1, 3).reshape(3, 48))
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     net = Net().eval()
@@ -150,10 +194,6 @@ if __name__ == "__main__":
     write("places1", net, x)
     for name, batch, seed in ("wander", "N", 1), ("wander1", 1, 2):
         x, y, nodes, stored = wander(60, seed)
-        info = helper.make_tensor_value_info
-        graph = helper.make_graph(nodes, name, [info("x", TensorProto.FLOAT, [batch, 3, 4, 4])],
-                                  [info("y", TensorProto.FLOAT, [batch, 48])], stored)
-        save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]),
-             f"{name}.onnx")
-        np.save(f"{name}_x.npy", x)
-        np.save(f"{name}_y.npy", y)
+        write_nodes(name, batch, stored, nodes, x, y)
+    alone()
+    several()
