@@ -53,6 +53,10 @@ static const char *alike_text(struct arena *a, const struct trial_verdict *v) {
     return n ? t.at : "";
 }
 
+static bool same_place(struct span a, struct span b) {
+    return a.file == b.file && a.start == b.start && a.end == b.end;
+}
+
 static void help_way(struct diags *d, const struct plan_trial *p,
                      const struct trial_verdict *v) {
     struct trial_way w = trial_way((size_t)v->way);
@@ -65,7 +69,8 @@ static void help_way(struct diags *d, const struct plan_trial *p,
     }
     diag_help(d, "that is %s: check `mean` and `std` of onnx(...)%s%s%s", w.norm->name,
               alike_text(d->arena, v), w.reversed ? "; " : "", w.reversed ? swap : "");
-    diag_note(d, p->model_span, "`%s` is read here", p->model);
+    if (!same_place(p->model_span, p->span))
+        diag_note(d, p->model_span, "`%s` is read here", p->model);
 }
 
 // ---- orders of classes ------------------------------------------------------------------

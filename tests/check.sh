@@ -47,7 +47,9 @@ done
 expect 0 'ImageNet'"'"'s normalisation' \
   check plain.ddg --data -D mean=[0.1,0.9,0.5] -D std=[1,1,1]
 says 'check `mean` and `std` of onnx(...)'
-says '`teacher` is read here'
+says_not 'is read here'
+expect 0 '`teacher` is read here' \
+  check shapes.ddg --data -D mean=[0.1,0.9,0.5] -D std=[1,1,1] -D sure=0
 [ ! -e result ] || fail "check wrote a result"
 expect 1 'no better than guessing' check plain.ddg --data -D data=mixed
 

@@ -186,6 +186,12 @@ static bool open_data(struct onnx_disk *k, const char *what, struct onnx_disk_fi
         return diag_help(k->log->d,
                          "links could lead anywhere: put the file itself there");
     }
+    if (err == ENOENT) {
+        no_data_file(k, what, f->name, cause(err));
+        return diag_help(k->log->d,
+                         "the exporter wrote it with the network: keep the two "
+                         "side by side, by the names they had then");
+    }
     if (err) return no_data_file(k, what, f->name, cause(err));
     if (again && !same_content(&before, &f->st)) return changed(k, f);
     if (!again && !size_add(k->bytes, (size_t)f->st.st_size, &k->bytes))

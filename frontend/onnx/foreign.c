@@ -13,7 +13,9 @@ static const struct {
     const char *what, *help;
 } KINDS[] = {
     {0, "PK\3\4", 4,
-     "looks like a PyTorch checkpoint (a zip archive, as torch.save writes)", EXPORT},
+     "looks like a PyTorch checkpoint (a zip archive, as torch.save and torch.jit.save "
+     "write)",
+     EXPORT},
     {0, "\x80\2", 2, "looks like a PyTorch checkpoint (a pickle, as torch.save wrote)",
      EXPORT},
     {4, "\0\0\0\0{\"", 6, "looks like weights alone (safetensors)", EXPORT},

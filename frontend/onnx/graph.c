@@ -70,17 +70,20 @@ static bool find_input(struct onnx_file *f, struct arena *arena,
                        const struct onnx_log *log) {
     struct text found = {.arena = arena};
     size_t n = 0;
-    for (size_t i = 0; i < f->names.n; i++) {
-        if (f->names.at[i].from != FROM_INPUT) continue;
-        f->input = f->names.at[i].name;
+    for (size_t i = 0; i < f->graph->n_input; i++) {
+        const char *name = f->graph->input[i]->name;
+        const struct onnx_name *known = name ? onnx_find(f, name) : NULL;
+        if (!known || known->from != FROM_INPUT) continue;
+        f->input = name;
         if (n++ < 8)
             text_add(&found, "%s`%s`", n > 1 ? ", " : "", onnx_text(log, f->input));
     }
     if (n == 1) return true;
     if (n == 0) return onnx_fail(log, "it has no input");
-    return onnx_fail(log,
-                     "it has %zu inputs (%s); ddg takes networks with one, the image", n,
-                     found.at);
+    onnx_fail(log, "it has %zu inputs (%s); ddg takes networks with one, the image", n,
+              found.at);
+    return diag_help(log->d, "export a module around it whose forward takes the image "
+                             "and fills in the rest");
 }
 
 static bool find_output(struct onnx_file *f, const struct onnx_log *log) {

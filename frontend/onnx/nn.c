@@ -270,7 +270,8 @@ IMPORTER(import_dropout) {
         return false;
     if (training != 0 && ratio != 0) {
         op_fail(im, "is in training mode");
-        return diag_help(im->log->d, "call model.eval() before the export");
+        return diag_help(im->log->d, "call model.eval() before the export, and leave out "
+                                     "TrainingMode.TRAINING");
     }
     out[0] = in[0];
     return im->nout < 2 || all_kept(im, in[0], &out[1]);

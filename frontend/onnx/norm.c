@@ -99,7 +99,8 @@ static bool check_inference(struct import *im) {
     for (size_t i = 0; i < im->nout; i++) outputs += *im->node->output[i] != 0;
     if (!training && outputs <= 1) return true;
     op_fail(im, "is in training mode, where a row's result depends on the whole batch");
-    return diag_help(im->log->d, "call model.eval() before the export");
+    return diag_help(im->log->d, "call model.eval() before the export, and leave out "
+                                 "TrainingMode.TRAINING");
 }
 
 IMPORTER(import_batch_norm) {

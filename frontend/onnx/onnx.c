@@ -48,9 +48,10 @@ static bool check_output(struct import *im, struct onnx_val *v) {
         return false;
     t = val_type(im, *v);
     if (batch_first(*v) && t->rank == 1 && t->elem == ELEM_F32) return true;
-    return onnx_fail(im->log,
-                     "its output `%s` is %s; ddg takes one number a class, f32[N,K]",
-                     name, val_text(im, *v));
+    onnx_fail(im->log, "its output `%s` is %s; ddg takes one number a class, f32[N,K]",
+              name, val_text(im, *v));
+    return diag_help(im->log->d, "export the whole classifier, with its logits as the "
+                                 "first output");
 }
 
 static struct onnx_val *value_named(struct import *im, const char *name) {
@@ -126,7 +127,11 @@ static bool check_numbers(const struct onnx_log *log, const char *name, const do
 static bool check_normalisation(const struct onnx_file *f, const struct model_options *o,
                                 const struct onnx_log *log) {
     bool mean = check_numbers(log, "mean", o->mean, o->nmean, f->dim[0], -INFINITY);
-    return check_numbers(log, "std", o->std, o->nstd, f->dim[0], 0) && mean;
+    bool std = check_numbers(log, "std", o->std, o->nstd, f->dim[0], 0);
+    if (o->nstd != f->dim[0] && o->nstd == f->dim[2])
+        diag_help(log->d, "its channels seem to come last: export it with images "
+                          "[N,C,H,W]");
+    return mean && std;
 }
 
 // A network that ends in a softmax gives probabilities where logits are wanted.

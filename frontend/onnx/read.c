@@ -97,10 +97,12 @@ static bool read_input(struct onnx_file *f, const struct onnx_log *log) {
     enum elem e;
     if (!t || !t->shape)
         return onnx_fail(log, "its input `%s` is no tensor of known shape", name);
-    if (!onnx_elem(t->elem_type, &e) || e != ELEM_F32)
-        return onnx_fail(log,
-                         "its input `%s` is of type %s; ddg gives networks float images",
-                         name, onnx_elem_name(t->elem_type));
+    if (!onnx_elem(t->elem_type, &e) || e != ELEM_F32) {
+        onnx_fail(log, "its input `%s` is of type %s; ddg gives networks float images",
+                  name, onnx_elem_name(t->elem_type));
+        return diag_help(log->d, "export the network without what converts and scales "
+                                 "pixels: `mean` and `std` of onnx(...) do that");
+    }
     if (t->shape->n_dim != 4)
         return onnx_fail(log,
                          "its input `%s` has %zu axes; ddg gives networks images, with "

@@ -153,11 +153,12 @@ static bool find_external(struct reading *r) {
         return false;
     if (length != bytes) return wrong_size(r, length);
     size_t has = (size_t)f->st.st_size;
-    if (!size_add(r->at, bytes, &end) || end > has)
-        return onnx_fail(r->log,
-                         "%s takes %zu bytes from byte %zu on of the file `%s`, which "
-                         "has %zu",
-                         r->what, bytes, r->at, onnx_text(r->log, f->name), has);
+    if (!size_add(r->at, bytes, &end) || end > has) {
+        onnx_fail(r->log,
+                  "%s takes %zu bytes from byte %zu on of the file `%s`, which has %zu",
+                  r->what, bytes, r->at, onnx_text(r->log, f->name), has);
+        return diag_help(r->log->d, "that file is cut short, or of another export");
+    }
     r->file = f;
     return onnx_disk_take(r->disk, r->what, bytes);
 }

@@ -527,7 +527,7 @@ static void wrong_networks_are_explained(void **state) {
         {byte_images,
          "its input `input` is of type uint8; ddg gives networks float images"},
         {two_inputs,
-         "it has 2 inputs (`head.bias`, `input`); ddg takes networks with one, "
+         "it has 2 inputs (`input`, `head.bias`); ddg takes networks with one, "
          "the image"},
         {image_output,
          "its output `/Relu_output_0` is f32[N,8,16,12]; ddg takes one number "
