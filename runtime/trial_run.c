@@ -154,6 +154,7 @@ static bool report(struct asking *k) {
     diags_init(said, m->arena);
     trial_judge(m->arena, &k->trial, &v);
     trial_say(k->plan, &k->trial, &v, said);
+    if (said->no_memory) return diag_no_memory(k->d, NO_SPAN); // a warning is lost
     struct run_check c = {.model = k->plan->model,
                           .images = k->plan->images,
                           .line = trial_line(m->arena, k->plan, &v),

@@ -301,6 +301,49 @@ static void running(void **state) {
     driver_free(&v);
 }
 
+// ---- checks -------------------------------------------------------------------------------
+// Enough images that other ways are tried, and something is said.
+static void make_more_data(struct fixture *f) {
+    for (size_t i = 0; i < CLASSES; i++)
+        for (int k = 1; k <= 4; k += k)
+            copy(f, arena_printf(f->a, SHAPES "%s/000%d.png", NAMES[i], k),
+                 arena_printf(f->a, "data/%s/%d.png", NAMES[i], k));
+}
+
+static void check_plan(struct trial *t) {
+    struct running *r = (struct running *)(uintptr_t)t->input;
+    struct run_options o = {.threads = 2, .only_checks = true};
+    struct run_report report;
+    struct text said = {.arena = t->f->a};
+    t->ok = plan_run(r->plan, &o, t->a, &report, &t->d);
+    if (!t->ok) return;
+    assert_int_equal(report.nchecks, 1);
+    assert_true(report.checks[0].nways > 0);
+    text_add(&said, "%s\n", report.checks[0].line);
+    diags_render(report.checks[0].said, false, &said);
+    struct digest d = digest_of(said.at, said.n);
+    if (r->want.lo == 0) r->want = d;
+    assert_true(digest_eq(d, r->want));
+}
+
+static void checks(void **state) {
+    struct fixture *f = *state;
+    struct driver v;
+    make_more_data(f);
+    write_text(f, "program.ddg",
+               "train = images(\"data\", size = 16)\n"
+               "teacher = onnx(\"net.onnx\", mean = [9, 9, 9], std = [0.2, 0.2, 0.2])\n"
+               "check(teacher, train)\n");
+    driver_init(&v, f->a, &options);
+    assert_true(driver_load(&v) && driver_lower(&v, NULL) && driver_codegen(&v) &&
+                driver_link(&v));
+    struct running r = {.plan = v.module.plan};
+    struct trial t = {.f = f, .input = &r};
+    assert_false(attempt(&t, check_plan, 0, false));
+    fail_each(f, check_plan, &r, NULL);
+    driver_free(&v);
+}
+
 // ---- bugs ---------------------------------------------------------------------------------
 static void broken_kernel(char *const *buffers, size_t n) {
     (void)buffers;
@@ -355,6 +398,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(loading, enter, leave),
         cmocka_unit_test_setup_teardown(code, enter, leave),
         cmocka_unit_test_setup_teardown(running, enter, leave),
+        cmocka_unit_test_setup_teardown(checks, enter, leave),
         cmocka_unit_test_setup_teardown(bugs_end_the_run, enter, leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
