@@ -142,8 +142,18 @@ static int run_command(struct call *call) {
     return with_arena(run_in, call);
 }
 
+// `ddg help`, and `ddg help COMMAND` as others have it.
+static int run_help(char **argv) {
+    if (!argv[0]) return print_help(stdout), EXIT_DONE;
+    for (size_t i = 0, used; i < COUNT(commands); i++)
+        if (is_command(&commands[i], argv, &used))
+            return print_command_help(&commands[i], stdout), EXIT_DONE;
+    return unknown_command(argv);
+}
+
 static int run_args(size_t argc, char **argv, struct timeline *times) {
-    if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h") || !strcmp(argv[0], "help"))
+    if (!strcmp(argv[0], "help")) return run_help(argv + 1);
+    if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))
         return print_help(stdout), EXIT_DONE;
     if (!strcmp(argv[0], "--version")) return puts("ddg " DDG_VERSION), EXIT_DONE;
     for (size_t i = 0, used; i < COUNT(commands); i++)

@@ -49,6 +49,7 @@ expect 2 "not a sweep" dump "$small" -D k=4,8
 [ ! -e store ] || fail "a mistake made a store"
 for command in check plan run why dump "store stats" "store gc" "store path" ops; do
   expect 0 "ddg $command" $command --help
+  expect 0 "ddg $command" help $command
 done
 expect 0 "DDG_STORE_SIZE" --help
 
