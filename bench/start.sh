@@ -70,9 +70,11 @@ for large; do
   set_224="-D data=$work/large -D model=$large"
   ms "soft labels at 224 pixels, $name" first_kernel \
     "run $work/labels224.ddg $set_224 -D to=$work/labels.npy --no-store"
-  ms "infoutil at 224 pixels, $name" first_kernel \
-    "run $work/infoutil224.ddg $set_224 -D ipc=1 -D factor=1 -D to=$work/out --no-store"
 done
+if [ $# -gt 0 ]; then
+  ms "infoutil at 224 pixels, $(basename "$1" .onnx)" first_kernel \
+    "run $work/infoutil224.ddg -D data=$work/large -D model=$1 -D ipc=1 -D factor=1 -D to=$work/out --no-store"
+fi
 
 # ---- compiled ------------------------------------------------------------------------
 self=$work/infoutil
