@@ -14,18 +14,22 @@ cd "$work" || exit 1
 failed=0
 
 # Every kind of kernel and little work: a processor that is played is a hundred times slower.
-small=small.ddg
-cat >$small <<EOF
+# small is of convolutions, attention of products of matrices, a softmax and the error function.
+program() { # name, teacher, size of images, of crops, of what is made of crops
+  cat >"$1.ddg" <<EOF
 param to: string = "out"
-train = images("$examples/shapes/train", size = 32, limit = 1)
-teacher = onnx("$examples/shapes.onnx", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
+train = images("$examples/shapes/train", size = $3, limit = 1)
+teacher = onnx("$2", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
 phi = shap_patches(teacher, train, grid = 2, samples = 6, seed = 0)
-noisy = perturb(pool(phi, window = 16, stride = 4), sigma = 0.02, seed = 1)
-xi = crop(train, at = noisy, size = 16)
+noisy = perturb(pool(phi, window = $4, stride = 4), sigma = 0.02, seed = 1)
+xi = crop(train, at = noisy, size = $4, resize = $5)
 best = topk(xi, by = gradnorm(teacher, xi), k = 1)
 set = stitch(best, factor = 1)
 save(set, labels = relabel(teacher, set, temperature = 20), to = to)
 EOF
+}
+program small "$examples/shapes.onnx" 32 16 16
+program attention "$here/cases/model/attention.onnx" 8 4 8
 
 fail() {
   echo "FAIL: $*"
@@ -43,27 +47,34 @@ sse="$sse|pmaddubsw|pmulhrsw|p?blend|dpp|insertps|extractps|pinsr[bdq]|pextr[bdq
 sse="$sse|pm(in|ax)(sb|sd|uw|ud)|pmov[sz]x|pmulld|pmuldq|ptest|pcmp(eq|gt)q|packusdw"
 sse="$sse|mpsadbw|popcnt|lzcnt|movbe|crc32|cmpxchg16b)"
 
-for target in x86-64 x86-64-v3 x86-64-v4; do
-  "$ddg" dump "$small" --after asm --target $target >$target.s 2>said ||
-    fail "dump for $target: $(cat said)"
-done
-never() { # target, pattern
-  grep -qE -- "$2" "$1.s" && fail "code for $1 has $(grep -m 1 -E -- "$2" "$1.s")"
+never() { # what, target, pattern
+  grep -qE -- "$3" "$1.$2.s" && fail "code of $1 for $2 has $(grep -m 1 -E -- "$3" "$1.$2.s")"
 }
-never x86-64 "$wide|$vex|$sse"
-never x86-64-v3 "$wide"
-grep -qE -- "$vex" x86-64-v3.s || fail "code for x86-64-v3 is no wider than that for x86-64"
-grep -qE -- "$wide" x86-64-v4.s || fail "code for x86-64-v4 is no wider than that for x86-64-v3"
+has() { # what, target, pattern
+  grep -qE -- "$3" "$1.$2.s" || fail "code of $1 for $2 is no wider than for the one below"
+}
+for what in small attention; do
+  for target in x86-64 x86-64-v3 x86-64-v4; do
+    "$ddg" dump $what.ddg --after asm --target $target >$what.$target.s 2>said ||
+      fail "dump of $what for $target: $(cat said)"
+  done
+  never $what x86-64 "$wide|$vex|$sse"
+  never $what x86-64-v3 "$wide"
+  has $what x86-64-v3 "$vex"
+  has $what x86-64-v4 "$wide"
+done
 
 # ---- the files ----
-need "$ddg" compile "$small" -o low --target x86-64
-need "$ddg" compile "$small" -o middle --target x86-64-v3
-need "$ddg" compile "$small" -o high --target x86-64-v4
-need "$ddg" compile "$small" -o both --target x86-64-v3 --target x86-64
-need "$ddg" run "$small" -D to=low.want --target x86-64 --no-store
+for what in small attention; do
+  need "$ddg" compile $what.ddg -o $what.low --target x86-64
+  need "$ddg" compile $what.ddg -o $what.middle --target x86-64-v3
+  need "$ddg" compile $what.ddg -o $what.both --target x86-64-v3 --target x86-64
+  need "$ddg" run $what.ddg -D to=$what.low.want --target x86-64 --no-store
+done
+need "$ddg" compile small.ddg -o small.high --target x86-64-v4
 
 qemu=$(command -v qemu-x86_64)
-if [ -z "$qemu" ] || ldd low | grep -q asan; then
+if [ -z "$qemu" ] || ldd small.low | grep -q asan; then
   echo "what a smaller processor does was not tried"
   [ $failed = 0 ] || exit 1
   exit 0
@@ -86,16 +97,19 @@ lacks_on() { # processor, file, feature
   grep -qF -- "$3" said || fail "$2 on $1: does not say $3: $(cat said)"
 }
 
-same_on $least low low.want low.got
-same_on $least both low.want both.low
-lacks_on $least middle avx2
-lacks_on $better high avx512f
-"$ddg" run "$small" -D to=middle.want --target x86-64-v3 --no-store >said 2>&1 || {
-  grep -qF "cannot run" said || fail "run for x86-64-v3: $(cat said)"
-  on $better middle middle.want || fail "middle on $better: $(cat said)" # this machine cannot
-}
-same_on $better middle middle.want middle.got
-same_on $better both middle.want both.got
+lacks_on $least small.middle avx2
+lacks_on $better small.high avx512f
+for what in small attention; do
+  same_on $least $what.low $what.low.want $what.low.got
+  same_on $least $what.both $what.low.want $what.both.low
+  "$ddg" run $what.ddg -D to=$what.middle.want --target x86-64-v3 --no-store >said 2>&1 || {
+    grep -qF "cannot run" said || fail "run of $what for x86-64-v3: $(cat said)"
+    on $better $what.middle $what.middle.want || # this machine cannot
+      fail "$what.middle on $better: $(cat said)"
+  }
+  same_on $better $what.middle $what.middle.want $what.middle.got
+  same_on $better $what.both $what.middle.want $what.both.got
+done
 
 [ $failed = 0 ] || exit 1
 echo "targets are what they say"

@@ -113,6 +113,40 @@ write("transformer", [a] + tokens,
        "linear.weight": weights(4, 4), "linear.bias": weights(4), "epsilon": np.array(1e-5, f32),
        **head("x")[1]})
 
+# Attention with two heads and a GELU in small ops, as a ViT has them; tests/target.sh runs it.
+def linear(x, y, rows):
+    return [node("MatMul", [x, f"{y}.weight"], f"{y}.product"),
+            node("Add", [f"{y}.product", f"{y}.bias"], y)], \
+        {f"{y}.weight": weights(rows, 4), f"{y}.bias": weights(4)}
+
+
+def heads(x, y, perm):
+    return [node("Reshape", [x, "heads"], f"{x}.heads"),
+            node("Transpose", [f"{x}.heads"], y, perm=perm)]
+
+
+(q, qt), (k, kt), (v, vt) = [linear("rows", n, 4) for n in "qkv"]
+up, ut = linear("mixed", "up", 4)
+attention = [node("Conv", ["input", "conv1.weight"], "conv1", pads=[1, 1, 1, 1], strides=[2, 2]),
+             *tokens[:2], *q, *k, *v,
+             *heads("q", "queries", [0, 2, 1, 3]), *heads("k", "keys", [0, 2, 3, 1]),
+             *heads("v", "values", [0, 2, 1, 3]),
+             node("MatMul", ["queries", "keys"], "scores"),
+             node("Softmax", ["scores"], "weights", axis=-1),
+             node("MatMul", ["weights", "values"], "mixture"),
+             node("Transpose", ["mixture"], "together", perm=[0, 2, 1, 3]),
+             node("Reshape", ["together", "width"], "mixed"), *up,
+             node("Div", ["up", "root2"], "scaled"), node("Erf", ["scaled"], "erf"),
+             node("Add", ["erf", "one"], "above"), node("Mul", ["up", "above"], "twice"),
+             node("Mul", ["twice", "half"], "gelu"),
+             node("ReduceMean", ["gelu"], "pooled", axes=[1], keepdims=0), tokens[-1]]
+write("attention", attention,
+      {"conv1.weight": weights(4, 3, 3, 3), **qt, **kt, **vt, **ut,
+       "shape": np.array([0, 4, -1], np.int64), "heads": np.array([0, 16, 2, 2], np.int64),
+       "width": np.array([0, 16, 4], np.int64), "root2": np.array(2 ** .5, f32),
+       "one": np.array(1, f32), "half": np.array(.5, f32),
+       "fc.weight": weights(10, 4), "fc.bias": weights(10)}, out=("N", 10))
+
 # Ops that ddg does not have, of ONNX and of others.
 a, b = conv("input", "conv1")
 write("unsupported", [a, node("NonZero", ["conv1"], "where", "/deep/in/the/network/NonZero"),
