@@ -87,9 +87,11 @@ bool rule_save(struct rule_ctx *c, struct type *out) {
 // The network's other sizes need not be the image's: it can be imported again at them.
 static bool channels_match(struct rule_ctx *c) {
     const struct type *m = c->ins[0], *x = c->ins[1];
+    const bool grey = m->dim[0] == 1;
     return m->dim[0] == x->dim[0] ||
-           rule_fail_in(c, 1, "`model` takes images of %zu channel%s, `x` has %zu",
-                        m->dim[0], m->dim[0] == 1 ? "" : "s", x->dim[0]);
+           rule_fail_in(c, 1, "`model` takes images of %zu channel%s, `x` has %zu%s",
+                        m->dim[0], grey ? "" : "s", x->dim[0],
+                        grey ? " (grey ones too)" : "");
 }
 
 // It gives no value, but is made of these rows.

@@ -79,7 +79,11 @@ static bool no_images(const struct reader_options *o, const char *cls,
                "class `%s` has no images: nothing in `%s/%s` is a JPEG or PNG "
                "file",
                cls, o->path, cls);
-    if (l->folders.count) diag_help(d, "folders inside a class folder are not entered");
+    if (l->folders.count)
+        diag_help(d,
+                  "folders inside a class folder are not entered; if `%s` is no class, "
+                  "name the folder whose folders are the classes",
+                  cls);
     else if (l->others)
         diag_help(d, "files whose names end in .jpg, .jpeg or .png are read");
     return false;

@@ -149,11 +149,15 @@ static bool check_classes(const struct rowsets *r, uint32_t which, struct diags 
     if (!s->classes || s->classes == have) return true;
     diag_error(d, s->classes_span, "the model tells %zu classes apart, but `%s` has %zu",
                s->classes, s->path, have);
-    return diag_help(d,
-                     "each output of the model needs a folder, in the byte order of their "
-                     "names: here output 0 is `%s`, and output %zu is `%s`",
-                     reader_class_name(r->at[which].reader, 0), have - 1,
-                     reader_class_name(r->at[which].reader, have - 1));
+    return diag_help(
+        d,
+        "each output of the model needs a folder, in the byte order of their "
+        "names: here output 0 is `%s`, and output %zu is `%s`%s",
+        reader_class_name(r->at[which].reader, 0), have - 1,
+        reader_class_name(r->at[which].reader, have - 1),
+        s->classes > have ? "; docs/teachers.md shows how to export only the "
+                            "outputs that have one"
+                          : "");
 }
 
 // ---- choosing rows --------------------------------------------------------------------

@@ -115,7 +115,7 @@ static bool is_zero(const struct import *im, nid id) {
 
 IMPORTER(import_clip) {
     bool has_low, has_high;
-    nid low, high, y = in[0].id;
+    nid low = NID_NONE, high = NID_NONE, y = in[0].id;
     if (!clip_bound(im, in, 1, "min", &has_low, &low) ||
         !clip_bound(im, in, 2, "max", &has_high, &high))
         return false;

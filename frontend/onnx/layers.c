@@ -3,9 +3,10 @@
 //
 // Exports do not say. A layer may read its tensor itself, or behind nodes that only move
 // elements (a linear layer's weight behind a Transpose) or make the weight of it (weight
-// normalisation); and it may be written in small ops: a product and a sum, or a norm as (x - mean) / sqrt(variance + epsilon) * scale +
-// shift. So the graph is walked once, in order, with what is known of each value: which
-// stored tensors it is made of, and which half-finished layer it is.
+// normalisation); and it may be written in small ops: a product and a sum, or a norm as
+// (x - mean) / sqrt(variance + epsilon) * scale + shift. So the graph is walked once, in
+// order, with what is known of each value: which stored tensors it is made of, and which
+// half-finished layer it is.
 #include "frontend/onnx/onnx.h"
 
 enum known {              // of a value

@@ -152,13 +152,31 @@ static struct onnx_val first_rows(const struct onnx_val *v, size_t n) {
     return v[0];
 }
 
+// Whether the values have equal sizes but along the ONNX axis.
+static bool check_joins(struct import *im, const struct onnx_val *v, size_t axis) {
+    size_t first[TYPE_MAX_RANK + 1], dim[TYPE_MAX_RANK + 1];
+    size_t rank = val_dims(im, v[0], first);
+    for (size_t k = 1; k < im->nin; k++) {
+        bool same = val_dims(im, v[k], dim) == rank;
+        for (size_t i = 0; same && i < rank; i++) same = i == axis || dim[i] == first[i];
+        if (!same)
+            return op_fail(im,
+                           "joins %s and %s along axis %zu; all other axes have to be "
+                           "of equal size",
+                           val_text(im, v[0]), val_text(im, v[k]), axis);
+    }
+    return true;
+}
+
 IMPORTER(import_concat) {
     int64_t axis;
-    size_t at;
+    size_t at, outer;
     if (!attr_has(im, "axis")) return op_fail(im, "has no axis");
-    if (!node_int(im, "axis", 0, &axis)) return false;
     struct onnx_val *v = arena_dup(im->arena, in, im->nin, sizeof *in);
     struct onnx_val like = first_rows(in, im->nin);
+    if (!node_int(im, "axis", 0, &axis) ||
+        !onnx_axis(im, axis, val_rank(im, like), &outer))
+        return false;
     nid *ids = NEW_N(im->arena, nid, im->nin);
     for (size_t i = 0; i < im->nin; i++) {
         if (like.form == FORM_ROWS && !val_as_rows(im, like, &v[i])) return false;
@@ -167,7 +185,7 @@ IMPORTER(import_concat) {
                            val_text(im, like), val_text(im, v[i]));
         ids[i] = v[i].id;
     }
-    if (!val_axis(im, like, axis, &at)) return false;
+    if (!val_axis(im, like, axis, &at) || !check_joins(im, v, outer)) return false;
     struct value attr = val_int((int64_t)at);
     return op_done_like(op_make(im, OP_CONCAT, ids, im->nin, &attr), like, out);
 }

@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#define RGB 3 // channels of all images that are read
+
 // Elements that folding may compute: a number for small files and a multiple of large
 // ones.
 #define FOLD_FREE     ((size_t)1 << 22)
@@ -110,12 +112,15 @@ const struct func *model_at_size(struct arena *arena, const struct model *m, siz
 
 static bool check_numbers(const struct onnx_log *log, const char *name, const double *v,
                           size_t n, size_t channels, double above) {
-    if (n != channels)
-        return diag_error(log->d, log->at,
-                          "%s has %zu number%s; %s takes images of %zu "
-                          "channel%s",
-                          name, n, n == 1 ? "" : "s", log->where, channels,
-                          channels == 1 ? "" : "s");
+    if (n != channels) {
+        diag_error(log->d, log->at,
+                   "%s has %zu number%s; %s takes images of %zu channel%s", name, n,
+                   n == 1 ? "" : "s", log->where, channels, channels == 1 ? "" : "s");
+        if (channels != RGB)
+            diag_help(log->d, "images are RGB, also grey ones: export a network whose "
+                              "first layer takes 3 channels");
+        return false;
+    }
     for (size_t i = 0; i < n; i++)
         if (!isfinite(v[i]) || v[i] <= above)
             return diag_error(log->d, log->at, "%s must be %s; number %zu of %s is %g",

@@ -227,14 +227,20 @@ bool same_place(const struct import *im, struct onnx_val x, struct onnx_val y) {
     return x.outer == y.outer && val_type(im, x)->dim[x.at] == val_type(im, y)->dim[y.at];
 }
 
+static bool no_batch(struct import *im, struct onnx_val v) {
+    return op_fail(im,
+                   "joins a value of each image with %s, which is one for all images and "
+                   "has no axis for their number N",
+                   val_text(im, v));
+}
+
 // v's node with axes of 1 in front up to that ONNX rank, its batch where `like` has it.
 static nid in_place(struct import *im, struct onnx_val v, size_t rank,
                     struct onnx_val like) {
     size_t have[MAX_RANK], dim[MAX_RANK] = {0}, node[MAX_RANK], n = val_dims(im, v, have);
     for (size_t i = 0; i < rank; i++) dim[i] = i < rank - n ? 1 : have[i - (rank - n)];
     if (has_batch_axis(like) && dim[like.at] != 1) {
-        op_fail(im, "joins a value of each row with %s, which has no place for the batch",
-                val_text(im, v));
+        no_batch(im, v);
         return NID_NONE;
     }
     size_t count = place_dims(like, dim, rank, node);
@@ -251,8 +257,7 @@ static nid align_one(struct import *im, struct onnx_val v, size_t rank,
     if (single) return op_reshape(im, v.id, NULL, 0);
     if (v.form == FORM_FIXED && like.merged && rank - t->rank <= like.at &&
         t->dim[like.at - (rank - t->rank)] != 1) {
-        op_fail(im, "joins a value of each row with %s, which has no place for the batch",
-                val_text(im, v));
+        no_batch(im, v);
         return NID_NONE;
     }
     return in_place(im, v, rank, like);
@@ -315,11 +320,12 @@ bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v) {
     size_t rank = val_type(im, *v)->rank, batch = im->file->batch, dim[MAX_RANK];
     bool fits = has_batch_axis(like) && rank > like.at && batch &&
                 val_type(im, *v)->dim[like.at] == batch;
-    if (!fits || (batch > 1 && !repeats(im, *v, like.at)))
-        return op_fail(im,
-                       "joins a value of each row with %s, which has no place for the "
-                       "batch",
-                       val_text(im, *v));
+    if (!fits || (batch > 1 && !repeats(im, *v, like.at))) {
+        no_batch(im, *v);
+        diag_help(im->log->d, "have the network expand it to the batch first: "
+                              "value.expand(images.shape[0], ...)");
+        return false;
+    }
     nid one = first_of(im, *v, like.at);
     if (one == NID_NONE) return false;
     size_t n = place_dims(like, type_at(im->b.f, one)->dim, rank, dim);

@@ -122,7 +122,7 @@ static struct onnx_val tuples_like(const struct import *im, struct onnx_val data
 }
 
 IMPORTER(import_gather_elements) {
-    struct picks p;
+    struct picks p = {0};
     if (!read_elements(im, in, 2, &p)) return false;
     const struct type t = *val_type(im, in[1]);
     nid y = op_reshape(im, pick(im, in[0].id, &p), t.dim, t.rank);
@@ -131,7 +131,7 @@ IMPORTER(import_gather_elements) {
 
 IMPORTER(import_gather_nd) {
     int64_t batch_dims;
-    struct picks p;
+    struct picks p = {0};
     size_t dim[TYPE_MAX_RANK], rank = 0;
     if (!node_int(im, "batch_dims", 0, &batch_dims)) return false;
     if (batch_dims < 0 || batch_dims >= TYPE_MAX_RANK)
@@ -204,7 +204,7 @@ static nid scatter(struct import *im, nid data, nid updates, const struct picks 
 }
 
 IMPORTER(import_scatter_nd) {
-    struct picks p;
+    struct picks p = {0};
     if (!read_tuples(im, in[0], in[1], 0, &p)) return false;
     const struct type *it = val_type(im, in[1]);
     struct onnx_val like = tuples_like(im, in[0], in[1], it->dim[it->rank - 1]);
@@ -219,7 +219,7 @@ IMPORTER(import_scatter_nd) {
 }
 
 IMPORTER(import_scatter_elements) {
-    struct picks p;
+    struct picks p = {0};
     if (!read_elements(im, in, 3, &p)) return false;
     if (!type_same_shape(val_type(im, in[1]), val_type(im, in[2])))
         return op_fail(im, "has indices %s and updates %s", val_text(im, in[1]),

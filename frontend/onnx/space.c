@@ -66,7 +66,7 @@ static bool rearrange(struct import *im, struct onnx_val v, const size_t six[6],
 
 IMPORTER(import_depth_to_space) {
     static const int64_t DCR[] = {0, 3, 4, 1, 5, 2}, CRD[] = {0, 1, 4, 2, 5, 3};
-    size_t d[4], b, by_column;
+    size_t d[4] = {0}, b = 1, by_column;
     if (!read_blocks(im, in[0], d, &b) || !node_choice(im, "mode", "DCR|CRD", &by_column))
         return false;
     if (d[1] % (b * b))
@@ -80,7 +80,7 @@ IMPORTER(import_depth_to_space) {
 
 IMPORTER(import_space_to_depth) {
     static const int64_t PERM[] = {0, 3, 5, 1, 2, 4};
-    size_t d[4], b;
+    size_t d[4] = {0}, b = 1;
     if (!read_blocks(im, in[0], d, &b)) return false;
     if (d[2] % b || d[3] % b)
         return op_fail(im, "makes blocks of %zu x %zu of %zu x %zu pixels", b, b, d[2],
