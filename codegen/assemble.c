@@ -76,7 +76,7 @@ static struct plan_buffer buffer_of(struct assembly *a, const struct kfunc *kf,
                                     const struct kernel *kernel, const char *symbol,
                                     nid v) {
     const struct place *p = &kf->places[v];
-    struct plan_buffer b = {.offset = p->offset};
+    struct plan_buffer b = {.offset = p->offset, .local = p->local};
     if (type_at(kf->f, v)->rows) b.stride = p->layout.bytes;
     switch (p->kind) {
     case PLACE_CONST:
@@ -119,14 +119,17 @@ static void runtime_call(struct assembly *a, const struct kfunc *kf,
 static bool kernel_call(struct assembly *a, const struct kfunc *kf,
                         const struct kernel *kernel, struct plan_call *c) {
     if (!(c->symbol = codegen_add(a->cg, kf, kernel, a->d))) return false;
-    c->buffers = NEW_N(a->arena, struct plan_buffer, kernel->nouts + kernel->nins + 1);
+    c->buffers = NEW_N(a->arena, struct plan_buffer, kernel->nouts + kernel->nins + 2);
     for (size_t i = 0; i < kernel->nouts; i++)
         c->buffers[c->nbuffers++] = buffer_of(a, kf, kernel, c->symbol, kernel->outs[i]);
     for (size_t i = 0; i < kernel->nins; i++)
         c->buffers[c->nbuffers++] = buffer_of(a, kf, kernel, c->symbol, kernel->ins[i]);
     if (kernel->prologue != NID_NONE)
         c->buffers[c->nbuffers++] =
-            (struct plan_buffer){SPACE_ARENA, kernel->scratch_offset, 0};
+            (struct plan_buffer){SPACE_ARENA, .offset = kernel->scratch_offset};
+    if (kernel->work_bytes)
+        c->buffers[c->nbuffers++] =
+            (struct plan_buffer){SPACE_ARENA, .offset = kernel->work_offset};
     return true;
 }
 
@@ -136,12 +139,20 @@ bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct d
     f->batch = kf->batch;
     f->arena_bytes = kf->arena_bytes;
     f->flops = func_flops(kf->f);
+    f->nbands = kf->bands.n;
+    f->bands = NEW_N(a->arena, struct plan_band, f->nbands);
+    for (size_t k = 0; k < f->nbands; k++)
+        f->bands[k] = (struct plan_band){kf->bands.at[k].nkernels, kf->bands.at[k].rows};
     f->ncalls = kf->kernels.n;
     f->calls = NEW_N(a->arena, struct plan_call, f->ncalls);
     for (size_t k = 0; k < f->ncalls; k++) {
         const struct kernel *kernel = &kf->kernels.at[k];
         struct plan_call *c = &f->calls[k];
         c->once = !type_at(kf->f, kernel->outs[0])->rows;
+        c->what = kernel_what(a->arena, kf, kernel);
+        c->how = kernel_how(kf, kernel);
+        c->flops = kernel_row_flops(kf, kernel);
+        c->bytes = kernel_row_bytes(kf, kernel);
         if (kernel->runtime) runtime_call(a, kf, kernel, c, i, k);
         else if (!kernel_call(a, kf, kernel, c)) return false;
     }

@@ -48,11 +48,22 @@ enum place_kind {
 
 struct place {
     enum place_kind kind;
-    size_t offset; // bytes; ARENA: of the batch's rows, one behind the other
+    size_t offset; // bytes; ARENA: of the rows, one behind the other
+    // ARENA: read in the band that makes it only, so that there is room for the rows of one
+    // round of the band; else for those of the batch.
+    bool local;
     struct layout layout;
 };
 
 #define KERNEL_MAX_BUFFERS 24
+
+// How an anchor is computed. It decides how results round, so it follows from shapes and from
+// what the target's numerics say, never from caches or from how many rows there are.
+enum algorithm {
+    ALGORITHM_DIRECT,     // sums of products, tap by tap
+    ALGORITHM_WINOGRAD_2, // F(2x2, 3x3), Lavin & Gray 2016, arXiv 1509.09308
+    ALGORITHM_WINOGRAD_4, // F(4x4, 3x3)
+};
 
 struct kernel {
     nid outs[4]; // stored nodes; outs[0] is the root
@@ -64,8 +75,19 @@ struct kernel {
     // normalising): made for one row at a time in the scratch buffer, in scratch_layout.
     nid prologue; // NID_NONE
     struct layout scratch_layout;
-    size_t scratch_offset; // bytes, in the arena
-    bool runtime;          // the root is an OPF_RUNTIME op: no code
+    size_t scratch_offset;    // bytes, in the arena
+    enum algorithm algorithm; // of the anchor
+    // Memory of its own that the kernel uses while it runs, once a call: what is between the
+    // steps of an algorithm.
+    size_t work_bytes, work_offset; // 0 bytes: none
+    bool runtime;                   // the root is an OPF_RUNTIME op: no code
+};
+
+// Kernels that follow each other and go through a few rows at a time: what they hand on stays
+// in cache. A call of the function takes all rows through the first band, then through the next.
+struct band {
+    size_t nkernels;
+    size_t rows; // of one round
 };
 
 struct kfunc {
@@ -73,8 +95,17 @@ struct kfunc {
     size_t batch;               // most rows one call computes
     struct place *places;       // by nid
     VEC(struct kernel) kernels; // in order
+    VEC(struct band) bands;     // all kernels, in order
     size_t arena_bytes;
 };
+
+// For profiles: what a kernel computes, in words ("conv 64x56x56, 3x3 > 64"), and how
+// ("winograd 4x4", "direct", "product", "loops"); what one row of it takes: operations, and
+// bytes that are read or written, each once, constants left out.
+const char *kernel_what(struct arena *a, const struct kfunc *kf, const struct kernel *k);
+const char *kernel_how(const struct kfunc *kf, const struct kernel *k);
+double kernel_row_flops(const struct kfunc *kf, const struct kernel *k);
+double kernel_row_bytes(const struct kfunc *kf, const struct kernel *k);
 
 // How the code of a kernel is called: kernel_fn in runtime/plan.h.
 

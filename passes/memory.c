@@ -93,6 +93,7 @@ bool pass_memory(struct module *m, struct module_func *mf, struct diags *d) {
     size_t one = assign(&b, 1), room = m->target->l2 / 4 * 3;
     k->batch = one ? size_max(1, size_min(MOST_ROWS, room / one)) : MOST_ROWS;
     k->arena_bytes = assign(&b, k->batch);
+    VEC_PUSH(m->arena, &k->bands, (struct band){k->kernels.n, k->batch});
     size_t scratch = 0;
     for (size_t i = 0; i < b.list.n; i++) {
         const struct block *o = &b.list.at[i];

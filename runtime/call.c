@@ -3,33 +3,61 @@
 
 #include "runtime/builtin.h"
 
-static char *address(const struct plan *p, const struct plan_buffer *b, char *arena,
-                     char *const *in, char *const *out) {
+struct calling {
+    const struct plan *p;
+    const struct plan_func *f;
+    char *arena;
+    char *const *in, *const *out;
+    bool fresh;
+};
+
+// Of row `row` of the call.
+static char *address(const struct calling *c, const struct plan_buffer *b, size_t row) {
     switch (b->space) {
-    case SPACE_CONST: return p->consts[b->offset].data;
-    case SPACE_ARENA: return arena + b->offset;
-    case SPACE_IN: return in[b->offset];
-    case SPACE_OUT: return out[b->offset];
+    case SPACE_CONST: return c->p->consts[b->offset].data;
+    case SPACE_ARENA: return c->arena + b->offset + (b->local ? 0 : row * b->stride);
+    case SPACE_IN: return c->in[b->offset] + row * b->stride;
+    case SPACE_OUT: return c->out[b->offset] + row * b->stride;
     }
     BUG("no such space");
 }
 
+static bool call_one(const struct calling *c, const struct plan_call *k, size_t row,
+                     size_t n) {
+    char *buffers[CALL_MAX_BUFFERS];
+    size_t strides[CALL_MAX_BUFFERS];
+    if (k->once && (row || !c->fresh)) return true;
+    if (k->once) n = 1;
+    CHECK(k->nbuffers <= CALL_MAX_BUFFERS);
+    for (size_t i = 0; i < k->nbuffers; i++) {
+        buffers[i] = address(c, &k->buffers[i], row);
+        strides[i] = k->buffers[i].stride;
+    }
+    if (k->builtin)
+        return builtin_run(k->builtin, k->params, buffers, strides, k->nbuffers, n);
+    k->fn(buffers, n);
+    return true;
+}
+
+// One round of a band.
+static bool call_some(const struct calling *c, size_t first, size_t ncalls, size_t row,
+                      size_t n) {
+    for (size_t i = first; i < first + ncalls; i++)
+        if (!call_one(c, &c->f->calls[i], row, n)) return false;
+    return true;
+}
+
 bool call_func(const struct plan *p, const struct plan_func *f, char *arena,
                char *const *in, char *const *out, size_t n, bool fresh) {
+    struct calling c = {p, f, arena, in, out, fresh};
+    size_t first = 0;
     CHECK(n <= f->batch);
-    for (size_t i = 0; i < f->ncalls; i++) {
-        const struct plan_call *c = &f->calls[i];
-        if (c->once && !fresh) continue;
-        char *buffers[CALL_MAX_BUFFERS];
-        size_t strides[CALL_MAX_BUFFERS], rows = c->once ? 1 : n;
-        CHECK(c->nbuffers <= CALL_MAX_BUFFERS);
-        for (size_t j = 0; j < c->nbuffers; j++) {
-            buffers[j] = address(p, &c->buffers[j], arena, in, out);
-            strides[j] = c->buffers[j].stride;
-        }
-        if (c->builtin == BUILTIN_NONE) c->fn(buffers, rows);
-        else if (!builtin_run(c->builtin, c->params, buffers, strides, c->nbuffers, rows))
-            return false;
+    for (size_t i = 0; i < f->nbands; i++) {
+        const struct plan_band *b = &f->bands[i];
+        for (size_t row = 0; row < n; row += b->rows)
+            if (!call_some(&c, first, b->ncalls, row, size_min(b->rows, n - row)))
+                return false;
+        first += b->ncalls;
     }
     return true;
 }

@@ -31,7 +31,8 @@
 
 // The code of a kernel:
 //     void kernel(char *const *buffers, size_t n);
-// buffers: outputs in order, then inputs in order, then the scratch buffer when there is one.
+// buffers: outputs in order, then inputs in order, then the scratch buffer and the work buffer
+// when there are such.
 // Each points at row 0; row r of a row value lies its bytes a row further. Values that are
 // not rows lie at the pointer for every row.
 typedef void (*kernel_fn)(char *const *buffers, size_t n);
@@ -43,6 +44,7 @@ struct plan_buffer {
     enum plan_space space;
     size_t offset; // bytes; for CONST, IN and OUT: which one
     size_t stride; // bytes from one row to the next; 0: shared by all rows
+    bool local;    // ARENA: of the rows of one round of a band, not of the call
 };
 
 enum builtin { BUILTIN_NONE, BUILTIN_NORMAL, BUILTIN_RANDOM_BOX, BUILTIN_RESIZE };
@@ -58,6 +60,14 @@ struct plan_call {
     bool once;             // computes a value shared by all rows of the call
     size_t nbuffers;
     struct plan_buffer *buffers;
+    // For profiles: what it computes and how, in words ("conv 64x56x56 3x3 > 64", "winograd
+    // 4x4"), and what one row costs: operations, and bytes read and written once each.
+    const char *what, *how;
+    double flops, bytes;
+};
+
+struct plan_band { // calls that follow each other, a few rows at a time
+    size_t ncalls, rows;
 };
 
 // A constant, packed as the kernels that read it want it; shared between functions.
@@ -75,6 +85,8 @@ struct plan_func {
     size_t arena_bytes; // a worker's scratch memory for one call
     size_t ncalls;
     struct plan_call *calls;
+    size_t nbands;
+    struct plan_band *bands; // all calls, in order
     double flops; // floating-point operations of one row, as counted on the tensor function
 };
 

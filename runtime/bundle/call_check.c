@@ -18,19 +18,20 @@ struct place { // a call's buffer, as one step calls it
 };
 
 // ---- functions by themselves ---------------------------------------------------------
+// rows: of one round of the call's band.
 static bool check_arena(struct check *c, const struct plan_func *f,
-                        const struct plan_buffer *b) {
+                        const struct plan_buffer *b, size_t rows) {
     size_t bytes;
     bool ok = b->offset < f->arena_bytes && b->offset % 64 == 0 &&
-              size_mul(b->stride, f->batch, &bytes) &&
+              size_mul(b->stride, b->local ? rows : f->batch, &bytes) &&
               bytes <= f->arena_bytes - b->offset;
     return ok || check_fail(c, "`%s` writes outside of its memory", f->name);
 }
 
 static bool check_buffer(struct check *c, const struct plan_func *f,
-                         const struct plan_buffer *b) {
+                         const struct plan_buffer *b, size_t rows) {
     switch (b->space) {
-    case SPACE_ARENA: return check_arena(c, f, b);
+    case SPACE_ARENA: return check_arena(c, f, b, rows);
     case SPACE_CONST:
         return (b->offset < c->plan->nconsts && !b->stride) ||
                check_fail(c, "`%s` reads constant %zu", f->name, b->offset);
@@ -42,7 +43,7 @@ static bool check_buffer(struct check *c, const struct plan_func *f,
 
 // call.c has room for so many buffers, builtin.c for fewer; the first is always written.
 static bool check_call(struct check *c, const struct plan_func *f,
-                       const struct plan_call *k) {
+                       const struct plan_call *k, size_t rows) {
     static const size_t most[] = {[BUILTIN_NONE] = CALL_MAX_BUFFERS,
                                   [BUILTIN_NORMAL] = 2,
                                   [BUILTIN_RANDOM_BOX] = 3,
@@ -58,8 +59,22 @@ static bool check_call(struct check *c, const struct plan_func *f,
     if (written != SPACE_ARENA && written != SPACE_OUT)
         return check_fail(c, "`%s` writes what it may only read", f->name);
     for (size_t i = 0; i < k->nbuffers; i++)
-        if (!check_buffer(c, f, &k->buffers[i])) return false;
+        if (!check_buffer(c, f, &k->buffers[i], rows)) return false;
     return true;
+}
+
+// Each call is in one band.
+static bool check_bands(struct check *c, const struct plan_func *f) {
+    size_t call = 0;
+    for (size_t i = 0; i < f->nbands; i++) {
+        const struct plan_band *b = &f->bands[i];
+        if (b->rows < 1 || b->rows > f->batch || b->ncalls > f->ncalls - call)
+            return check_fail(c, "a band of `%s` has %zu calls of %zu rows", f->name,
+                              b->ncalls, b->rows);
+        for (size_t end = call + b->ncalls; call < end; call++)
+            if (!check_call(c, f, &f->calls[call], b->rows)) return false;
+    }
+    return call == f->ncalls || check_fail(c, "a call of `%s` is in no band", f->name);
 }
 
 bool check_funcs(struct check *c) {
@@ -68,8 +83,7 @@ bool check_funcs(struct check *c) {
         if (f->batch < 1 || !isfinite(f->flops) || f->flops < 0)
             return check_fail(c, "`%s` takes %zu rows, %g operations", f->name, f->batch,
                               f->flops);
-        for (size_t k = 0; k < f->ncalls; k++)
-            if (!check_call(c, f, &f->calls[k])) return false;
+        if (!check_bands(c, f)) return false;
     }
     return true;
 }

@@ -55,6 +55,7 @@ static const struct field fields_plan_buffer[] = {
     ENUM(plan_buffer, space, spaces),
     SIZE(plan_buffer, offset, BUNDLE_MAX_BYTES),
     SIZE(plan_buffer, stride, BUNDLE_MAX_BYTES),
+    BOOL(plan_buffer, local),
 };
 static SHAPE(shape_buffer, plan_buffer);
 
@@ -66,8 +67,18 @@ static const struct field fields_plan_call[] = {
     REALS(plan_call, params),
     BOOL(plan_call, once),
     LIST(plan_call, buffers, nbuffers, shape_buffer),
+    TEXT(plan_call, what),
+    TEXT(plan_call, how),
+    REAL(plan_call, flops),
+    REAL(plan_call, bytes),
 };
 static SHAPE(shape_call, plan_call);
+
+static const struct field fields_plan_band[] = {
+    SIZE(plan_band, ncalls, BUNDLE_MAX_ROWS),
+    SIZE(plan_band, rows, BUNDLE_MAX_ROWS),
+};
+static SHAPE(shape_band, plan_band);
 
 static const struct field fields_plan_const[] = {
     COUNTED(plan_const, data, bytes, FIELD_CONST),
@@ -80,6 +91,7 @@ static const struct field fields_plan_func[] = {
     SIZE(plan_func, batch, BUNDLE_MAX_ROWS),
     SIZE(plan_func, arena_bytes, BUNDLE_MAX_BYTES),
     LIST(plan_func, calls, ncalls, shape_call),
+    LIST(plan_func, bands, nbands, shape_band),
     REAL(plan_func, flops),
 };
 static SHAPE(shape_func, plan_func);

@@ -15,9 +15,9 @@
 #include "runtime/settings.h"
 #include "runtime/trial.h"
 
-enum { RIG_A, RIG_B, RIG_C, RIG_D };   // rowsets
+enum { RIG_A, RIG_B, RIG_C, RIG_D };             // rowsets
 enum { RIG_MAP, RIG_LOSS, RIG_PLACE, RIG_WAYS }; // columns
-enum { RIG_IMAGES, RIG_VALUES };       // saves
+enum { RIG_IMAGES, RIG_VALUES };                 // saves
 enum { RIG_PIXELS = 3 * 8 * 8, RIG_STITCHED = 3 * 16 * 16 };
 
 struct rig_made {
@@ -141,7 +141,15 @@ static inline void rig_lates(struct rig_made *m) {
 static inline struct plan_call *rig_calls(struct rig_made *m, struct plan_func *f,
                                           size_t n) {
     f->ncalls = n;
-    return f->calls = NEW_N(m->a, struct plan_call, n);
+    f->nbands = 1;
+    f->bands = NEW(m->a, struct plan_band);
+    *f->bands = (struct plan_band){n, f->batch};
+    f->calls = NEW_N(m->a, struct plan_call, n);
+    for (size_t i = 0; i < n; i++) {
+        f->calls[i].what = f->calls[i].how = "rig";
+        f->calls[i].flops = 12.5, f->calls[i].bytes = 96;
+    }
+    return f->calls;
 }
 
 static inline void rig_buffers(struct rig_made *m, struct plan_call *c, size_t n,
@@ -156,13 +164,14 @@ static inline void rig_loss_func(struct rig_made *m, struct plan_func *f) {
     struct plan_call *c = rig_calls(m, f, 2);
     c[0].symbol = "prepare", c[0].entry = 0, c[0].once = true;
     rig_buffers(m, &c[0], 2,
-                (const struct plan_buffer[]){{SPACE_ARENA, 448, 0}, {SPACE_CONST, 1, 0}});
+                (const struct plan_buffer[]){{SPACE_ARENA, 448, 0, false},
+                                             {SPACE_CONST, 1, 0, false}});
     c[1].symbol = "finish", c[1].entry = RIG_KERNEL;
     rig_buffers(m, &c[1], 4,
-                (const struct plan_buffer[]){{SPACE_OUT, 0, 4},
-                                             {SPACE_IN, 0, RIG_PIXELS},
-                                             {SPACE_IN, 2, 4},
-                                             {SPACE_ARENA, 64, 64}});
+                (const struct plan_buffer[]){{SPACE_OUT, 0, 4, false},
+                                             {SPACE_IN, 0, RIG_PIXELS, false},
+                                             {SPACE_IN, 2, 4, false},
+                                             {SPACE_ARENA, 64, 64, true}});
 }
 
 static inline void rig_box_func(struct rig_made *m, struct plan_func *f) {
@@ -172,8 +181,9 @@ static inline void rig_box_func(struct rig_made *m, struct plan_func *f) {
     c->builtin = BUILTIN_RANDOM_BOX;
     memcpy(c->params, params, sizeof params);
     rig_buffers(m, c, 3,
-                (const struct plan_buffer[]){
-                    {SPACE_OUT, 0, 16}, {SPACE_IN, 0, 16}, {SPACE_IN, 1, 4}});
+                (const struct plan_buffer[]){{SPACE_OUT, 0, 16, false},
+                                             {SPACE_IN, 0, 16, false},
+                                             {SPACE_IN, 1, 4, false}});
 }
 
 // The second out of two; a builtin in between.
@@ -184,16 +194,18 @@ static inline void rig_stitch_func(struct rig_made *m, struct plan_func *f) {
     c[0].builtin = BUILTIN_RESIZE;
     memcpy(c[0].params, resize, sizeof resize);
     rig_buffers(m, &c[0], 3,
-                (const struct plan_buffer[]){{SPACE_OUT, 1, RIG_STITCHED},
-                                             {SPACE_IN, 0, RIG_PIXELS * 4},
-                                             {SPACE_IN, 1, 16 * 4}});
+                (const struct plan_buffer[]){{SPACE_OUT, 1, RIG_STITCHED, false},
+                                             {SPACE_IN, 0, RIG_PIXELS * 4, false},
+                                             {SPACE_IN, 1, 16 * 4, false}});
     c[1].builtin = BUILTIN_NORMAL;
     memcpy(c[1].params, normal, sizeof normal);
     rig_buffers(m, &c[1], 2,
-                (const struct plan_buffer[]){{SPACE_ARENA, 0, 448}, {SPACE_IN, 2, 16}});
+                (const struct plan_buffer[]){{SPACE_ARENA, 0, 448, false},
+                                             {SPACE_IN, 2, 16, false}});
     c[2].symbol = "finish", c[2].entry = RIG_KERNEL;
     rig_buffers(m, &c[2], 2,
-                (const struct plan_buffer[]){{SPACE_OUT, 0, 40}, {SPACE_CONST, 0, 0}});
+                (const struct plan_buffer[]){{SPACE_OUT, 0, 40, false},
+                                             {SPACE_CONST, 0, 0, false}});
 }
 
 static inline void rig_funcs(struct rig_made *m) {

@@ -519,10 +519,12 @@ WRONG(other_labels, p->saves[RIG_IMAGES].labels = 11)
 WRONG(other_maps, p->saves[RIG_IMAGES].map_h = 3)
 WRONG(deep_values, p->saves[RIG_VALUES].rank = 6)
 WRONG(no_batch, p->funcs[0].batch = 0)
-WRONG(past_memory, p->funcs[0].batch = 8)
+WRONG(past_memory, p->funcs[0].bands[0].rows = p->funcs[0].batch = 8)
+WRONG(no_round, p->funcs[0].bands[0].rows = 0)
+WRONG(in_no_band, p->funcs[0].bands[0].ncalls = 1)
 WRONG(no_constant, p->funcs[0].calls[0].buffers[1].offset = 2)
 WRONG(writes_constant,
-      p->funcs[0].calls[0].buffers[0] = (struct plan_buffer){SPACE_CONST, 0, 0})
+      p->funcs[0].calls[0].buffers[0] = (struct plan_buffer){SPACE_CONST, 0, 0, false})
 WRONG(no_input, p->funcs[0].calls[1].buffers[1].offset = 3)
 WRONG(other_stride, p->funcs[0].calls[1].buffers[0].stride = 8)
 WRONG(no_buffers, p->funcs[1].calls[0].nbuffers = 2)
@@ -573,6 +575,8 @@ static const struct wrong wrongs[] = {
     {"no size", deep_values},
     {"0 rows", no_batch},
     {"outside", past_memory},
+    {"0 rows", no_round},
+    {"in no band", in_no_band},
     {"constant 2", no_constant},
     {"may only read", writes_constant},
     {"no slot 3", no_input},

@@ -1,0 +1,85 @@
+// What kernels do, told to people: the rows of a profile. See kernel.h.
+#include "ir/kernel.h"
+
+#include "ir/build.h"
+
+// ---- what -----------------------------------------------------------------------------
+static void add_dims(struct text *out, const struct type *t) {
+    for (uint32_t i = 0; i < t->rank; i++)
+        text_add(out, "%s%zu", i ? "x" : " ", t->dim[i]);
+}
+
+static void add_conv(struct text *out, const struct func *f, const struct node *n) {
+    struct conv_attrs c = conv_attrs_of(n);
+    const struct type *w = type_at(f, n->in[1]);
+    text_add(out, ", %zux%zu > %zu", w->dim[2], w->dim[3], n->type.dim[0]);
+    if (c.strides[0] > 1 || c.strides[1] > 1)
+        text_add(out, ", stride %lld", (long long)c.strides[0]);
+    if (c.groups > 1) text_add(out, ", %lld groups", (long long)c.groups);
+}
+
+static void add_anchor(struct text *out, const struct func *f, nid anchor) {
+    const struct node *n = node_at(f, anchor);
+    text_add(out, "%s", op_info(n->op)->name);
+    add_dims(out, type_at(f, n->in[0]));
+    if (n->op == OP_CONV || n->op == OP_CONV_DX) add_conv(out, f, n);
+    if (n->op == OP_MATMUL) text_add(out, " > %zu", n->type.dim[n->type.rank - 1]);
+}
+
+const char *kernel_what(struct arena *a, const struct kfunc *kf, const struct kernel *k) {
+    struct text out = {.arena = a};
+    if (k->anchor != NID_NONE) {
+        add_anchor(&out, kf->f, k->anchor);
+        return out.at;
+    }
+    const struct node *root = node_at(kf->f, k->outs[0]);
+    text_add(&out, "%s", op_info(root->op)->name);
+    add_dims(&out, &root->type);
+    return out.at;
+}
+
+const char *kernel_how(const struct kfunc *kf, const struct kernel *k) {
+    static const char *const algorithms[] = {[ALGORITHM_DIRECT] = "direct",
+                                             [ALGORITHM_WINOGRAD_2] = "winograd 2x2",
+                                             [ALGORITHM_WINOGRAD_4] = "winograd 4x4"};
+    if (k->runtime) return "runtime";
+    if (k->anchor == NID_NONE) return "loops";
+    if (node_at(kf->f, k->anchor)->op == OP_MATMUL) return "product";
+    return algorithms[k->algorithm];
+}
+
+// ---- how much -------------------------------------------------------------------------
+// Of all that is computed between what the kernel reads and what it stores.
+static double flops_below(const struct kfunc *kf, const struct kernel *k, nid v,
+                          bool *seen) {
+    const struct node *n = node_at(kf->f, v);
+    if (seen[v] || op_is_constant(n->op) || n->op == OP_INPUT) return 0;
+    seen[v] = true;
+    for (size_t i = 0; i < k->nins; i++)
+        if (k->ins[i] == v) return 0;
+    double flops = kernel_flops(kf->f, v);
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->in[i] != NID_NONE) flops += flops_below(kf, k, n->in[i], seen);
+    return flops;
+}
+
+double kernel_row_flops(const struct kfunc *kf, const struct kernel *k) {
+    struct arena *work = arena_must();
+    struct cleanup held;
+    double flops = 0;
+    cleanup_push(&held, arena_drop, work);
+    bool *seen = NEW_N(work, bool, kf->f->nodes.n);
+    for (size_t i = 0; i < k->nouts; i++) flops += flops_below(kf, k, k->outs[i], seen);
+    cleanup_run(&held);
+    return flops;
+}
+
+double kernel_row_bytes(const struct kfunc *kf, const struct kernel *k) {
+    double bytes = 0;
+    for (size_t i = 0; i < k->nouts; i++)
+        bytes += (double)type_bytes(type_at(kf->f, k->outs[i]));
+    for (size_t i = 0; i < k->nins; i++)
+        if (type_at(kf->f, k->ins[i])->rows)
+            bytes += (double)type_bytes(type_at(kf->f, k->ins[i]));
+    return bytes;
+}
