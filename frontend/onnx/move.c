@@ -180,7 +180,7 @@ IMPORTER(import_concat) {
     nid *ids = NEW_N(im->arena, nid, im->nin);
     for (size_t i = 0; i < im->nin; i++) {
         if (like.form == FORM_ROWS && !val_as_rows(im, like, &v[i])) return false;
-        if (!same_place(im, like, v[i]))
+        if (val_rank(im, like) == val_rank(im, v[i]) && !same_place(im, like, v[i]))
             return op_fail(im, "joins %s with %s, whose batch stands elsewhere",
                            val_text(im, like), val_text(im, v[i]));
         ids[i] = v[i].id;

@@ -406,6 +406,17 @@ static void terminal_codes(Onnx__ModelProto *m) {
     set_string(&node_named(m, "/Relu")->name, "\x1b[31mred\n");
 }
 
+// Of the network "reductions".
+static void other_axes(Onnx__ModelProto *m) {
+    set_string(&node_named(m, "cat")->input[0], "c");
+}
+static void join_of_weights(Onnx__ModelProto *m) {
+    set_string(&node_named(m, "cat")->input[1], "w");
+}
+static void join_too_far(Onnx__ModelProto *m) {
+    attr_named(node_named(m, "cat"), "axis")->i = 2;
+}
+
 // Of the network "arithmetic".
 static int64_t *stored_integer(Onnx__ModelProto *m, const char *tensor) {
     return (int64_t *)(void *)tensor_named(m, tensor)->raw_data.data;
@@ -469,12 +480,12 @@ struct wrong {
     const char *message; // after the path
 };
 
-static void check_wrong(struct bench *b, const char *net, const struct wrong *cases,
-                        size_t n) {
+static void check_wrong(struct bench *b, const char *net, size_t channels,
+                        const struct wrong *cases, size_t n) {
     for (size_t i = 0; i < n; i++) {
         Onnx__ModelProto *m = unpack(b, net);
         cases[i].spoil(m);
-        assert_null(reload(b, m, 3));
+        assert_null(reload(b, m, channels));
         assert_int_equal(b->diags.errors, 1);
         assert_string_equal(
             b->diags.list.at[0].message,
@@ -539,7 +550,7 @@ static void wrong_networks_are_explained(void **state) {
         {terminal_codes,
          "Relu `?[31mred?` reads `nowhere`, which nothing in the file makes"},
     };
-    check_wrong(*state, "pooled", CASES, COUNT(CASES));
+    check_wrong(*state, "pooled", 3, CASES, COUNT(CASES));
 }
 
 static void wrong_arithmetic_is_explained(void **state) {
@@ -566,7 +577,20 @@ static void wrong_arithmetic_is_explained(void **state) {
          "Range `r` computes with the number of rows in a batch, which "
          "ddg does not know"},
     };
-    check_wrong(*state, "arithmetic", CASES, COUNT(CASES));
+    check_wrong(*state, "arithmetic", 3, CASES, COUNT(CASES));
+}
+
+static void wrong_joins_are_explained(void **state) {
+    static const struct wrong CASES[] = {
+        {other_axes,
+         "Concat `cat` joins f32[N,3,2,2] and f32[N,3] along axis 1; all other "
+         "axes have to be of equal size"},
+        {join_of_weights,
+         "Concat `cat` joins a value of each image with f32[31,4], which "
+         "is one for all images and has no axis for their number N"},
+        {join_too_far, "Concat `cat` has axis 2, of a value with 2 axes"},
+    };
+    check_wrong(*state, "reductions", 2, CASES, COUNT(CASES));
 }
 
 static void every_unknown_op_is_listed(void **state) {
@@ -733,6 +757,7 @@ int main(void) {
         TEST(a_parameter_may_be_a_mean_elsewhere),
         TEST(wrong_networks_are_explained),
         TEST(wrong_arithmetic_is_explained),
+        TEST(wrong_joins_are_explained),
         TEST(every_unknown_op_is_listed),
         TEST(normalisation_must_fit_the_channels),
         TEST(a_last_softmax_is_warned_of),
