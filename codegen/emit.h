@@ -81,7 +81,7 @@ struct emit {
     LLVMValueRef fn;
     LLVMTypeRef i1, i8, i32, i64, f32, ptr;
     size_t lanes;
-    // By position in the kernel's buffers: outs, ins, scratch.
+    // By position in the kernel's buffers: outs, ins, scratch, work.
     LLVMValueRef base[KERNEL_MAX_BUFFERS + 8]; // row 0
     LLVMValueRef row[KERNEL_MAX_BUFFERS + 8];  // the row at hand
     VEC(struct memo) memo;

@@ -106,7 +106,7 @@ static void begin_function(struct emit *e, const char *symbol) {
     set_flag(e, "nounwind");
     LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, e->fn, ""));
     const struct kernel *k = e->k;
-    size_t n = k->nouts + k->nins + (k->prologue != NID_NONE);
+    size_t n = k->nouts + k->nins + (k->prologue != NID_NONE) + (k->work_bytes != 0);
     CHECK(n <= COUNT(e->base));
     LLVMValueRef buffers = LLVMGetParam(e->fn, 0);
     for (size_t i = 0; i < n; i++)

@@ -5,8 +5,8 @@
 
 #define MOST_ROWS 16
 
-struct block {          // a stored value, or a kernel's scratch
-    nid v;              // NID_NONE: scratch
+struct block {          // a stored value, or what a kernel needs while it runs
+    size_t *place;      // where its offset goes
     size_t bytes;       // a row
     bool once;          // shared by the rows of a call
     size_t first, last; // kernels between which it is alive
@@ -17,17 +17,26 @@ struct blocks {
     VEC(struct block) list;
 };
 
+// Room for one call of kernel i only.
+static void add_own(struct arena *arena, struct blocks *b, size_t i, size_t bytes,
+                    size_t *place) {
+    if (!bytes) return;
+    VEC_PUSH(arena, &b->list,
+             (struct block){
+                 .place = place, .bytes = bytes, .once = true, .first = i, .last = i});
+}
+
 static void find_blocks(struct arena *arena, const struct kfunc *k, struct blocks *b) {
     uint32_t *of = NEW_N(arena, uint32_t, k->f->nodes.n);
     for (size_t i = 0; i < k->kernels.n; i++) {
-        const struct kernel *kernel = &k->kernels.at[i];
+        struct kernel *kernel = &k->kernels.at[i];
         for (size_t j = 0; j < kernel->nouts; j++) {
             nid v = kernel->outs[j];
             if (k->places[v].kind != PLACE_ARENA) continue;
             of[v] = (uint32_t)b->list.n + 1;
             bool once = !type_at(k->f, v)->rows; // stays for the calls that share it
             VEC_PUSH(arena, &b->list,
-                     (struct block){.v = v,
+                     (struct block){.place = &k->places[v].offset,
                                     .bytes = k->places[v].layout.bytes,
                                     .once = once,
                                     .first = once ? 0 : i,
@@ -39,12 +48,8 @@ static void find_blocks(struct arena *arena, const struct kfunc *k, struct block
                 o->last = size_max(o->last, i);
             }
         if (kernel->prologue != NID_NONE)
-            VEC_PUSH(arena, &b->list,
-                     (struct block){.v = NID_NONE,
-                                    .bytes = kernel->scratch_layout.bytes,
-                                    .once = true,
-                                    .first = i,
-                                    .last = i});
+            add_own(arena, b, i, kernel->scratch_layout.bytes, &kernel->scratch_offset);
+        add_own(arena, b, i, kernel->work_bytes, &kernel->work_offset);
     }
 }
 
@@ -94,14 +99,6 @@ bool pass_memory(struct module *m, struct module_func *mf, struct diags *d) {
     k->batch = one ? size_max(1, size_min(MOST_ROWS, room / one)) : MOST_ROWS;
     k->arena_bytes = assign(&b, k->batch);
     VEC_PUSH(m->arena, &k->bands, (struct band){k->kernels.n, k->batch});
-    size_t scratch = 0;
-    for (size_t i = 0; i < b.list.n; i++) {
-        const struct block *o = &b.list.at[i];
-        if (o->v != NID_NONE) k->places[o->v].offset = o->offset;
-        else {
-            while (k->kernels.at[scratch].prologue == NID_NONE) scratch++;
-            k->kernels.at[scratch++].scratch_offset = o->offset;
-        }
-    }
+    for (size_t i = 0; i < b.list.n; i++) *b.list.at[i].place = b.list.at[i].offset;
     return true;
 }
