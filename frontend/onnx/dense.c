@@ -165,7 +165,8 @@ static bool vector_product(struct import *im, const struct onnx_val *in,
     for (size_t i = 0; i < 2; i++) {
         if (val_rank(im, in[i]) != 1) continue;
         int64_t n = (int64_t)val_type(im, in[i])->dim[0];
-        if (in[i].form == FORM_ROWS) return product_fail(im, in);
+        if (in[i].form == FORM_ROWS)
+            return op_fail(im, "sums over the batch of %s", val_text(im, in[i]));
         int64_t shape[] = {i ? n : 1, i ? 1 : n};
         if (!val_reshape(im, in[i], shape, 2, &v[i])) return false;
     }

@@ -145,13 +145,6 @@ IMPORTER(import_transpose) {
 }
 
 // ---- concat, slice, split, gather ----------------------------------------------------
-// The first operand with a batch, or the first of all.
-static struct onnx_val first_rows(const struct onnx_val *v, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (v[i].form == FORM_ROWS) return v[i];
-    return v[0];
-}
-
 // Whether the values have equal sizes but along the ONNX axis.
 static bool check_joins(struct import *im, const struct onnx_val *v, size_t axis) {
     size_t first[TYPE_MAX_RANK + 1], dim[TYPE_MAX_RANK + 1];
@@ -172,19 +165,12 @@ IMPORTER(import_concat) {
     int64_t axis;
     size_t at, outer;
     if (!attr_has(im, "axis")) return op_fail(im, "has no axis");
-    struct onnx_val *v = arena_dup(im->arena, in, im->nin, sizeof *in);
-    struct onnx_val like = first_rows(in, im->nin);
-    if (!node_int(im, "axis", 0, &axis) ||
+    struct onnx_val *v = NEW_N(im->arena, struct onnx_val, im->nin), like;
+    if (!node_int(im, "axis", 0, &axis) || !val_join(im, in, im->nin, v, &like) ||
         !onnx_axis(im, axis, val_rank(im, like), &outer))
         return false;
     nid *ids = NEW_N(im->arena, nid, im->nin);
-    for (size_t i = 0; i < im->nin; i++) {
-        if (like.form == FORM_ROWS && !val_as_rows(im, like, &v[i])) return false;
-        if (val_rank(im, like) == val_rank(im, v[i]) && !same_place(im, like, v[i]))
-            return op_fail(im, "joins %s with %s, whose batch stands elsewhere",
-                           val_text(im, like), val_text(im, v[i]));
-        ids[i] = v[i].id;
-    }
+    for (size_t i = 0; i < im->nin; i++) ids[i] = v[i].id;
     if (!val_axis(im, like, axis, &at) || !check_joins(im, v, outer)) return false;
     struct value attr = val_int((int64_t)at);
     return op_done_like(op_make(im, OP_CONCAT, ids, im->nin, &attr), like, out);

@@ -319,9 +319,11 @@ bool val_reshape(struct import *im, struct onnx_val v, const int64_t *dim, size_
                  struct onnx_val *out);
 bool val_transpose(struct import *im, struct onnx_val v, const int64_t *perm,
                    struct onnx_val *out);
-// A fixed value that is the same for each image of an export's fixed batch, as a row value
-// with the batch of `like`.
-bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v);
+// n values that an op joins as v, with the batch (if any has it) at the same place where they
+// have as many axes; `like` is the first that has it, or the first of all. In an export with
+// a fixed batch a fixed value that is the same for each image becomes a row value.
+bool val_join(struct import *im, const struct onnx_val *in, size_t n, struct onnx_val *v,
+              struct onnx_val *like);
 // A value of an export fixed to a batch of 1 as that one row's: with all its axes, and with
 // numbers for multiples of the batch size; and back to a row value when its first axis is 1.
 bool val_whole(struct import *im, struct onnx_val *v);

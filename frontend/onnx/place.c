@@ -315,7 +315,8 @@ static nid first_of(struct import *im, struct onnx_val v, size_t axis) {
     return op_slice(im, v.id, starts, steps, sizes);
 }
 
-bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v) {
+// A fixed value that is the same for each image as a row value with the batch of `like`.
+static bool as_rows(struct import *im, struct onnx_val like, struct onnx_val *v) {
     if (v->form == FORM_ROWS) return true;
     size_t rank = val_type(im, *v)->rank, batch = im->file->batch, dim[MAX_RANK];
     bool fits = has_batch_axis(like) && rank > like.at && batch &&
@@ -330,6 +331,21 @@ bool val_as_rows(struct import *im, struct onnx_val like, struct onnx_val *v) {
     if (one == NID_NONE) return false;
     size_t n = place_dims(like, type_at(im->b.f, one)->dim, rank, dim);
     return op_done_like(op_reshape(im, one, dim, n), like, v);
+}
+
+bool val_join(struct import *im, const struct onnx_val *in, size_t n, struct onnx_val *v,
+              struct onnx_val *like) {
+    *like = in[0];
+    for (size_t i = n; i-- > 0;)
+        if (in[i].form == FORM_ROWS) *like = in[i];
+    for (size_t i = 0; i < n; i++) {
+        v[i] = in[i];
+        if (like->form == FORM_ROWS && !as_rows(im, *like, &v[i])) return false;
+        if (val_rank(im, *like) == val_rank(im, v[i]) && !same_place(im, *like, v[i]))
+            return op_fail(im, "joins %s with %s, whose batch stands elsewhere",
+                           val_text(im, *like), val_text(im, v[i]));
+    }
+    return true;
 }
 
 // ---- exports fixed to a batch of 1 ---------------------------------------------------

@@ -94,17 +94,18 @@ static bool read_along(struct import *im, struct onnx_val data, struct onnx_val 
     return true;
 }
 
-// Data, indices and updates, with the batch (if any) at the same place.
+// Data, indices and updates as v, with the batch (if any) at the same place.
 static bool read_elements(struct import *im, const struct onnx_val *in, size_t n,
-                          struct picks *p) {
+                          struct onnx_val *v, struct picks *p) {
     int64_t axis;
     size_t at;
+    struct onnx_val like;
+    if (!node_int(im, "axis", 0, &axis) || !val_join(im, in, n, v, &like)) return false;
     for (size_t i = 1; i < n; i++)
-        if (!same_place(im, in[0], in[i]))
-            return op_fail(im, "joins %s with %s, whose batch stands elsewhere",
-                           val_text(im, in[0]), val_text(im, in[i]));
-    return node_int(im, "axis", 0, &axis) && val_axis(im, in[0], axis, &at) &&
-           read_along(im, in[0], in[1], at, p);
+        if (val_rank(im, v[i]) != val_rank(im, v[0]))
+            return op_fail(im, "joins %s with %s, which has another number of axes",
+                           val_text(im, v[0]), val_text(im, v[i]));
+    return val_axis(im, like, axis, &at) && read_along(im, v[0], v[1], at, p);
 }
 
 // ---- gathers -------------------------------------------------------------------------
@@ -123,10 +124,11 @@ static struct onnx_val tuples_like(const struct import *im, struct onnx_val data
 
 IMPORTER(import_gather_elements) {
     struct picks p = {0};
-    if (!read_elements(im, in, 2, &p)) return false;
-    const struct type t = *val_type(im, in[1]);
-    nid y = op_reshape(im, pick(im, in[0].id, &p), t.dim, t.rank);
-    return op_done_like(y, in[0], out);
+    struct onnx_val v[2];
+    if (!read_elements(im, in, 2, v, &p)) return false;
+    const struct type t = *val_type(im, v[1]);
+    nid y = op_reshape(im, pick(im, v[0].id, &p), t.dim, t.rank);
+    return op_done_like(y, v[0], out);
 }
 
 IMPORTER(import_gather_nd) {
@@ -220,9 +222,10 @@ IMPORTER(import_scatter_nd) {
 
 IMPORTER(import_scatter_elements) {
     struct picks p = {0};
-    if (!read_elements(im, in, 3, &p)) return false;
-    if (!type_same_shape(val_type(im, in[1]), val_type(im, in[2])))
-        return op_fail(im, "has indices %s and updates %s", val_text(im, in[1]),
-                       val_text(im, in[2]));
-    return op_done_like(scatter(im, in[0].id, in[2].id, &p), in[0], out);
+    struct onnx_val v[3];
+    if (!read_elements(im, in, 3, v, &p)) return false;
+    if (!type_same_shape(val_type(im, v[1]), val_type(im, v[2])))
+        return op_fail(im, "has indices %s and updates %s", val_text(im, v[1]),
+                       val_text(im, v[2]));
+    return op_done_like(scatter(im, v[0].id, v[2].id, &p), v[0], out);
 }

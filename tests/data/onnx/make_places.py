@@ -175,15 +175,22 @@ def alone():
 
 
 def several():
-    """Fixed to three images: -1 stands beside the batch, which is merged with what follows."""
+    """Fixed to three images: -1 stands beside the batch, which is merged with what follows;
+    indices that are stored for each image, and what they write into, are the same for all."""
     x = np.random.RandomState(4).randn(3, 3, 4, 4).astype(np.float32)
-    node = helper.make_node
-    write_nodes("several", 3, shapes(halves=[-1, 6, 8], out=[3, -1]), [
-        node("Transpose", ["x"], ["channels"], perm=[1, 0, 2, 3]),
+    node, write = helper.make_node, [[1, 0, 3, 2]] * 4
+    read = np.argsort(np.random.RandomState(5).randn(3, 4, 4))
+    stored = shapes(halves=[-1, 6, 8], out=[3, -1], read=[read] * 3, write=[[write] * 3] * 3)
+    stored += [numpy_helper.from_array(np.zeros_like(x), "zeros")]
+    y = np.take_along_axis(x, read[None], 3)[..., write[0]]
+    write_nodes("several", 3, stored, [
+        node("GatherElements", ["x", "read"], ["picked"], axis=3),
+        node("ScatterElements", ["zeros", "write", "picked"], ["placed"], axis=3),
+        node("Transpose", ["placed"], ["channels"], perm=[1, 0, 2, 3]),
         node("Reshape", ["channels", "halves"], ["parts"]),
         node("Transpose", ["parts"], ["turned"], perm=[1, 0, 2]),
         node("Reshape", ["turned", "out"], ["y"]),
-    ], x, x.reshape(3, 3, 2, 8).transpose(0, 2, 1, 3).reshape(3, 48))
+    ], x, y.reshape(3, 3, 2, 8).transpose(0, 2, 1, 3).reshape(3, 48))
 
 
 if __name__ == "__main__":
