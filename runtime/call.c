@@ -9,6 +9,7 @@ struct calling {
     char *arena;
     char *const *in, *const *out;
     bool fresh;
+    struct profile_lane *lane;
 };
 
 // Of row `row` of the call.
@@ -33,10 +34,11 @@ static bool call_one(const struct calling *c, const struct plan_call *k, size_t 
         buffers[i] = address(c, &k->buffers[i], row);
         strides[i] = k->buffers[i].stride;
     }
-    if (k->builtin)
-        return builtin_run(k->builtin, k->params, buffers, strides, k->nbuffers, n);
-    k->fn(buffers, n);
-    return true;
+    bool ok = true;
+    if (!k->builtin) k->fn(buffers, n);
+    else ok = builtin_run(k->builtin, k->params, buffers, strides, k->nbuffers, n);
+    profile_kernel(c->lane, (size_t)(k - c->f->calls), n);
+    return ok;
 }
 
 // One round of a band.
@@ -48,10 +50,12 @@ static bool call_some(const struct calling *c, size_t first, size_t ncalls, size
 }
 
 bool call_func(const struct plan *p, const struct plan_func *f, char *arena,
-               char *const *in, char *const *out, size_t n, bool fresh) {
-    struct calling c = {p, f, arena, in, out, fresh};
+               char *const *in, char *const *out, size_t n, bool fresh,
+               struct profile_lane *lane) {
+    struct calling c = {p, f, arena, in, out, fresh, lane};
     size_t first = 0;
     CHECK(n <= f->batch);
+    profile_call(lane, f);
     for (size_t i = 0; i < f->nbands; i++) {
         const struct plan_band *b = &f->bands[i];
         for (size_t row = 0; row < n; row += b->rows)
@@ -59,5 +63,6 @@ bool call_func(const struct plan *p, const struct plan_func *f, char *arena,
                 return false;
         first += b->ncalls;
     }
+    profile_call_done(lane, n);
     return true;
 }

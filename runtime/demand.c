@@ -135,6 +135,7 @@ static struct stage_run stage_of(struct demand *m, const struct plan_stage *s,
                               .nrows = rows->n,
                               .stop = m->options->stop,
                               .times = m->options->times,
+                              .profile = m->options->profile,
                               .progress = progress,
                               .progress_ctx = m};
 }

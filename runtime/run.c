@@ -1,6 +1,7 @@
 // See run.h.
 #include "runtime/run.h"
 
+#include "runtime/profile.h"
 #include "runtime/trial_run.h"
 
 #include <sys/resource.h>
@@ -89,6 +90,7 @@ bool plan_run(const struct plan *p, const struct run_options *o, struct arena *a
     struct demand m;
     struct cleanup close, abandon;
     *report = (struct run_report){0};
+    profile_begin(o->profile, p);
     rowsets_init(&rowsets, arena, p);
     rowsets_hold(&close, &rowsets);
     saves_init(&saves, arena, p, &rowsets, !o->no_files, o->keep);

@@ -66,6 +66,7 @@ struct run_options {
     bool no_files;           // nothing is written, or looked at, where the saves say
     struct keep *keep;       // may be NULL: what the saves hold is kept there too
     struct timeline *times;  // may be NULL
+    struct profile *profile; // may be NULL
     // Makes the functions of a stage ready to be called; NULL: they are.
     bool (*load)(void *ctx, const struct plan_stage *s, struct diags *d);
     void *load_ctx;

@@ -7,6 +7,7 @@
 
 #include "runtime/call.h"
 #include "runtime/pool.h"
+#include "runtime/profile.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -49,6 +50,7 @@ struct worker {
     struct digest *keys; // theirs; of remembered columns
     char *values;        // looked up, or to be published
     bool *found;
+    struct profile_lane *lane; // may be NULL
 };
 
 // ---- leaves ---------------------------------------------------------------------------
@@ -169,7 +171,7 @@ static bool run_step(struct worker *w, const struct plan_step *step) {
             w->in[i] = slot_at(w, step->in[i], step->mult, row);
         for (size_t i = 0; i < step->nout; i++)
             w->out[i] = slot_at(w, step->out[i], step->mult, row);
-        if (!call_func(p, f, w->arena, w->in, w->out, n, row % unit == 0))
+        if (!call_func(p, f, w->arena, w->in, w->out, n, row % unit == 0, w->lane))
             return diag_no_memory(w->d, NO_SPAN);
         row += n;
     }
@@ -266,8 +268,10 @@ static bool save_in_turn(struct worker *w) {
         pthread_cond_wait(&s->turned, &s->lock);
     bool mine = s->turn == w->first;
     pthread_mutex_unlock(&s->lock);
+    profile_lap(w->lane, PROFILE_TURN);
     if (!mine) return true;
     if (!save_rows(w)) return false;
+    profile_lap(w->lane, PROFILE_SAVE);
     pthread_mutex_lock(&s->lock);
     s->turn += w->n;
     pthread_cond_broadcast(&s->turned);
@@ -282,8 +286,11 @@ static bool compute_rows(struct worker *w) {
     double began = timeline_now(times);
     if (!fill_leaves(w)) return false;
     timeline_add(times, began, "read rows of", stage->name);
+    profile_lap(w->lane, PROFILE_READ);
+    profile_steps(w->lane);
     for (size_t i = 0; i < stage->nsteps; i++)
         if (!run_step(w, &stage->steps[i])) return false;
+    profile_steps_done(w->lane);
     return true;
 }
 
@@ -312,11 +319,13 @@ static bool run_chunk(struct worker *w) {
     const struct stage_run *run = w->shared->run;
     double start = clock_seconds();
     size_t found = 0;
+    profile_chunk(w->lane, run->stage->name);
     w->nrows = w->n;
     memcpy(w->rows, run->rows + w->first, w->n * sizeof *w->rows);
     if (run->store) {
         claim_rows(w);
         found = take_found(w);
+        profile_lap(w->lane, PROFILE_STORE);
     }
     bool ok = w->nrows == 0 || compute_rows(w);
     if (!ok && run->store) store_release(run->store, *record_key(run), w->keys, w->nrows);
@@ -328,8 +337,13 @@ static bool run_chunk(struct worker *w) {
     double seconds = clock_seconds() - start;
     if (run->stage->saves) ok = save_in_turn(w);
     else keep_column(w);
-    if (run->store && w->nrows) publish(w, seconds);
+    if (run->store && w->nrows) {
+        profile_lap(w->lane, PROFILE_REST);
+        publish(w, seconds);
+        profile_lap(w->lane, PROFILE_STORE);
+    }
     chunk_done(w, found, seconds);
+    profile_chunk_done(w->lane, w->nrows);
     return ok;
 }
 
@@ -479,7 +493,9 @@ static void live(void *ctx) {
 
 // However a worker ends, the others hear of it.
 static void work(void *ctx, size_t which) {
-    struct life l = {.w = {.shared = ctx}, .which = which};
+    struct shared *s = ctx;
+    struct life l = {.w = {.shared = s}, .which = which};
+    l.w.lane = profile_lane(s->run->profile, which);
     struct scope scope = scope_same();
     enum scope_end end = scope_run(&scope, live, &l);
     if (end == SCOPE_BUG || (end == SCOPE_NO_MEMORY && (l.w.n || which == 0)))
@@ -529,8 +545,9 @@ bool stage_run(const struct stage_run *s, struct stage_done *done, struct diags 
     if (!shared.workers) return too_large(s, d);
     pthread_mutex_init(&shared.lock, NULL);
     pthread_cond_init(&shared.turned, NULL);
-    double began = timeline_now(s->times);
+    double began = timeline_now(s->times), start = clock_seconds();
     pool_run(shared.workers, work, &shared);
+    profile_stage(s->profile, shared.workers, clock_seconds() - start);
     timeline_add(s->times, began, "compute", s->stage->name);
     pthread_cond_destroy(&shared.turned);
     pthread_mutex_destroy(&shared.lock);

@@ -23,6 +23,7 @@ struct stage_run {
     bool *left;
     const atomic_bool *stop; // may be NULL; set: chunks at hand are dropped
     struct timeline *times;  // may be NULL
+    struct profile *profile; // may be NULL
     // Called now and then with the rows done; never from two threads at once.
     void (*progress)(void *ctx, size_t done);
     void *progress_ctx;

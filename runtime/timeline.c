@@ -12,7 +12,8 @@ static double busy_seconds(void) {
 }
 
 void timeline_begin(struct timeline *t) {
-    *t = (struct timeline){.start = clock_seconds() - busy_seconds()};
+    *t = (struct timeline){.start = clock_seconds() - busy_seconds(),
+                           .thread = pthread_self()};
     pthread_mutex_init(&t->lock, NULL);
     timeline_add(t, t->start, "start the process", NULL);
 }
@@ -44,13 +45,15 @@ static struct timeline_phase *phase_named(struct timeline *t, const char *name,
 void timeline_add(struct timeline *t, double began, const char *what,
                   const char *detail) {
     if (!t) return;
-    double seconds = clock_seconds() - began;
+    double ended = clock_seconds();
     char name[sizeof t->phases->name];
     snprintf(name, sizeof name, "%s%s%s", what, detail ? " " : "", detail ? detail : "");
     pthread_mutex_lock(&t->lock);
     struct timeline_phase *p = phase_named(t, name, began - t->start);
-    if (p) p->seconds += seconds;
+    if (p) p->seconds += ended - began;
     pthread_mutex_unlock(&t->lock);
+    if (t->watch && pthread_equal(pthread_self(), t->thread))
+        t->watch(t->watch_ctx, name, began, ended);
 }
 
 void timeline_kernel(struct timeline *t) {

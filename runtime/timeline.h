@@ -28,8 +28,12 @@ struct timeline {
     pthread_mutex_t lock;
     size_t n;
     struct timeline_phase phases[TIMELINE_MAX]; // in the order they ended first
-    atomic_bool kernels;                        // one was called, the first one at
-    double first_kernel;                        // so many seconds from the start
+    // Told of every phase of the thread that began the timeline; may be NULL.
+    void (*watch)(void *ctx, const char *name, double began, double ended);
+    void *watch_ctx;
+    pthread_t thread;    // that one
+    atomic_bool kernels; // one was called, the first one at
+    double first_kernel; // so many seconds from the start
 };
 
 // To be called first thing in main: what came before it, the loading of shared libraries,

@@ -96,7 +96,7 @@ static inline void jit_run(struct jit *j, size_t n, size_t step, const void *con
         for (size_t i = 0; i < f->outs.n; i++)
             out[i] = (char *)outs[i] + r * jit_stride(type_at(f, f->outs.at[i]));
         CHECK(call_func(&j->plan, &j->func, j->arena, in, out, size_min(step, n - r),
-                        true));
+                        true, NULL));
     }
 }
 

@@ -142,7 +142,8 @@ static void coalition_values(void **state) {
             int32_t cls = row / 2;
             char *in[3] = {(char *)(image + row * 3072), (char *)&z, (char *)&cls};
             char *out[1] = {(char *)&v};
-            assert_true(call_func(f->driver.module.plan, func, arena, in, out, 1, true));
+            assert_true(
+                call_func(f->driver.module.plan, func, arena, in, out, 1, true, NULL));
             assert_near(&expected[row * 128 + z], &v, 1, 1e-4);
         }
     driver_free(&f->driver);
@@ -168,7 +169,8 @@ static void logits(void **state) {
             int32_t full = 1; // coalition 1 has the one patch present
             char *in[3] = {(char *)(image + row * 3072), (char *)&full, (char *)&k};
             char *out[1] = {(char *)&v};
-            assert_true(call_func(f->driver.module.plan, func, arena, in, out, 1, true));
+            assert_true(
+                call_func(f->driver.module.plan, func, arena, in, out, 1, true, NULL));
             assert_near(&expected[row * 10 + k], &v, 1, 1e-4 * largest);
         }
     driver_free(&f->driver);
