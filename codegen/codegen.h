@@ -16,7 +16,7 @@ struct codegen;
 // before: another order of a sum, another polynomial, a product fused into an addition. It is
 // part of target.numerics and so of the store's keys: what was computed before is computed
 // again. tests/unit/test_numerics.c fails when it ought to be raised.
-#define CODEGEN_NUMERICS_VERSION 1
+#define CODEGEN_NUMERICS_VERSION 2
 
 // The machine this runs on, its strings in arena.
 bool codegen_host_target(struct arena *arena, struct target *out, struct diags *d);

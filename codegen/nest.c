@@ -141,25 +141,78 @@ static void store_here(struct fill *fill) {
     memo_release(e, mark);
 }
 
+// ---- residues -------------------------------------------------------------------------
+// Which windows of a strided pool an element lies in follows from its indices' residues.
+// Lines and pixels are taken a residue at a time, so that code knows them.
+
+#define MOST_RESIDUES 3 // of an axis: each pair of them is code of its own
+
+static void find_strides(struct emit *e, nid id, bool *seen, int64_t stride[2]) {
+    const struct node *n = node_at(e->f, id);
+    if (seen[id] || reads_loaded(e->f, e->k, id)) return;
+    seen[id] = true;
+    if (n->op == OP_MAXPOOL_DX || n->op == OP_AVGPOOL_DX)
+        for (int a = 0; a < 2; a++) stride[a] = attr_ints(n, "strides", NULL)[a];
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->in[i] != NID_NONE) find_strides(e, n->in[i], seen, stride);
+}
+
+static void residues(const struct fill *fill, int64_t stride[2]) {
+    struct emit *e = fill->e;
+    bool *seen = NEW_N(e->arena, bool, e->f->nodes.n);
+    stride[0] = stride[1] = 1;
+    for (size_t i = 0; i < fill->n; i++) find_strides(e, fill->nodes[i], seen, stride);
+    for (int a = 0; a < 2; a++) {
+        int64_t dim = (int64_t)fill->t->dim[1 + a];
+        if (stride[a] > MOST_RESIDUES || stride[a] > dim) stride[a] = 1;
+    }
+}
+
+// The pixels of a line.
+static void fill_line(struct fill *fill, int64_t stride) {
+    struct emit *e = fill->e;
+    for (int64_t rest = 0; rest < stride; rest++) {
+        struct loop l = loop_over(e, rest, (int64_t)fill->t->dim[2], stride, NULL, 0,
+                                  &fill->p.at[2]);
+        store_here(fill);
+        loop_end(e, &l, NULL);
+    }
+}
+
+// `lines` of them, from y on.
+static void fill_lines(struct fill *fill, struct ix y, int64_t lines, int64_t stride) {
+    for (int64_t i = 0; i < lines; i++) {
+        fill->p.at[1] = ix_shift(fill->e, y, i);
+        fill_line(fill, stride);
+    }
+}
+
+static void fill_plane(struct fill *fill) {
+    int64_t stride[2], lines = (int64_t)fill->t->dim[1];
+    struct ix y;
+    residues(fill, stride);
+    int64_t whole = lines / stride[0] * stride[0];
+    struct loop l = loop_over(fill->e, 0, whole, stride[0], NULL, 0, &y);
+    fill_lines(fill, y, stride[0], stride[1]);
+    loop_end(fill->e, &l, NULL);
+    fill_lines(fill, ix_const(fill->e, whole), lines - whole, stride[1]);
+}
+
 static void fill_blocked(struct fill *fill) {
     struct emit *e = fill->e;
     struct ix c;
     int64_t channels = (int64_t)fill->t->dim[0];
-    struct loop cl = loop_over(e, 0, channels, (int64_t)e->lanes, NULL, 0, &c);
+    struct loop l = loop_over(e, 0, channels, (int64_t)e->lanes, NULL, 0, &c);
     fill->p.lanes = e->lanes;
     fill->p.at[0] = ix_ramp(e, c);
     if (channels % (int64_t)e->lanes != 0)
         fill->p.mask = LLVMBuildICmp(e->b, LLVMIntULT, ix_lanes(e, &fill->p.at[0]),
                                      ll_isplat(e, channels, e->lanes), "");
-    struct loop yl =
-        loop_over(e, 0, (int64_t)fill->t->dim[1], 1, NULL, 0, &fill->p.at[1]);
-    struct loop xl =
-        loop_over(e, 0, (int64_t)fill->t->dim[2], 1, NULL, 0, &fill->p.at[2]);
-    store_here(fill);
-    loop_end(e, &xl, NULL);
-    loop_end(e, &yl, NULL);
-    loop_end(e, &cl, NULL);
+    fill_plane(fill);
+    loop_end(e, &l, NULL);
 }
+
+// ---- vectors along the last axis, and single elements -----------------------------------
 
 // Calls set(i) and stores, for vectors of indices that cover [0, n).
 static void along(struct fill *fill, int64_t n, void (*set)(struct fill *, struct ix)) {

@@ -228,14 +228,15 @@ static LLVMValueRef is_earlier(void *ctx, struct ix y, struct ix x, LLVMValueRef
     size_t lanes = s->window->lanes;
     struct point q = tap_point(s->pool, s->window, y, x, &in);
     if (in.never) return any;
-    LLVMValueRef v = emit_value(e, s->pool->n->in[0], &q);
-    LLVMValueRef same = LLVMBuildFCmp(e->b, LLVMRealOEQ, v, s->largest, "");
-    same = choose(e, &in, same, ll_zero(LLVMTypeOf(same)), lanes);
     LLVMValueRef above = compare_ix(e, LLVMIntSLT, &y, &s->tap[0], lanes);
     LLVMValueRef level = compare_ix(e, LLVMIntEQ, &y, &s->tap[0], lanes);
     LLVMValueRef left = compare_ix(e, LLVMIntSLT, &x, &s->tap[1], lanes);
     LLVMValueRef before =
         LLVMBuildOr(e->b, above, LLVMBuildAnd(e->b, level, left, ""), "");
+    if (LLVMIsNull(before)) return any; // known now
+    LLVMValueRef v = emit_value(e, s->pool->n->in[0], &q);
+    LLVMValueRef same = LLVMBuildFCmp(e->b, LLVMRealOEQ, v, s->largest, "");
+    same = choose(e, &in, same, ll_zero(LLVMTypeOf(same)), lanes);
     return LLVMBuildOr(e->b, any, LLVMBuildAnd(e->b, same, before, ""), "");
 }
 

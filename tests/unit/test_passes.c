@@ -148,7 +148,7 @@ static void values_stay(void **state) {
 // have.
 static void values_of_cases_stay(void **state) {
     static const char *const NAMES[] = {"gradient_norm.sqnorm", "tokens.sqnorm",
-                                        "computed_weights.unfold"};
+                                        "few_places.sqnorm", "computed_weights.unfold"};
     enum { ROWS = 3 };
     for (size_t i = 0; i < COUNT(NAMES); i++) {
         struct func *in = read_func(*state, arena_printf(*state, "%s.in", NAMES[i]));
