@@ -11,7 +11,7 @@ static const struct command commands[] = {
      "what a run would compute, and what it would find in the store", command_plan, 1, 1,
      "Dtgsnj"},
     {GROUP_PROGRAM, "run", "FILE.ddg", "compile and run a program", command_run, 1, 1,
-     "DtgsnATj"},
+     "DtgsnATPj"},
     {GROUP_PROGRAM, "compile", "FILE.ddg",
      "write a program as an executable that needs nothing else", command_compile, 1, 1,
      "Dtoeg"},

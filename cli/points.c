@@ -38,7 +38,7 @@ void point_driver(const struct points *p, size_t i, struct arena *arena,
                                .threads = p->args->threads,
                                .target = points_target(p->args),
                                .point = point->name,
-                               .times = p->args->time ? p->args->times : NULL};
+                               .times = args_times(p->args)};
     driver_init(v, arena, &o);
 }
 

@@ -9,10 +9,20 @@ static void add_dims(struct text *out, const struct type *t) {
         text_add(out, "%s%zu", i ? "x" : " ", t->dim[i]);
 }
 
+static bool is_conv(enum op op) {
+    return op == OP_CONV || op == OP_CONV_DX || op == OP_CONV_DW ||
+           op == OP_CONV_DW_SQNORM;
+}
+
+// The kernel's size and the other side's channels, whichever of the three faces it is.
 static void add_conv(struct text *out, const struct func *f, const struct node *n) {
     struct conv_attrs c = conv_attrs_of(n);
     const struct type *w = type_at(f, n->in[1]);
-    text_add(out, ", %zux%zu > %zu", w->dim[2], w->dim[3], n->type.dim[0]);
+    if (n->op == OP_CONV || n->op == OP_CONV_DX)
+        text_add(out, ", %zux%zu > %zu", w->dim[2], w->dim[3], n->type.dim[0]);
+    else
+        text_add(out, ", %lldx%lld > %zu", (long long)node_attr(n, "kh")->i,
+                 (long long)node_attr(n, "kw")->i, w->dim[0]);
     if (c.strides[0] > 1 || c.strides[1] > 1)
         text_add(out, ", stride %lld", (long long)c.strides[0]);
     if (c.groups > 1) text_add(out, ", %lld groups", (long long)c.groups);
@@ -22,8 +32,24 @@ static void add_anchor(struct text *out, const struct func *f, nid anchor) {
     const struct node *n = node_at(f, anchor);
     text_add(out, "%s", op_info(n->op)->name);
     add_dims(out, type_at(f, n->in[0]));
-    if (n->op == OP_CONV || n->op == OP_CONV_DX) add_conv(out, f, n);
+    if (is_conv(n->op)) add_conv(out, f, n);
     if (n->op == OP_MATMUL) text_add(out, " > %zu", n->type.dim[n->type.rank - 1]);
+}
+
+static bool is_read(const struct kernel *k, nid v) {
+    for (size_t i = 0; i < k->nins; i++)
+        if (k->ins[i] == v) return true;
+    return false;
+}
+
+// What it computes, not how that is put down: below reshapes and the like, unless the kernel
+// does nothing else.
+static const struct node *computed(const struct kfunc *kf, const struct kernel *k) {
+    const struct node *root = node_at(kf->f, k->outs[0]), *n = root;
+    while (op_info(n->op)->flags & OPF_MOVE && !is_read(k, n->in[0]))
+        n = node_at(kf->f, n->in[0]);
+    bool nothing = op_is_constant(n->op) || n->op == OP_INPUT;
+    return nothing ? root : n;
 }
 
 const char *kernel_what(struct arena *a, const struct kfunc *kf, const struct kernel *k) {
@@ -32,9 +58,9 @@ const char *kernel_what(struct arena *a, const struct kfunc *kf, const struct ke
         add_anchor(&out, kf->f, k->anchor);
         return out.at;
     }
-    const struct node *root = node_at(kf->f, k->outs[0]);
-    text_add(&out, "%s", op_info(root->op)->name);
-    add_dims(&out, &root->type);
+    const struct node *n = computed(kf, k);
+    text_add(&out, "%s", op_info(n->op)->name);
+    add_dims(&out, &n->type);
     return out.at;
 }
 
@@ -55,8 +81,7 @@ static double flops_below(const struct kfunc *kf, const struct kernel *k, nid v,
     const struct node *n = node_at(kf->f, v);
     if (seen[v] || op_is_constant(n->op) || n->op == OP_INPUT) return 0;
     seen[v] = true;
-    for (size_t i = 0; i < k->nins; i++)
-        if (k->ins[i] == v) return 0;
+    if (is_read(k, v)) return 0;
     double flops = kernel_flops(kf->f, v);
     for (uint32_t i = 0; i < n->nin; i++)
         if (n->in[i] != NID_NONE) flops += flops_below(kf, k, n->in[i], seen);

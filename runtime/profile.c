@@ -26,6 +26,11 @@ struct mark { // a span; 32 bytes: there are many
     uint64_t began, ended; // ticks
 };
 
+struct moment { // on both clocks
+    uint64_t ticks;
+    double seconds;
+};
+
 struct phase {
     char name[48];
     double began, ended;
@@ -55,11 +60,25 @@ struct profile {
     size_t nlanes;
     struct profile_lane **lanes; // NULL until there is one
     double offered;              // seconds of all workers of all stages
-    uint64_t ticks_began;
-    double clock_began;
+    struct moment began;
     struct phase *phases;
     size_t nphases, phases_left_out;
 };
+
+// Read again when the thread was put aside between the two.
+static struct moment moment_now(void) {
+    struct moment best = {0};
+    uint64_t gap = UINT64_MAX;
+    for (int i = 0; i < 8; i++) {
+        uint64_t before = ticks_now();
+        double seconds = clock_seconds();
+        uint64_t took = ticks_now() - before;
+        if (took >= gap) continue;
+        gap = took;
+        best = (struct moment){before + took / 2, seconds};
+    }
+    return best;
+}
 
 // ---- its life ---------------------------------------------------------------------------
 struct profile *profile_new(size_t workers, bool spans) {
@@ -68,8 +87,7 @@ struct profile *profile_new(size_t workers, bool spans) {
     *p = (struct profile){.spans = spans, .nlanes = workers};
     p->lanes = mem_zalloc(workers, sizeof *p->lanes);
     if (spans) p->phases = mem_zalloc(PHASES_MOST, sizeof *p->phases);
-    p->ticks_began = ticks_now();
-    p->clock_began = clock_seconds();
+    p->began = moment_now();
     if (p->lanes && (p->phases || !spans)) return p;
     profile_free(p);
     return NULL;
@@ -258,8 +276,9 @@ void profile_phase(void *profile, const char *name, double began, double ended) 
 // ---- sums -------------------------------------------------------------------------------
 // Seconds of a tick, by all the time since the profile began.
 static double tick_seconds(const struct profile *p) {
-    uint64_t ticks = ticks_now() - p->ticks_began;
-    return ticks ? (clock_seconds() - p->clock_began) / (double)ticks : 0;
+    struct moment now = moment_now();
+    uint64_t ticks = now.ticks - p->began.ticks;
+    return ticks ? (now.seconds - p->began.seconds) / (double)ticks : 0;
 }
 
 // How much of the steps' time a lane had a processor.
@@ -343,8 +362,11 @@ struct profile_sum profile_sum(const struct profile *p) {
         s.taken += kernels * (1 - had_processor(l));
         s.idle -= kernels;
         for (size_t k = 0; k < PROFILE_PARTS; k++) {
-            s.parts[k] += tick * (double)l->parts[k];
-            s.idle -= tick * (double)l->parts[k];
+            double part = tick * (double)l->parts[k];
+            double had = k == PROFILE_REST ? had_processor(l) : 1;
+            s.parts[k] += part * had;
+            s.taken += part * (1 - had);
+            s.idle -= part;
         }
     }
     if (s.idle < 0) s.idle = 0;
@@ -356,9 +378,12 @@ size_t profile_tracks(const struct profile *p) {
     return p->nlanes + 1;
 }
 
-size_t profile_left_out(const struct profile *p, size_t track) {
-    if (track == 0) return p->phases_left_out;
-    return p->lanes[track - 1] ? p->lanes[track - 1]->left_out : 0;
+size_t profile_left_out(struct profile *p, size_t track) {
+    struct profile_lane *l = track ? p->lanes[track - 1] : NULL;
+    if (track && !l) return 0;
+    size_t *at = track ? &l->left_out : &p->phases_left_out, n = *at;
+    *at = 0;
+    return n;
 }
 
 static void take_phases(struct profile *p,
@@ -381,8 +406,8 @@ void profile_spans(struct profile *p,
         for (size_t k = 0; l && k < l->nspans; k++) {
             const struct mark *s = &l->spans[k];
             struct profile_span out = {.kind = s->kind, .rows = s->rows, .name = s->name};
-            out.began = p->clock_began + tick * (double)(s->began - p->ticks_began);
-            out.ended = p->clock_began + tick * (double)(s->ended - p->ticks_began);
+            out.began = p->began.seconds + tick * (double)(s->began - p->began.ticks);
+            out.ended = p->began.seconds + tick * (double)(s->ended - p->began.ticks);
             fn(ctx, i + 1, &out);
         }
         if (l) l->nspans = 0;

@@ -89,9 +89,9 @@ struct profile_span {
 void profile_spans(struct profile *p,
                    void (*fn)(void *ctx, size_t track, const struct profile_span *s),
                    void *ctx);
-// Tracks there are, and how many spans were left out of one for want of room.
 size_t profile_tracks(const struct profile *p);
-size_t profile_left_out(const struct profile *p, size_t track);
+// How many spans of a track there was no room for, since this was last asked.
+size_t profile_left_out(struct profile *p, size_t track);
 // For timeline.watch: the phases of the thread that began the timeline.
 void profile_phase(void *profile, const char *name, double began, double ended);
 

@@ -22,6 +22,13 @@ struct args {
     size_t side;            // --size of images; 0: not given
     bool time;              // --time: say where it went
     struct timeline *times; // of the process
+    bool profile;           // --profile: say which kernels it went to
+    const char *trace;      // and write what happened when into this file, or NULL
 };
+
+// NULL: nobody asks for it.
+static inline struct timeline *args_times(const struct args *a) {
+    return a->time || a->profile ? a->times : NULL;
+}
 
 #endif

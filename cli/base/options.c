@@ -68,6 +68,12 @@ static const char *take_time(struct args *a, const char *v) {
     return NULL;
 }
 
+static const char *take_profile(struct args *a, const char *v) {
+    a->profile = true;
+    a->trace = v;
+    return v && !*v ? "a file" : NULL;
+}
+
 static const struct option table[] = {
     {'t', "--threads", "N", "worker threads; all processors by default", take_threads},
     {'s', "--store", "DIR",
@@ -80,6 +86,11 @@ static const struct option table[] = {
      take_audit},
     {'T', "--time", NULL, "say where the time goes, from the start to the end",
      take_time},
+    {'P', "--profile", "[=FILE]",
+     "say which kernels the time goes to and how fast they are; FILE: also what each "
+     "thread "
+     "did when, for ui.perfetto.dev",
+     take_profile},
     {'j', "--json", NULL, "print for scripts", take_json},
 };
 const struct option_list run_options = {table, COUNT(table)};
@@ -106,7 +117,7 @@ const struct option *option_find(const struct option_list *l, const char *arg,
 int option_take(const struct option *o, const char *program, const char *value,
                 char **argv, size_t *i, struct args *a) {
     if (!o->value && value) return usage_error_of(program, "%s takes no value", o->name);
-    if (o->value && !value && !(value = argv[++*i]))
+    if (o->value && *o->value != '[' && !value && !(value = argv[++*i]))
         return usage_error_of(program, "%s wants a value: %s", o->name, o->value);
     const char *want = o->take(a, value);
     if (!want) return EXIT_DONE;
@@ -135,7 +146,8 @@ void help_words(const char *text, int *column, FILE *to) {
 }
 
 int help_option(const struct option *o, FILE *to) {
-    int at = fprintf(to, "  %s %s", o->name, o->value ? o->value : "");
+    const char *value = o->value ? o->value : "";
+    int at = fprintf(to, "  %s%s%s", o->name, *value == '[' ? "" : " ", value);
     int left = HELP_COLUMN - 1 - at;
     if (left > 0) fprintf(to, "%*s", left, "");
     return left > 0 ? HELP_COLUMN - 1 : at;

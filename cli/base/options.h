@@ -6,10 +6,11 @@
 #include "cli/base/process.h"
 
 struct option {
-    char letter;              // in struct command
-    const char *name, *value; // value NULL: the option stands alone
+    char letter; // in struct command
+    // value NULL: the option stands alone; "[=FILE]": or a value follows behind the =.
+    const char *name, *value;
     const char *help;
-    // Returns NULL, or what it expected instead of the value.
+    // Returns NULL, or what it expected instead of the value, which is NULL where none came.
     const char *(*take)(struct args *a, const char *value);
 };
 

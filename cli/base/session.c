@@ -2,12 +2,29 @@
 #include "cli/base/session.h"
 
 #include "cli/base/interrupt.h"
+#include "cli/base/profile_report.h"
 #include "cli/base/progress.h"
 #include "cli/base/use_store.h"
+#include "runtime/peak.h"
+#include "runtime/trace.h"
+
+static void drop_profile(void *profile) {
+    profile_free(profile);
+}
+
+static void begin_profile(struct session *s) {
+    s->profile = profile_new(s->args->threads, s->args->trace != NULL);
+    if (!s->profile) scope_no_memory();
+    arena_defer(s->arena, drop_profile, s->profile);
+    if (!s->args->trace) return;
+    s->times->watch = profile_phase;
+    s->times->watch_ctx = s->profile;
+}
 
 struct session session_of(const struct args *a, struct arena *arena) {
     struct session s = {.args = a, .arena = arena, .json = {.text = {.arena = arena}}};
-    if (a->time) s.times = a->times;
+    s.times = args_times(a);
+    if (a->profile) begin_profile(&s);
     emit_open(&s.json, NULL, '{');
     return s;
 }
@@ -52,6 +69,14 @@ static void tell_check(void *ctx, const struct run_check *c) {
     report_check(c, t->line, stderr);
 }
 
+// Before anything is computed, so that a file that cannot be written is known soon.
+static bool open_trace(struct session *s, const struct plan *p, struct diags *d) {
+    if (!s->args->trace || s->trace) return true;
+    const char *name = arena_printf(s->arena, "ddg %s", p->name);
+    s->trace = trace_open(s->arena, s->args->trace, name, s->times->start, d);
+    return s->trace != NULL;
+}
+
 bool session_run(struct session *s, const struct plan *p, const struct session_load *load,
                  struct arena *arena, struct run_report *report, struct diags *d) {
     struct telling t = {progress_new(stderr), s->only_checks ? stdout : stderr};
@@ -61,22 +86,44 @@ bool session_run(struct session *s, const struct plan *p, const struct session_l
                             .audit = s->args->audit,
                             .stop = s->stop,
                             .times = s->times,
+                            .profile = s->profile,
                             .load = load->fn,
                             .load_ctx = load->ctx,
                             .only_checks = s->only_checks,
                             .stage = tell_stage,
                             .checked = tell_check,
                             .ctx = &t};
+    if (!open_trace(s, p, d)) return false;
     bool ok = plan_run(p, &o, arena, report, d);
     progress_end(&t.progress);
+    if (s->trace) trace_add(s->trace, s->profile);
     if (report->stopped) report_stopped(report, outlives(s), stderr);
     return ok;
+}
+
+static void report_profile(struct session *s) {
+    size_t threads = s->args->threads;
+    if (!(s->peak > 0)) s->peak = peak_flops(threads, 0);
+    struct profile_report r = {s->profile,   s->times, s->peak,
+                               peak_lanes(), threads,  s->arena};
+    if (s->args->json) profile_emit(&r, &s->json);
+    else profile_print(&r, stdout);
 }
 
 void session_report(struct session *s, const struct run_report *r,
                     const struct report_times *t) {
     if (s->args->json) report_emit(r, t, &s->json);
     else report_print(r, t, stdout);
+    if (s->profile) report_profile(s);
+}
+
+static void end_trace(struct session *s) {
+    struct diags d;
+    diags_init(&d, s->arena);
+    if (s->times) s->times->watch = NULL;
+    if (!s->trace) return;
+    trace_add(s->trace, s->profile);
+    if (!trace_close(s->trace, &d)) diags_print(&d, stderr, diag_color(stderr));
 }
 
 void session_end(struct session *s, bool reported) {
@@ -86,8 +133,9 @@ void session_end(struct session *s, bool reported) {
     double began = timeline_now(s->times);
     store_close(s->store);
     timeline_add(s->times, began, "close the store", NULL);
-    if (s->times && json) report_emit_time(s->times, &s->json);
-    if (s->times && !json) report_time(s->times, stdout);
+    end_trace(s);
+    if (s->args->time && json) report_emit_time(s->times, &s->json);
+    if (s->args->time && !json) report_time(s->times, stdout);
     if (!json || !reported) return;
     emit_close(&s->json, '}');
     emit_print(&s->json, stdout);

@@ -14,7 +14,10 @@
 struct session {
     const struct args *args;
     struct arena *arena;
-    struct timeline *times; // NULL without --time
+    struct timeline *times;  // NULL without --time and --profile
+    struct profile *profile; // NULL without --profile
+    struct trace *trace;     // NULL without a file for it, and before the first run
+    double peak;             // of the machine; 0: not measured yet
     struct store *store;
     const char *store_path;  // NULL: in memory
     const atomic_bool *stop; // NULL before session_begin
@@ -35,7 +38,7 @@ struct session_load { // makes a stage's functions ready; fn NULL: they are
 // said in d, or report->stopped.
 bool session_run(struct session *s, const struct plan *p, const struct session_load *load,
                  struct arena *arena, struct run_report *report, struct diags *d);
-// For people on stdout, for scripts into s->json. t NULL: nothing was compiled.
+// For people on stdout, for scripts into s->json, while the plan is there. t NULL: nothing was compiled.
 void session_report(struct session *s, const struct run_report *r,
                     const struct report_times *t);
 // Closes the store. reported: s->json holds something, which is printed when asked for.
