@@ -1,76 +1,111 @@
-// Memory: lifetimes become offsets in the worker's arena, and the batch is chosen so that
-// what is alive stays in the second-level cache while a few rows go through the whole
-// function together (KERNELS: worth 1.25 to 1.75 times).
-#include "passes/pass.h"
+// Memory: lifetimes become offsets in the worker's arena.
+//
+// A value that is read in the band that makes it only has room for the rows of a round; its
+// room is free for others before and after. One that crosses bands has room for all rows of
+// a call and, as bands go through their kernels round after round, keeps it from the first
+// kernel of the band that makes it to the last of the last band that reads it.
+#include "passes/bands.h"
 
-#define MOST_ROWS 16
+#define MOST_ROWS  64                 // of a call
+#define MOST_BYTES ((size_t)64 << 20) // of the arena, unless one row takes more
 
 struct block {          // a stored value, or what a kernel needs while it runs
     size_t *place;      // where its offset goes
-    size_t bytes;       // a row
-    bool once;          // shared by the rows of a call
+    size_t bytes;       // of all its rows
     size_t first, last; // kernels between which it is alive
     size_t offset;
 };
 
 struct blocks {
+    const struct kfunc *k;
+    size_t *band; // by kernel: the first kernel of its band
+    size_t *last; // by nid: the kernel that reads it last
     VEC(struct block) list;
 };
+
+static void add_block(struct arena *arena, struct blocks *b, struct block block,
+                      size_t row_bytes, size_t rows) {
+    if (!row_bytes) return;
+    if (!size_mul(row_bytes, rows, &block.bytes) || block.bytes > SIZE_MAX / 2)
+        scope_no_memory();
+    block.bytes = size_align(block.bytes, 64);
+    VEC_PUSH(arena, &b->list, block);
+}
+
+static const struct band *band_of(const struct blocks *b, size_t kernel) {
+    size_t first = 0;
+    for (size_t i = 0; i < b->k->bands.n; i++) {
+        if (kernel < first + b->k->bands.at[i].nkernels) return &b->k->bands.at[i];
+        first += b->k->bands.at[i].nkernels;
+    }
+    BUG("a kernel without a band");
+}
+
+static void add_value(struct arena *arena, struct blocks *b, size_t i, nid v) {
+    const struct kfunc *k = b->k;
+    struct place *p = &k->places[v];
+    struct block block = {.place = &p->offset, .first = i, .last = b->last[v]};
+    size_t rows = 1, end = b->band[b->last[v]] + band_of(b, b->last[v])->nkernels;
+    p->local = false;
+    if (!type_at(k->f, v)->rows) { // stays for the calls that share it
+        block.first = 0;
+        block.last = k->kernels.n;
+    } else if (b->band[i] == b->band[b->last[v]]) {
+        p->local = true;
+        rows = band_of(b, i)->rows;
+    } else {
+        block.first = b->band[i];
+        block.last = end - 1;
+        rows = k->batch;
+    }
+    add_block(arena, b, block, p->layout.bytes, rows);
+}
 
 // Room for one call of kernel i only.
 static void add_own(struct arena *arena, struct blocks *b, size_t i, size_t bytes,
                     size_t *place) {
-    if (!bytes) return;
-    VEC_PUSH(arena, &b->list,
-             (struct block){
-                 .place = place, .bytes = bytes, .once = true, .first = i, .last = i});
+    add_block(arena, b, (struct block){.place = place, .first = i, .last = i}, bytes, 1);
 }
 
-static void find_blocks(struct arena *arena, const struct kfunc *k, struct blocks *b) {
-    uint32_t *of = NEW_N(arena, uint32_t, k->f->nodes.n);
+static void find_uses(struct arena *arena, struct blocks *b) {
+    const struct kfunc *k = b->k;
+    b->last = NEW_N(arena, size_t, k->f->nodes.n);
+    b->band = NEW_N(arena, size_t, k->kernels.n + 1);
+    for (size_t i = 0; i < k->kernels.n; i++) {
+        const struct kernel *kernel = &k->kernels.at[i];
+        for (size_t j = 0; j < kernel->nouts; j++) b->last[kernel->outs[j]] = i;
+        for (size_t j = 0; j < kernel->nins; j++) b->last[kernel->ins[j]] = i;
+    }
+    for (size_t i = 0, first = 0; i < k->bands.n; i++)
+        for (size_t end = first + k->bands.at[i].nkernels, at = first; first < end;)
+            b->band[first++] = at;
+}
+
+static void find_blocks(struct arena *arena, struct blocks *b) {
+    const struct kfunc *k = b->k;
+    find_uses(arena, b);
     for (size_t i = 0; i < k->kernels.n; i++) {
         struct kernel *kernel = &k->kernels.at[i];
-        for (size_t j = 0; j < kernel->nouts; j++) {
-            nid v = kernel->outs[j];
-            if (k->places[v].kind != PLACE_ARENA) continue;
-            of[v] = (uint32_t)b->list.n + 1;
-            bool once = !type_at(k->f, v)->rows; // stays for the calls that share it
-            VEC_PUSH(arena, &b->list,
-                     (struct block){.place = &k->places[v].offset,
-                                    .bytes = k->places[v].layout.bytes,
-                                    .once = once,
-                                    .first = once ? 0 : i,
-                                    .last = once ? k->kernels.n : i});
-        }
-        for (size_t j = 0; j < kernel->nins; j++)
-            if (of[kernel->ins[j]]) {
-                struct block *o = &b->list.at[of[kernel->ins[j]] - 1];
-                o->last = size_max(o->last, i);
-            }
+        for (size_t j = 0; j < kernel->nouts; j++)
+            if (k->places[kernel->outs[j]].kind == PLACE_ARENA)
+                add_value(arena, b, i, kernel->outs[j]);
         if (kernel->prologue != NID_NONE)
             add_own(arena, b, i, kernel->scratch_layout.bytes, &kernel->scratch_offset);
         add_own(arena, b, i, kernel->work_bytes, &kernel->work_offset);
     }
 }
 
-static size_t block_bytes(const struct block *b, size_t batch) {
-    size_t bytes;
-    CHECK(size_mul(b->bytes, b->once ? 1 : batch, &bytes));
-    return size_align(bytes, 64);
-}
-
 // The lowest offset at which block i overlaps no earlier block that is alive with it.
-static size_t first_fit(const struct blocks *b, size_t i, size_t batch) {
+static size_t first_fit(const struct blocks *b, size_t i) {
     const struct block *one = &b->list.at[i];
-    size_t offset = 0, bytes = block_bytes(one, batch);
+    size_t offset = 0;
     for (bool moved = true; moved;) {
         moved = false;
         for (size_t j = 0; j < i; j++) {
             const struct block *o = &b->list.at[j];
             if (o->last < one->first || one->last < o->first) continue;
-            size_t end = o->offset + block_bytes(o, batch);
-            if (o->offset < offset + bytes && offset < end) {
-                offset = end;
+            if (o->offset < offset + one->bytes && offset < o->offset + o->bytes) {
+                offset = o->offset + o->bytes;
                 moved = true;
             }
         }
@@ -78,27 +113,28 @@ static size_t first_fit(const struct blocks *b, size_t i, size_t batch) {
     return offset;
 }
 
-// Offsets for a batch; returns the arena's size.
-static size_t assign(struct blocks *b, size_t batch) {
+// Gives every block its place; returns the arena's size.
+static size_t assign(struct blocks *b) {
     size_t total = 0;
     for (size_t i = 0; i < b->list.n; i++) {
-        b->list.at[i].offset = first_fit(b, i, batch);
-        total =
-            size_max(total, b->list.at[i].offset + block_bytes(&b->list.at[i], batch));
+        struct block *block = &b->list.at[i];
+        *block->place = block->offset = first_fit(b, i);
+        if (block->bytes > SIZE_MAX - block->offset) scope_no_memory();
+        total = size_max(total, block->offset + block->bytes);
     }
     return total;
 }
 
-// Needs: layouts. Fills arena offsets, the arena's size and the batch.
+// Needs: layouts. Fills the batch, bands, arena offsets and the arena's size.
 bool pass_memory(struct module *m, struct module_func *mf, struct diags *d) {
     (void)d;
     struct kfunc *k = mf->k;
-    struct blocks b = {0};
-    find_blocks(m->arena, k, &b);
-    size_t one = assign(&b, 1), room = m->target->l2 / 4 * 3;
-    k->batch = one ? size_max(1, size_min(MOST_ROWS, room / one)) : MOST_ROWS;
-    k->arena_bytes = assign(&b, k->batch);
-    VEC_PUSH(m->arena, &k->bands, (struct band){k->kernels.n, k->batch});
-    for (size_t i = 0; i < b.list.n; i++) *b.list.at[i].place = b.list.at[i].offset;
+    for (size_t most = MOST_ROWS; most > 0; most = k->batch / 2) {
+        struct blocks b = {.k = k};
+        bands_choose(m->arena, m->target, k, most);
+        find_blocks(m->arena, &b);
+        k->arena_bytes = assign(&b);
+        if (k->arena_bytes <= MOST_BYTES) break;
+    }
     return true;
 }

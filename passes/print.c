@@ -112,8 +112,18 @@ static void print_place(const struct kfunc *k, nid v, struct text *out) {
                                           [LAYOUT_WEIGHT] = "weight"};
     const struct place *p = &k->places[v];
     if (p->kind != PLACE_ARENA) return;
-    text_add(out, "//   %%%u %s border %zu, %zu bytes at %zu\n", v,
-             layouts[p->layout.kind], p->layout.border, p->layout.bytes, p->offset);
+    text_add(out, "//   %%%u %s border %zu, %zu bytes%s at %zu\n", v,
+             layouts[p->layout.kind], p->layout.border, p->layout.bytes,
+             p->local ? ", of a round," : "", p->offset);
+}
+
+static void print_bands(const struct kfunc *k, struct text *out) {
+    for (size_t i = 0, first = 0; i < k->bands.n; i++) {
+        const struct band *b = &k->bands.at[i];
+        text_add(out, "//   %zu at a time through kernels %zu to %zu\n", b->rows, first,
+                 first + b->nkernels - 1);
+        first += b->nkernels;
+    }
 }
 
 // Comments to the reader of the text form, so that a dump still reads back.
@@ -121,7 +131,8 @@ static void print_kfunc(const struct kfunc *k, struct text *out) {
     text_add(out, "// kernels:\n");
     for (size_t i = 0; i < k->kernels.n; i++) print_kernel(k, &k->kernels.at[i], out);
     if (!k->batch) return;
-    text_add(out, "// %zu rows at once, %zu bytes of arena:\n", k->batch, k->arena_bytes);
+    text_add(out, "// %zu rows a call, %zu bytes of arena:\n", k->batch, k->arena_bytes);
+    print_bands(k, out);
     for (nid v = 0; v < k->f->nodes.n; v++) print_place(k, v, out);
 }
 
