@@ -87,8 +87,8 @@ static void write_node(struct writer *w, nid id) {
 }
 
 static void write_target(struct writer *w, const struct target *t) {
-    text_add(w->out, "target '%s' '%s' '%s' %zu %zu %d", t->triple, t->cpu, t->features,
-             t->lanes, t->registers, t->fma);
+    text_add(w->out, "target '%s' '%s' '%s' %zu %zu %d %zu", t->triple, t->cpu,
+             t->features, t->lanes, t->registers, t->fma, t->l2);
 }
 
 static void write_kernel(struct writer *w) {

@@ -4,7 +4,9 @@
 // inner size spreads one element of x a row. Groups are the outer loop: what a group needs
 // of y stays in cache while all rows of x pass. When x has a single row, the rows of a tile
 // come from several rows of the batch, so that a large constant y is read once for all of
-// them; each result is the same sum in the same order whichever way it is computed.
+// them. Where a group of it is more than stays in cache, all groups go through a part of the
+// inner size before the next, and the sums so far wait in the result's place. Each result is
+// the same sum in the same order whichever way it is computed.
 #include "codegen/emit.h"
 #include "codegen/matmul_plan.h"
 
@@ -19,8 +21,10 @@ struct matmul {
     LLVMValueRef y;              // packed: its elements
 };
 
-struct matmul_at { // one tile
-    struct ix col; // first column
+struct matmul_at {  // one tile
+    struct ix col;  // first column
+    struct ix from; // of the inner size: `depth` places from here on
+    size_t depth;
     size_t blocks, rows;
     struct view x[MATMUL_MAX_ROWS]; // by row of the tile
     struct ix row[MATMUL_MAX_ROWS]; // its row of x
@@ -79,14 +83,15 @@ static LLVMValueRef load_x(struct matmul *mm, const struct matmul_at *t, struct 
     return ll_splat(e, emit_load(e, &t->x[row], &p), e->lanes);
 }
 
-static void sum_products(struct matmul *mm, const struct matmul_at *t,
+// Adds the products of the inner places at hand.
+static void add_products(struct matmul *mm, const struct matmul_at *t,
                          LLVMValueRef *sums) {
     struct emit *e = mm->e;
     size_t n = t->rows * t->blocks;
-    struct ix k;
-    for (size_t i = 0; i < n; i++) sums[i] = ll_zero(ll_vec(e->f32, e->lanes));
-    if (mm->plan.k == 0) return;
-    struct loop l = loop_over(e, 0, (int64_t)mm->plan.k, 1, sums, n, &k);
+    struct ix i;
+    if (t->depth == 0) return;
+    struct loop l = loop_over(e, 0, (int64_t)t->depth, 1, sums, n, &i);
+    struct ix k = ix_add(e, t->from, i);
     LLVMValueRef y[MATMUL_MAX_BLOCKS];
     for (size_t b = 0; b < t->blocks; b++) y[b] = load_y(mm, t, k, b);
     for (size_t r = 0; r < t->rows; r++) {
@@ -99,17 +104,31 @@ static void sum_products(struct matmul *mm, const struct matmul_at *t,
     memcpy(sums, l.carried, n * sizeof *sums);
 }
 
-static void store_row(struct matmul *mm, const struct matmul_at *t, size_t row,
-                      const LLVMValueRef *sums) {
+static void sum_products(struct matmul *mm, struct matmul_at *t, LLVMValueRef *sums) {
     struct emit *e = mm->e;
-    struct point p[MATMUL_MAX_BLOCKS];
+    for (size_t i = 0; i < t->rows * t->blocks; i++)
+        sums[i] = ll_zero(ll_vec(e->f32, e->lanes));
+    t->from = ix_const(e, 0);
+    t->depth = mm->plan.k;
+    add_products(mm, t, sums);
+}
+
+static void row_points(struct matmul *mm, const struct matmul_at *t, size_t row,
+                       struct point *p) {
+    struct emit *e = mm->e;
     for (size_t b = 0; b < t->blocks; b++) {
         LLVMValueRef mask;
         struct ix col = columns(mm, t, b, &mask);
         p[b] = element(mm, t->row[row], col, e->lanes);
         p[b].mask = mask;
     }
-    emit_results(e, p, sums + row * t->blocks, t->blocks);
+}
+
+static void store_row(struct matmul *mm, const struct matmul_at *t, size_t row,
+                      const LLVMValueRef *sums) {
+    struct point p[MATMUL_MAX_BLOCKS];
+    row_points(mm, t, row, p);
+    emit_results(mm->e, p, sums + row * t->blocks, t->blocks);
 }
 
 // Goes over the columns group by group, the last one perhaps narrower; `rows` makes all
@@ -212,21 +231,35 @@ static void each_row(struct matmul *mm) {
 struct batch {
     struct matmul mm;   // first: over_columns hands it on
     LLVMValueRef first; // row of the batch
+    // Makes something of a tile, of `first` and the rows behind it.
+    void (*tile)(struct batch *, struct matmul_at *);
 };
 
-// What belongs to one row is found again for each: nothing of it may be remembered.
-static void batch_tile(struct batch *batch, struct matmul_at *t) {
+// What belongs to one row is found again for each: nothing of it may be remembered. Rows
+// past the last one are the last one again, which then is made, alike, several times.
+static void begin_row(struct batch *batch, size_t row) {
     struct emit *e = batch->mm.e;
-    LLVMValueRef sums[MAX_SUMS];
-    sum_products(&batch->mm, t, sums);
+    LLVMValueRef last = LLVMBuildSub(e->b, LLVMGetParam(e->fn, 1), ll_i64(e, 1), "");
+    LLVMValueRef at = LLVMBuildAdd(e->b, batch->first, ll_i64(e, (int64_t)row), "");
+    emit_row(e, ll_min(e, at, last));
+}
+
+static void store_sums(struct batch *batch, struct matmul_at *t,
+                       const LLVMValueRef *sums) {
+    struct emit *e = batch->mm.e;
     for (size_t r = 0; r < t->rows; r++) {
         size_t mark = memo_mark(e);
-        LLVMValueRef row = LLVMBuildAdd(e->b, batch->first, ll_i64(e, (int64_t)r), "");
-        emit_row(e, row);
+        begin_row(batch, r);
         emit_hoisted(e, e->k->outs, e->k->nouts);
         store_row(&batch->mm, t, r, sums);
         memo_release(e, mark);
     }
+}
+
+static void whole_tile(struct batch *batch, struct matmul_at *t) {
+    LLVMValueRef sums[MAX_SUMS];
+    sum_products(&batch->mm, t, sums);
+    store_sums(batch, t, sums);
 }
 
 // Rows [from, to) of the batch, `rows` at a time, if there are any.
@@ -239,32 +272,111 @@ static void batch_between(struct batch *batch, struct matmul_at *t, LLVMValueRef
     batch->first = l.i;
     t->rows = rows;
     for (size_t r = 0; r < rows; r++) {
-        emit_row(e, LLVMBuildAdd(e->b, l.i, ll_i64(e, (int64_t)r), ""));
+        begin_row(batch, r);
         t->x[r] = anchor_operand(e);
         t->row[r] = ix_const(e, 0);
     }
-    batch_tile(batch, t);
+    batch->tile(batch, t);
     loop_end(e, &l, NULL);
     if_end(e, after);
 }
 
+// As many rows at a time as there are sums for, until the rest fits a smaller tile.
 static void batch_rows(struct matmul *mm, struct matmul_at *t) {
-    struct batch *batch = (struct batch *)mm;
     struct emit *e = mm->e;
-    size_t rows = matmul_rows(&mm->plan, t->blocks);
-    LLVMValueRef n = LLVMGetParam(e->fn, 1);
-    LLVMValueRef rest = LLVMBuildURem(e->b, n, ll_i64(e, (int64_t)rows), "");
-    LLVMValueRef whole = LLVMBuildSub(e->b, n, rest, "");
-    batch_between(batch, t, ll_i64(e, 0), whole, rows);
-    batch_between(batch, t, whole, n, 1);
+    size_t most = matmul_rows(&mm->plan, t->blocks);
+    size_t sizes[] = {most, (2 * most + 2) / 3, (most + 2) / 3, 0};
+    LLVMValueRef n = LLVMGetParam(e->fn, 1), from = ll_i64(e, 0);
+    for (size_t i = 0; sizes[i]; i++) {
+        int64_t size = (int64_t)sizes[i], smaller = (int64_t)sizes[i + 1];
+        if (size == smaller) continue;
+        LLVMValueRef left = LLVMBuildSub(e->b, n, from, "");
+        left = LLVMBuildAdd(e->b, left, ll_i64(e, size - 1 - smaller), "");
+        LLVMValueRef rest = LLVMBuildSRem(e->b, left, ll_i64(e, size), "");
+        LLVMValueRef to =
+            LLVMBuildAdd(e->b, from, LLVMBuildSub(e->b, left, rest, ""), "");
+        batch_between((struct batch *)mm, t, from, to, sizes[i]);
+        from = to;
+    }
+}
+
+// ---- part by part ---------------------------------------------------------------------
+
+static void part_tile(struct batch *batch, struct matmul_at *t) {
+    struct emit *e = batch->mm.e;
+    LLVMValueRef sums[MAX_SUMS];
+    struct point p[MATMUL_MAX_BLOCKS];
+    struct view to[MATMUL_MAX_ROWS];
+    for (size_t r = 0; r < t->rows; r++) {
+        begin_row(batch, r);
+        to[r] = view_out(e, 0);
+        row_points(&batch->mm, t, r, p);
+        for (size_t b = 0; b < t->blocks; b++)
+            sums[r * t->blocks + b] = emit_load(e, &to[r], &p[b]);
+    }
+    add_products(&batch->mm, t, sums);
+    for (size_t r = 0; r < t->rows; r++) {
+        row_points(&batch->mm, t, r, p);
+        for (size_t b = 0; b < t->blocks; b++)
+            emit_store(e, &to[r], &p[b], sums[r * t->blocks + b]);
+    }
+}
+
+static void finish_tile(struct batch *batch, struct matmul_at *t) {
+    struct emit *e = batch->mm.e;
+    LLVMValueRef sums[MATMUL_MAX_BLOCKS];
+    struct point p[MATMUL_MAX_BLOCKS];
+    struct view to = view_out(e, 0);
+    row_points(&batch->mm, t, 0, p);
+    for (size_t b = 0; b < t->blocks; b++) sums[b] = emit_load(e, &to, &p[b]);
+    store_sums(batch, t, sums);
+}
+
+static void clear_tile(struct batch *batch, struct matmul_at *t) {
+    struct emit *e = batch->mm.e;
+    struct point p[MATMUL_MAX_BLOCKS];
+    struct view to = view_out(e, 0);
+    row_points(&batch->mm, t, 0, p);
+    for (size_t b = 0; b < t->blocks; b++)
+        emit_store(e, &to, &p[b], ll_zero(ll_vec(e->f32, e->lanes)));
+}
+
+// One row after the other.
+static void batch_singly(struct matmul *mm, struct matmul_at *t) {
+    LLVMValueRef n = LLVMGetParam(mm->e->fn, 1);
+    batch_between((struct batch *)mm, t, ll_i64(mm->e, 0), n, 1);
+}
+
+// Inner places [from, to), `depth` at a time.
+static void parts_between(struct batch *batch, struct matmul_at *t, size_t from,
+                          size_t to, size_t depth) {
+    struct emit *e = batch->mm.e;
+    if (from == to) return;
+    t->depth = depth;
+    struct loop l =
+        loop_over(e, (int64_t)from, (int64_t)to, (int64_t)depth, NULL, 0, &t->from);
+    over_columns(&batch->mm, t, batch_rows);
+    loop_end(e, &l, NULL);
+}
+
+static void emit_parts(struct batch *batch, struct matmul_at *t) {
+    size_t k = batch->mm.plan.k, depth = batch->mm.plan.depth, whole = k / depth * depth;
+    batch->tile = clear_tile;
+    over_columns(&batch->mm, t, batch_singly);
+    batch->tile = part_tile;
+    parts_between(batch, t, 0, whole, depth);
+    parts_between(batch, t, whole, k, k - whole);
+    batch->tile = finish_tile;
+    over_columns(&batch->mm, t, batch_singly);
 }
 
 static void emit_batch(const struct matmul *mm) {
-    struct batch batch = {.mm = *mm};
+    struct batch batch = {.mm = *mm, .tile = whole_tile};
     struct matmul_at t = {0};
     emit_row(mm->e, ll_i64(mm->e, 0)); // for the constants
     find_packed(&batch.mm);
-    over_columns(&batch.mm, &t, batch_rows);
+    if (mm->plan.depth < mm->plan.k) emit_parts(&batch, &t);
+    else over_columns(&batch.mm, &t, batch_rows);
 }
 
 void emit_matmul(struct emit *e) {

@@ -28,12 +28,13 @@ static size_t vectors(const struct matmul_plan *p) {
 }
 
 // Products of a single row take rows of the batch for rows of the tile: they are as many as
-// there happen to be.
+// there happen to be, and the more of them share what is read of y the better.
 static size_t best_blocks(const struct matmul_plan *p) {
     size_t all = vectors(p), most = p->t->registers >= 32 ? MATMUL_MAX_BLOCKS : 2;
+    if (p->m == 1) return size_max(1, size_min(all, 2));
     size_t best = size_max(1, size_min(all, most));
     double least = 0;
-    for (size_t blocks = best; p->m > 1 && blocks >= 1; blocks--) {
+    for (size_t blocks = best; blocks >= 1; blocks--) {
         double cycles = (double)(all / blocks) * column_cycles(p, blocks);
         if (all % blocks) cycles += column_cycles(p, all % blocks);
         if (least > 0 && cycles >= least) continue;
@@ -41,6 +42,13 @@ static size_t best_blocks(const struct matmul_plan *p) {
         best = blocks;
     }
     return best;
+}
+
+// A part of a group, and of the rows of x that meet it, in an eighth of the cache.
+static size_t depth_in_cache(const struct matmul_plan *p) {
+    size_t line = p->blocks * p->t->lanes * sizeof(float);
+    size_t most = size_max(p->t->l2 / 8 / line, 64);
+    return p->k > 2 * most ? most : p->k;
 }
 
 struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,
@@ -55,6 +63,7 @@ struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,
     p.n = out[p.lead + 1];
     p.k = x[p.lead + !p.tx];
     p.blocks = best_blocks(&p);
+    p.depth = depth_in_cache(&p);
     return p;
 }
 

@@ -19,6 +19,7 @@ struct matmul_plan {
     size_t m, k, n; // x is m by k, y is k by n, when not transposed
     bool tx, ty;
     size_t blocks; // vectors in a group
+    size_t depth;  // of k that a group stays in cache for; decides no sum's order
 };
 
 struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,

@@ -148,6 +148,16 @@ static nid build_stack(struct builder *b, struct random *r) {
     return build_product(b, r, 1 + (uint32_t)random_below(r, 4));
 }
 
+// More columns of more inner places than stay in cache: part by part.
+static nid build_deep_matmul(struct builder *b, struct random *r) {
+    size_t k = 2100 + random_below(r, 2500), n = 1 + random_below(r, 100);
+    nid x = rig_input(b, "x", 2, (size_t[]){1, k});
+    nid p = b_matmul(b, x, rig_constant_of(b, r, 2, (size_t[]){k, n}), false, false);
+    if (random_below(r, 2))
+        p = b_binary(b, OP_ADD, p, rig_constant_of(b, r, 2, (size_t[]){1, n}));
+    return random_below(r, 2) ? p : b_unary(b, OP_RELU, p);
+}
+
 static void conv(void **state) {
     (void)state;
     assert_int_equal(rig_check_all("conv", build_conv, 120, TOLERANCE), 0);
@@ -173,6 +183,11 @@ static void matmul(void **state) {
     assert_int_equal(rig_check_all("matmul", build_matmul, 80, TOLERANCE), 0);
 }
 
+static void deep_matmul(void **state) {
+    (void)state;
+    assert_int_equal(rig_check_all("deep matmul", build_deep_matmul, 8, TOLERANCE), 0);
+}
+
 static void stacked_matmul(void **state) {
     (void)state;
     assert_int_equal(rig_check_all("stacked matmul", build_stack, 100, TOLERANCE), 0);
@@ -180,9 +195,10 @@ static void stacked_matmul(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conv),    cmocka_unit_test(conv_dx),
-        cmocka_unit_test(conv_dw), cmocka_unit_test(conv_dw_sqnorm),
-        cmocka_unit_test(matmul),  cmocka_unit_test(stacked_matmul),
+        cmocka_unit_test(conv),        cmocka_unit_test(conv_dx),
+        cmocka_unit_test(conv_dw),     cmocka_unit_test(conv_dw_sqnorm),
+        cmocka_unit_test(matmul),      cmocka_unit_test(stacked_matmul),
+        cmocka_unit_test(deep_matmul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
