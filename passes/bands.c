@@ -18,7 +18,8 @@
 #define LONGEST    96     // kernels of a band: bounds the search
 #define CROSSING   1.5    // a byte between bands: written far away, fetched from there
 #define CALL_BYTES 4000.0 // what a call costs: about 0.1 us
-#define WORTH      0.01   // of all work: what a larger call must save
+#define WORTH      0.02   // of all work: what a larger call must save
+#define CALL_FLOPS 4e11   // of a call: about a second, in which nobody can stop it
 
 static const size_t ROWS[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
 #define NROWS COUNT(ROWS)
@@ -268,8 +269,11 @@ void bands_choose(struct arena *arena, const struct target *t, struct kfunc *k,
     if (b.n == 0) return;
     find_costs(arena, &b);
     find_cuts(arena, &b);
+    double flops = func_flops(k->f);
+    if ((double)most * flops > CALL_FLOPS)
+        most = size_max(1, (size_t)(CALL_FLOPS / flops));
     // A vector of multiply-adds takes about as long as so many bytes from far away.
-    size_t r = choose_rows(&b, func_flops(k->f) / (double)t->lanes, most);
+    size_t r = choose_rows(&b, flops / (double)t->lanes, most);
     k->batch = ROWS[r];
     keep_bands(arena, &b, r, k);
 }

@@ -2,7 +2,7 @@
 // it goes, while other workers compute), calls the steps in order, and hands the slots to
 // their sinks: a column at once, a save when the chunks before have been saved. Nothing a
 // chunk computes depends on how many rows it has or who computes it, so chunks are as long
-// as takes about half a second.
+// as takes about half a second, in whole calls of the function that most of the work is in.
 #include "runtime/stage.h"
 
 #include "runtime/call.h"
@@ -12,7 +12,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#define CHUNK_BYTES   ((size_t)1 << 20) // of slots, about
+#define CHUNK_BYTES   ((size_t)1 << 20)  // of slots, about
+#define CALL_BYTES    ((size_t)64 << 20) // of slots, where a call takes so many rows
 #define CHUNK_ROWS    ((size_t)64)
 #define CHUNK_SECONDS 0.5
 #define SLOW_FLOPS    2e10 // a second: a guess until the first chunk is done
@@ -21,6 +22,7 @@
 struct shared { // what the workers of a stage share; under the lock where it says so
     const struct stage_run *run;
     size_t most; // rows of a chunk
+    size_t call; // rows of a call, at most that
     size_t workers;
     pthread_mutex_t lock;
     pthread_cond_t turned;
@@ -347,12 +349,16 @@ static bool run_chunk(struct worker *w) {
     return ok;
 }
 
-// So many rows as take half a second, but enough chunks for every worker to have several.
+// So many rows as take half a second, but enough chunks for every worker to have several;
+// the last ones are shared out evenly, rather than fall short of a call one after another.
 static size_t chunk_rows(const struct shared *s) {
     double rows = CHUNK_SECONDS / s->row_seconds;
-    size_t left = s->run->nrows - s->next;
-    size_t n = rows < (double)s->most ? (size_t)rows : s->most;
-    return size_max(1, size_min(n, (left + s->workers * 2 - 1) / (s->workers * 2)));
+    size_t left = s->run->nrows - s->next, n = s->most;
+    if (rows < (double)n) n = size_max(s->call, (size_t)rows);
+    size_t share = (left + s->workers * 2 - 1) / (s->workers * 2);
+    size_t even = (left + s->workers - 1) / s->workers;
+    n = size_min(n, size_max(share, size_min(s->call, even)));
+    return n > s->call ? n - n % s->call : n;
 }
 
 static bool take_chunk(struct worker *w) {
@@ -505,18 +511,38 @@ static void work(void *ctx, size_t which) {
     if (end == SCOPE_BUG) scope_raise(&scope);
 }
 
-// Small enough to stay in cache.
-static size_t most_rows(const struct stage_run *s) {
-    size_t most = CHUNK_ROWS;
-    while (most > 1 && worker_bytes(s, most) - arena_bytes(s) > CHUNK_BYTES) most /= 2;
-    return size_max(1, size_min(most, s->nrows));
-}
-
 double stage_flops(const struct plan *p, const struct plan_stage *s) {
     double flops = 0;
     for (size_t i = 0; i < s->nsteps; i++)
         flops += p->funcs[s->steps[i].func].flops * (double)s->steps[i].mult;
     return flops;
+}
+
+// Rows of the stage that fill a call of the function that most of the work is in.
+static size_t call_rows(const struct stage_run *s) {
+    double most = 0;
+    size_t rows = 1;
+    for (size_t i = 0; i < s->stage->nsteps; i++) {
+        const struct plan_step *step = &s->stage->steps[i];
+        const struct plan_func *f = &s->plan->funcs[step->func];
+        if (f->flops * (double)step->mult <= most) continue;
+        most = f->flops * (double)step->mult;
+        rows = (f->batch + step->mult - 1) / step->mult;
+    }
+    return rows;
+}
+
+static size_t slots_bytes(const struct stage_run *s, size_t rows) {
+    return worker_bytes(s, rows) - arena_bytes(s);
+}
+
+// Small enough to stay in cache, but enough for a call.
+static void choose_rows(const struct stage_run *s, struct shared *shared) {
+    size_t call = call_rows(s), most = CHUNK_ROWS;
+    while (call > 1 && slots_bytes(s, call) > CALL_BYTES) call /= 2;
+    while (most > 1 && slots_bytes(s, most) > CHUNK_BYTES) most /= 2;
+    shared->call = size_max(1, size_min(call, s->nrows));
+    shared->most = size_max(1, size_min(size_max(most, call), s->nrows));
 }
 
 // As many workers as the machine's memory takes; 0 when it does not take one.
@@ -540,7 +566,7 @@ static bool too_large(const struct stage_run *s, struct diags *d) {
 bool stage_run(const struct stage_run *s, struct stage_done *done, struct diags *d) {
     struct shared shared = {
         .run = s, .row_seconds = (1 + stage_flops(s->plan, s->stage)) / SLOW_FLOPS};
-    shared.most = most_rows(s);
+    choose_rows(s, &shared);
     shared.workers = worker_count(s, &shared);
     if (!shared.workers) return too_large(s, d);
     pthread_mutex_init(&shared.lock, NULL);
