@@ -86,7 +86,8 @@ bool driver_lower(struct driver *v, const char *last) {
     v->module = (struct module){.arena = v->arena,
                                 .target = &v->target,
                                 .graph = v->program->graph,
-                                .times = v->options.times};
+                                .times = v->options.times,
+                                .unshared = v->options.unshared};
     bool ok =
         last ? passes_run(&v->module, last, &v->d) : passes_run_module(&v->module, &v->d);
     if (!ok) return false;

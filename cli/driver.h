@@ -18,6 +18,7 @@ struct driver_options {
     const struct model *model; // the same; or NULL
     const char *point;      // of a sweep (sweep_point.name): where results go; or NULL
     struct timeline *times; // may be NULL
+    bool unshared;          // see module; for tests
 };
 
 struct driver { // one compile; everything lies in arena, but for the code

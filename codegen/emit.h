@@ -207,6 +207,7 @@ LLVMValueRef value_pad(struct emit *e, const struct node *n, const struct point 
 LLVMValueRef value_concat(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_gather(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_take(struct emit *e, const struct node *n, const struct point *p);
+LLVMValueRef value_choose(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_window(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_reduce(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_argmax(struct emit *e, const struct node *n, const struct point *p);

@@ -190,6 +190,7 @@ value_fn value_emitter(enum op op) {
         [OP_CONCAT] = value_concat,
         [OP_GATHER] = value_gather,
         [OP_TAKE] = value_take,
+        [OP_CHOOSE] = value_choose,
         [OP_WINDOW] = value_window,
         [OP_SUM] = value_reduce,
         [OP_AMAX] = value_reduce,

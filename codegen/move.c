@@ -194,6 +194,35 @@ LLVMValueRef value_take(struct emit *e, const struct node *n, const struct point
     return from(e, n, &q, 0);
 }
 
+// The same for an index a lane.
+static struct ix held_lanes(struct emit *e, LLVMValueRef v, int64_t high) {
+    v = ll_max(e, v, ll_isplat(e, 0, e->lanes));
+    v = ll_min(e, v, ll_isplat(e, high, e->lanes));
+    return (struct ix){.lanes = v, .hi = high, .mod = 1};
+}
+
+// Is the index the same in all lanes, wherever these are?
+static bool one_index(const struct point *p, const struct type *index) {
+    for (uint32_t i = 0; i < p->rank; i++)
+        if (index->dim[i] != 1 && !ix_is_uniform(&p->at[i])) return false;
+    return true;
+}
+
+LLVMValueRef value_choose(struct emit *e, const struct node *n, const struct point *p) {
+    const struct type *table = type_at(e->f, n->in[0]), *index = type_at(e->f, n->in[1]);
+    int64_t high = (int64_t)table->dim[0] - 1;
+    struct point at = operand_point(e, p, &n->type, index), q = *p;
+    at.has_flat = false;
+    if (one_index(p, index)) at.lanes = 1, at.mask = NULL;
+    for (uint32_t i = 0; i < at.rank; i++)
+        if (index->dim[i] == 1) at.at[i] = ix_const(e, 0);
+    LLVMValueRef v = emit_value(e, n->in[1], &at);
+    q.rank = table->rank;
+    q.at[0] = at.lanes == 1 ? held(e, v, high) : held_lanes(e, v, high);
+    for (uint32_t i = 1; i < q.rank; i++) q.at[i] = p->at[i - 1];
+    return from(e, n, &q, 0);
+}
+
 LLVMValueRef value_window(struct emit *e, const struct node *n, const struct point *p) {
     const struct type *x = type_at(e->f, n->in[0]);
     struct point q = *p;

@@ -91,6 +91,7 @@ static int axis_under(struct emit *e, const struct node *n) {
     case OP_ARGMAX: return AXIS_ANY;
     case OP_TRANSPOSE: return axis_transposed(e, n);
     case OP_RESHAPE: return axis_reshaped(e, n);
+    case OP_CHOOSE:
     case OP_TAKE: in = axis_of(e, n->in[0]); return in > 0 ? in - 1 : AXIS_ANY;
     default: break;
     }

@@ -21,6 +21,7 @@ static const eval_fn FUNCTIONS[OP_COUNT] = {
     [OP_CONCAT] = eval_concat,
     [OP_GATHER] = eval_gather,
     [OP_TAKE] = eval_take,
+    [OP_CHOOSE] = eval_choose,
     [OP_WINDOW] = eval_window,
     [OP_SUM] = eval_sum,
     [OP_AMAX] = eval_amax,

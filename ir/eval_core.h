@@ -22,6 +22,7 @@ bool eval_pad(const struct eval_call *c);
 bool eval_concat(const struct eval_call *c);
 bool eval_gather(const struct eval_call *c);
 bool eval_take(const struct eval_call *c);
+bool eval_choose(const struct eval_call *c);
 bool eval_window(const struct eval_call *c);
 bool eval_sum(const struct eval_call *c);
 bool eval_amax(const struct eval_call *c);

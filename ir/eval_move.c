@@ -131,6 +131,19 @@ bool eval_take(const struct eval_call *c) {
     return true;
 }
 
+bool eval_choose(const struct eval_call *c) {
+    size_t size = elem_size(c->n->type.elem), count = type_count(&c->n->type);
+    const int32_t *index = c->in[1];
+    struct cursor at = cursor_of(&c->n->type);
+    broadcast_steps(c->types[1], &c->n->type, at.step[0]);
+    for (size_t i = 0; i < count; i++, cursor_next(&at)) {
+        size_t entry = clamp(index[at.off[0]], c->types[0]->dim[0] - 1);
+        memcpy((char *)c->out + i * size,
+               (const char *)c->in[0] + (entry * count + i) * size, size);
+    }
+    return true;
+}
+
 bool eval_window(const struct eval_call *c) {
     const size_t *x = c->types[0]->dim, *w = c->n->type.dim;
     const int32_t *box = c->in[1];

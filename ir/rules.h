@@ -52,6 +52,7 @@ bool rule_pad(struct rule_ctx *c, struct type *out);
 bool rule_concat(struct rule_ctx *c, struct type *out);
 bool rule_gather(struct rule_ctx *c, struct type *out);
 bool rule_take(struct rule_ctx *c, struct type *out);
+bool rule_choose(struct rule_ctx *c, struct type *out);
 bool rule_window(struct rule_ctx *c, struct type *out);
 bool rule_reduce(struct rule_ctx *c, struct type *out);
 bool rule_argmax(struct rule_ctx *c, struct type *out);

@@ -252,6 +252,19 @@ bool rule_take(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
+bool rule_choose(struct rule_ctx *c, struct type *out) {
+    const struct type *table = c->ins[0], *index = c->ins[1];
+    if (table->rank == 0 || table->dim[0] == 0)
+        return rule_fail_in(c, 0, "`table` is empty: %s", rule_type(c, 0));
+    *out = type_tensor(table->elem, table->rows || index->rows, table->rank - 1,
+                       table->dim + 1);
+    bool fits = index->elem == ELEM_I32 && index->rank == out->rank;
+    for (uint32_t i = 0; fits && i < out->rank; i++)
+        fits = index->dim[i] == 1 || index->dim[i] == out->dim[i];
+    return fits || rule_fail_in(c, 1, "`index` is %s, which does not choose from %s",
+                                rule_type(c, 1), rule_type(c, 0));
+}
+
 static bool check_box(struct rule_ctx *c, int i) {
     const struct type *box = c->ins[i];
     return (box->elem == ELEM_I32 && box->rank == 1 && box->dim[0] == 4) ||

@@ -164,6 +164,11 @@ uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
         t);
 }
 
+uint32_t slot_view(struct lower *l, struct stage_build *s, uint32_t of, size_t mult,
+                   struct type t) {
+    return slot_add(l, s, (struct plan_slot){.mult = mult, .view = true, .of = of}, t);
+}
+
 static void slot_known(struct lower *l, struct stage_build *s, nid v, enum facet facet,
                        uint32_t slot) {
     VEC_PUSH(l->arena, &s->have, (struct want){v, facet, slot});
@@ -307,24 +312,29 @@ static uint32_t fn_output(struct fn *f, nid n) {
     return s;
 }
 
-uint32_t fn_finish(struct fn *f, nid result) {
+void fn_finish_all(struct fn *f, const nid *results, size_t n, uint32_t *slots) {
     struct lower *l = f->l;
-    for (size_t i = 0; i < f->in.n; i++)
-        if (f->inputs.at[i] == result && f->s->slots.at[f->in.at[i]].mult == f->mult)
-            return f->in.at[i];
-    uint32_t *out = NEW(l->arena, uint32_t);
-    *out = fn_output(f, result);
+    uint32_t *out = NEW_N(l->arena, uint32_t, n);
+    for (size_t i = 0; i < n; i++) slots[i] = out[i] = fn_output(f, results[i]);
     struct func *func = builder_finish(&f->b);
     VEC_PUSH(l->arena, &l->m->funcs, (struct module_func){.f = func});
     VEC_PUSH(l->arena, &l->funcs, (struct plan_func){.name = func->name});
     struct plan_step step = {.func = (uint32_t)l->funcs.n - 1,
                              .mult = f->mult,
                              .nin = f->in.n,
-                             .nout = 1,
+                             .nout = n,
                              .in = f->in.at,
                              .out = out};
     VEC_PUSH(l->arena, &f->s->steps, step);
-    return *out;
+}
+
+uint32_t fn_finish(struct fn *f, nid result) {
+    uint32_t out;
+    for (size_t i = 0; i < f->in.n; i++)
+        if (f->inputs.at[i] == result && f->s->slots.at[f->in.at[i]].mult == f->mult)
+            return f->in.at[i];
+    fn_finish_all(f, &result, 1, &out);
+    return out;
 }
 
 // ---- what is wanted -------------------------------------------------------------------

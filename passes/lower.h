@@ -64,6 +64,9 @@ uint32_t rowset_at(const struct lower *l, nid v);
 size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rowset);
 uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
                    uint32_t rowset, size_t mult, struct type t);
+// Another slot's memory, seen as rows of another type.
+uint32_t slot_view(struct lower *l, struct stage_build *s, uint32_t of, size_t mult,
+                   struct type t);
 // A row that topk picked is a row of its operand: the value whose rows they are.
 nid value_behind(const struct lower *l, nid v);
 // A crop of images as they were read lies where it was placed: both facets are one.
@@ -82,6 +85,8 @@ nid fn_input(struct fn *f, uint32_t slot);
 // Ends the function with its one result, and returns the slot that holds it. A function
 // that only hands its argument on makes no step: the slot is the argument's.
 uint32_t fn_finish(struct fn *f, nid result);
+// Ends it with several results, each in a slot of its own.
+void fn_finish_all(struct fn *f, const nid *results, size_t n, uint32_t *slots);
 
 // ---- lower_ops.c ----------------------------------------------------------------------
 // Computes a value of the stage's multiplicity for it, in functions of its own.

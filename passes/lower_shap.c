@@ -2,8 +2,10 @@
 //
 //     values  a row for each coalition of an image: the model on the image masked with it
 //     phi     a row an image: values . S
-#include "passes/lower.h"
-#include "passes/shapley.h"
+//
+// Coalitions that are equal are evaluated once; what different ones have in common, too
+// (share.h).
+#include "passes/share.h"
 
 #include "runtime/npy.h"
 
@@ -121,25 +123,53 @@ static nid value_of(struct fn *f, const struct node *n, nid logits, nid target) 
     return strcmp(value, "prob") ? log_prob : b_unary(&f->b, OP_EXP, log_prob);
 }
 
-// One row a coalition; the image and its class are shared by the coalitions of a row.
+// ---- the coalitions' values -----------------------------------------------------------
+
+struct game { // an image's, for one shap_patches
+    nid v;
+    uint32_t image; // slot of its pixels
+};
+
+// A row for each coalition; the image is shared by those of a row.
+static nid masked_image(struct fn *f, const struct coalitions *c, void *ctx) {
+    const struct game *g = ctx;
+    const struct node *n = node_at(f->l->graph, g->v);
+    const struct model *model = node_at(f->l->graph, n->in[0])->model;
+    uint32_t sub = slot_leaf(f->l, f->s, LEAF_SUBROW, rowset_at(f->l, g->v), f->mult,
+                             type_scalar(ELEM_I32, true));
+    nid x = part_normalise(f, model, fn_input(f, g->image));
+    return masked(f, c, (size_t)attr_int(n, "grid"), x, fn_input(f, sub),
+                  attr_float(n, "baseline"));
+}
+
 static uint32_t lower_values(struct lower *l, struct stage_build *s, nid v,
                              const struct coalitions *c) {
     const struct node *n = node_at(l->graph, v);
-    const struct model *model = node_at(l->graph, n->in[0])->model;
-    size_t mult = mult_of(l, s, rowset_at(l, v)) * c->n;
-    uint32_t image = slot_of(l, s, n->in[1], FACET_PIXELS);
+    struct game g = {v, slot_of(l, s, n->in[1], FACET_PIXELS)};
     bool predicted = !strcmp(attr_str(n, "target"), "predicted");
     uint32_t answer = predicted ? slot_of(l, s, v, FACET_PREDICTED) : SLOT_NONE;
-    struct fn *f = fn_begin(l, s, mult, v, "values");
-    uint32_t sub =
-        slot_leaf(l, s, LEAF_SUBROW, rowset_at(l, v), mult, type_scalar(ELEM_I32, true));
-    nid x = part_normalise(f, model, fn_input(f, image));
-    x = masked(f, c, (size_t)attr_int(n, "grid"), x, fn_input(f, sub),
-               attr_float(n, "baseline"));
-    nid logits = part_logits(f, n->in[0], x, false, v);
-    nid target =
-        predicted ? fn_input(f, answer) : part_class(f, n->in[1], model->classes, v);
-    return fn_finish(f, value_of(f, n, logits, target));
+    CHECK(mult_of(l, s, rowset_at(l, v)) == 1); // what is costly has a stage of its own
+    struct fn *f = fn_begin(l, s, c->n, v, "values");
+    nid x = masked_image(f, c, &g), logits = part_logits(f, n->in[0], x, false, v);
+    size_t classes = node_at(l->graph, n->in[0])->model->classes;
+    nid target = predicted ? fn_input(f, answer) : part_class(f, n->in[1], classes, v);
+    struct shared parts = {.image = x,
+                           .value = value_of(f, n, logits, target),
+                           .grid = (size_t)attr_int(n, "grid"),
+                           .coalitions = c,
+                           .masked = masked_image,
+                           .ctx = &g};
+    return l->failed ? SLOT_NONE : share_finish(f, v, &parts);
+}
+
+// Of all coalitions, from the values of those that are different.
+static nid phi_of(struct fn *f, const struct node *n, const struct coalitions *c,
+                  const int64_t *which, nid values, nid *solve) {
+    size_t row[2] = {1, type_count(type_at(f->b.f, values))}, dim[2] = {c->n, c->m};
+    *solve = b_const(&f->b, type_tensor(ELEM_F32, false, 2, dim), c->solve);
+    nid x = b_reshape(&f->b, values, row, 2);
+    if (row[1] < c->n) x = b_gather(&f->b, x, which, c->n, 1);
+    return b_reshape(&f->b, b_matmul(&f->b, x, *solve, false, false), n->type.dim, 2);
 }
 
 uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v) {
@@ -147,18 +177,19 @@ uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v) {
     struct coalitions c = {0};
     if (!coalitions_of(l, n, &c) || !check_masks(l, n, &c))
         coalitions_all(l->arena, 1, &c); // any, after an error
-    uint32_t values = l->failed ? SLOT_NONE : lower_values(l, s, v, &c);
+    struct coalitions each = c;
+    const int64_t *which =
+        l->m->unshared ? NULL : coalitions_distinct(l->arena, &c, &each);
+    uint32_t values = l->failed ? SLOT_NONE : lower_values(l, s, v, &each);
     struct fn *f = fn_begin(l, s, mult_of(l, s, rowset_at(l, v)), v, NULL);
     nid phi;
     if (l->failed) {
         struct type t = type_tensor(ELEM_F32, false, 2, n->type.dim);
         phi = b_const(&f->b, t, NEW_N(l->arena, float, type_count(&t)));
     } else {
-        size_t row[2] = {1, c.n}, dim[2] = {c.n, c.m};
-        nid solve = b_const(&f->b, type_tensor(ELEM_F32, false, 2, dim), c.solve);
+        nid solve;
+        phi = phi_of(f, n, &c, which, fn_input(f, values), &solve);
         l->kept.at[s->target].solve = node_at(f->b.f, solve)->digest;
-        nid x = b_reshape(&f->b, fn_input(f, values), row, 2);
-        phi = b_reshape(&f->b, b_matmul(&f->b, x, solve, false, false), n->type.dim, 2);
     }
     return fn_finish(f, phi);
 }

@@ -42,6 +42,7 @@ struct module {
     struct plan *plan;
     const struct kept *kept; // by plan column, from lower on
     struct timeline *times;  // may be NULL
+    bool unshared; // every coalition is evaluated by itself: what sharing is tested against
 };
 
 struct pass {

@@ -51,6 +51,33 @@ void coalitions_all(struct arena *a, size_t m, struct coalitions *out) {
         for (size_t j = 0; j < m; j++) out->z[s * m + j] = s >> j & 1;
 }
 
+static uint32_t slot_of_z(const struct coalitions *c, const uint8_t *z,
+                          const uint32_t *table, size_t size) {
+    size_t at = (size_t)digest_of(z, c->m).lo & (size - 1);
+    while (table[at] && memcmp(c->z + (table[at] - 1) * c->m, z, c->m))
+        at = (at + 1) & (size - 1);
+    return (uint32_t)at;
+}
+
+const int64_t *coalitions_distinct(struct arena *a, const struct coalitions *c,
+                                   struct coalitions *out) {
+    size_t size = 2;
+    while (size < 2 * c->n) size *= 2;
+    uint32_t *table = NEW_N(a, uint32_t, size); // one up: 0 is free
+    int64_t *which = NEW_N(a, int64_t, c->n);
+    *out = (struct coalitions){.m = c->m, .z = arena_alloc(a, c->n * c->m, 1)};
+    for (size_t i = 0; i < c->n; i++) {
+        const uint8_t *z = c->z + i * c->m;
+        uint32_t at = slot_of_z(out, z, table, size);
+        if (!table[at]) {
+            memcpy(out->z + out->n * c->m, z, c->m);
+            table[at] = (uint32_t)++out->n;
+        }
+        which[i] = table[at] - 1;
+    }
+    return which;
+}
+
 static double weight_of(const uint8_t *z, size_t m) {
     size_t present = 0;
     for (size_t j = 0; j < m; j++) present += z[j];

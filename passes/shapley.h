@@ -22,6 +22,11 @@ void coalitions_draw(struct arena *a, size_t n, size_t m, uint64_t seed, bool pa
 // All 2^m (m <= 16); coalition s has player j present when bit j of s is set.
 void coalitions_all(struct arena *a, size_t m, struct coalitions *out);
 
+// Those of c that no earlier one equals, without a matrix; returns which of them each of c
+// is.
+const int64_t *coalitions_distinct(struct arena *a, const struct coalitions *c,
+                                   struct coalitions *out);
+
 // The weighted least squares of v on z with an intercept: weight 1e6 on the full and the
 // empty coalition, 1 on the others. Fails when z does not determine it.
 bool shapley_least_squares(struct arena *a, struct coalitions *c, const char **why);

@@ -161,6 +161,10 @@ struct plan_slot {
     enum leaf_kind kind; // of a leaf
     uint32_t rowset;     // whose rows a leaf belongs to: the stage's rowset or an ancestor
     uint32_t column;     // LEAF_COLUMN
+    // The memory of slot `of`, an earlier one that is no view, cut into other rows: all rows
+    // of one image, say, as one value.
+    bool view;
+    uint32_t of;
 };
 
 struct plan_step {

@@ -397,6 +397,7 @@ static void chunk_failed(struct shared *s, size_t first, const struct diag *why,
 // What one worker allocates; SIZE_MAX when that is not a number.
 static size_t slot_bytes(const struct plan_slot *slot, size_t rows) {
     size_t bytes;
+    if (slot->view) return 0;
     bool fits = size_mul(slot->row_bytes, slot->mult, &bytes) &&
                 size_mul(bytes, rows, &bytes) && bytes < SIZE_MAX / 2;
     return fits ? size_align(bytes + SLACK, 64) : SIZE_MAX;
@@ -420,7 +421,9 @@ static size_t worker_bytes(const struct stage_run *run, size_t rows) {
 static bool slots_alloc(struct worker *w) {
     const struct plan_stage *s = w->shared->run->stage;
     for (size_t i = 0; i < s->nslots; i++) {
-        w->slots[i] = mem_aligned(slot_bytes(&s->slots[i], w->shared->most));
+        const struct plan_slot *k = &s->slots[i];
+        w->slots[i] =
+            k->view ? w->slots[k->of] : mem_aligned(slot_bytes(k, w->shared->most));
         if (!w->slots[i]) return false;
     }
     return true;
@@ -454,7 +457,7 @@ static bool worker_init(struct worker *w) {
 
 static void worker_free(struct worker *w) {
     for (size_t i = 0; w->slots && i < w->shared->run->stage->nslots; i++)
-        mem_free(w->slots[i]);
+        if (!w->shared->run->stage->slots[i].view) mem_free(w->slots[i]);
     mem_free(w->slots);
     mem_free(w->rows);
     mem_free(w->keys);

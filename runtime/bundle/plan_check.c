@@ -206,6 +206,24 @@ static bool check_leaf(struct check *c, size_t i, size_t j) {
            check_fail(c, "stage %zu: slot %zu has nothing to be filled from", i, j);
 }
 
+// A view has the bytes of an earlier slot with memory of its own, and nobody else fills it.
+static bool check_view(struct check *c, size_t i, size_t j) {
+    const struct plan_slot *s = &c->plan->stages[i].slots[j], *of;
+    size_t bytes, all;
+    if (s->leaf || s->of >= j)
+        return check_fail(c, "stage %zu: slot %zu is a view of slot %u", i, j, s->of);
+    of = &c->plan->stages[i].slots[s->of];
+    bool same = size_mul(s->row_bytes, s->mult, &bytes) &&
+                size_mul(of->row_bytes, of->mult, &all) && bytes == all;
+    return (same && !of->view) ||
+           check_fail(c, "stage %zu: slot %zu is no view of slot %u", i, j, s->of);
+}
+
+// Whether something is in a slot, or in the one that it is a view of.
+static bool has_rows(const struct plan_stage *s, uint32_t slot, const bool *filled) {
+    return slot < s->nslots && filled[s->slots[slot].view ? s->slots[slot].of : slot];
+}
+
 // A slot is filled before it is read, and once (stage.c); `filled` by slot.
 static bool check_step(struct check *c, size_t i, const struct plan_step *step,
                        bool *filled) {
@@ -213,10 +231,11 @@ static bool check_step(struct check *c, size_t i, const struct plan_step *step,
     if (step->func >= c->plan->nfuncs || step->mult < 1 || step->nout < 1)
         return check_fail(c, "stage %zu calls function %u", i, step->func);
     for (size_t k = 0; k < step->nin; k++)
-        if (step->in[k] >= s->nslots || !filled[step->in[k]])
+        if (!has_rows(s, step->in[k], filled))
             return check_fail(c, "stage %zu reads slot %u too early", i, step->in[k]);
     for (size_t k = 0; k < step->nout; k++) {
-        if (step->out[k] >= s->nslots || filled[step->out[k]])
+        if (step->out[k] >= s->nslots || filled[step->out[k]] ||
+            s->slots[step->out[k]].view)
             return check_fail(c, "stage %zu writes slot %u", i, step->out[k]);
         filled[step->out[k]] = true;
     }
@@ -245,6 +264,7 @@ static bool check_slots(struct check *c, size_t i, bool *filled) {
         if (s->slots[j].row_bytes < 1 || s->slots[j].mult < 1)
             return check_fail(c, "stage %zu: slot %zu is empty", i, j);
         if (s->slots[j].leaf && !check_leaf(c, i, j)) return false;
+        if (s->slots[j].view && !check_view(c, i, j)) return false;
         filled[j] = s->slots[j].leaf;
     }
     return true;
@@ -261,7 +281,7 @@ static bool check_stage(struct check *c, size_t i) {
     for (size_t j = 0; j < s->nsteps; j++)
         if (!check_step(c, i, &s->steps[j], filled)) return false;
     for (size_t j = 0; j < s->nsinks; j++)
-        if (s->sinks[j].slot >= s->nslots || !filled[s->sinks[j].slot])
+        if (!has_rows(s, s->sinks[j].slot, filled))
             return check_fail(c, "stage %zu keeps slot %u", i, s->sinks[j].slot);
     if (s->saves) return true;
     if (s->nsinks != 1 || s->sinks[0].role != SINK_COLUMN)

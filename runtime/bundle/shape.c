@@ -184,6 +184,8 @@ static const struct field fields_plan_slot[] = {
     ENUM(plan_slot, kind, leaf_kinds),
     INDEX(plan_slot, rowset),
     INDEX(plan_slot, column),
+    BOOL(plan_slot, view),
+    INDEX(plan_slot, of),
 };
 static SHAPE(shape_slot, plan_slot);
 

@@ -319,12 +319,13 @@ static inline struct plan_stage rig_stage(struct rig_made *m, const char *name,
 
 static inline void rig_images_stage(struct rig_made *m, struct plan_stage *s) {
     const struct plan_slot slots[] = {
-        {RIG_PIXELS, 4, true, LEAF_PIXELS, RIG_A, 0},
-        {16, 4, true, LEAF_COLUMN, RIG_B, RIG_PLACE},
-        {16, 1, true, LEAF_KEY, RIG_D, 0},
-        {16, 4, true, LEAF_COLUMN, RIG_A, RIG_MAP},
-        {40, 1, false, LEAF_PIXELS, 0, 0},
-        {RIG_STITCHED, 1, false, LEAF_PIXELS, 0, 0},
+        {RIG_PIXELS, 4, true, LEAF_PIXELS, RIG_A, 0, false, 0},
+        {16, 4, true, LEAF_COLUMN, RIG_B, RIG_PLACE, false, 0},
+        {16, 1, true, LEAF_KEY, RIG_D, 0, false, 0},
+        {16, 4, true, LEAF_COLUMN, RIG_A, RIG_MAP, false, 0},
+        {40, 1, false, LEAF_PIXELS, 0, 0, false, 0},
+        {RIG_STITCHED, 1, false, LEAF_PIXELS, 0, 0, false, 0},
+        {64, 1, false, LEAF_PIXELS, 0, 0, true, 3}, // the maps, all together
     };
     const struct plan_sink sinks[] = {
         {SINK_PIXELS, 5}, {SINK_LABELS, 4}, {SINK_BOXES, 1}, {SINK_MAPS, 3}};
@@ -335,11 +336,11 @@ static inline void rig_images_stage(struct rig_made *m, struct plan_stage *s) {
 
 static inline void rig_loss_stage(struct rig_made *m, struct plan_stage *s) {
     const struct plan_slot slots[] = {
-        {RIG_PIXELS, 1, true, LEAF_PIXELS, RIG_A, 0},
-        {4, 1, true, LEAF_CLASS, RIG_B, 0},
-        {4, 1, true, LEAF_SUBROW, RIG_B, 0},
-        {16, 1, true, LEAF_COLUMN, RIG_B, RIG_PLACE},
-        {4, 1, false, LEAF_PIXELS, 0, 0},
+        {RIG_PIXELS, 1, true, LEAF_PIXELS, RIG_A, 0, false, 0},
+        {4, 1, true, LEAF_CLASS, RIG_B, 0, false, 0},
+        {4, 1, true, LEAF_SUBROW, RIG_B, 0, false, 0},
+        {16, 1, true, LEAF_COLUMN, RIG_B, RIG_PLACE, false, 0},
+        {4, 1, false, LEAF_PIXELS, 0, 0, false, 0},
     };
     const struct plan_sink sinks[] = {{SINK_COLUMN, 4}};
     *s = rig_stage(m, "l", RIG_B, COUNT(slots), slots, 1, sinks);
@@ -348,9 +349,9 @@ static inline void rig_loss_stage(struct rig_made *m, struct plan_stage *s) {
 }
 
 static inline void rig_place_stage(struct rig_made *m, struct plan_stage *s) {
-    const struct plan_slot slots[] = {{16, 1, true, LEAF_KEY, RIG_A, 0},
-                                      {4, 1, true, LEAF_NTH, RIG_B, 0},
-                                      {16, 1, false, LEAF_PIXELS, 0, 0}};
+    const struct plan_slot slots[] = {{16, 1, true, LEAF_KEY, RIG_A, 0, false, 0},
+                                      {4, 1, true, LEAF_NTH, RIG_B, 0, false, 0},
+                                      {16, 1, false, LEAF_PIXELS, 0, 0, false, 0}};
     const struct plan_sink sinks[] = {{SINK_COLUMN, 2}};
     *s = rig_stage(m, "b.place", RIG_B, COUNT(slots), slots, 1, sinks);
     s->target = RIG_PLACE, s->nsteps = 1;
@@ -359,8 +360,8 @@ static inline void rig_place_stage(struct rig_made *m, struct plan_stage *s) {
 
 // What is kept may be a leaf.
 static inline void rig_leaf_stage(struct rig_made *m, struct plan_stage *s, bool saves) {
-    const struct plan_slot slot = {4, 1, true, LEAF_COLUMN, RIG_B, RIG_LOSS};
-    const struct plan_slot key = {16, 1, true, LEAF_KEY, RIG_A, 0};
+    const struct plan_slot slot = {4, 1, true, LEAF_COLUMN, RIG_B, RIG_LOSS, false, 0};
+    const struct plan_slot key = {16, 1, true, LEAF_KEY, RIG_A, 0, false, 0};
     const struct plan_sink value = {SINK_VALUES, 0}, column = {SINK_COLUMN, 0};
     *s = saves ? rig_stage(m, "l", RIG_C, 1, &slot, 1, &value)
                : rig_stage(m, "phi", RIG_A, 1, &key, 1, &column);
@@ -369,7 +370,8 @@ static inline void rig_leaf_stage(struct rig_made *m, struct plan_stage *s, bool
 
 // The slot's rows together are the column's.
 static inline void rig_ways_stage(struct rig_made *m, struct plan_stage *s) {
-    const struct plan_slot slot = {4, TRIAL_VARIANTS, true, LEAF_SUBROW, RIG_B, 0};
+    const struct plan_slot slot = {4, TRIAL_VARIANTS, true, LEAF_SUBROW, RIG_B,
+                                   0, false,          0};
     const struct plan_sink column = {SINK_COLUMN, 0};
     *s = rig_stage(m, "check.otherwise", RIG_B, 1, &slot, 1, &column);
     s->target = RIG_WAYS;

@@ -512,7 +512,11 @@ WRONG(unfilled, p->stages[1].steps[0].in[0] = 4)
 WRONG(filled_twice, p->stages[1].steps[0].out[0] = 0)
 WRONG(step_of_none, p->stages[1].steps[0].mult = 0)
 WRONG(circle, p->stages[2].slots[0] = (struct plan_slot){16, 1, true, LEAF_COLUMN, RIG_B,
-                                                         RIG_PLACE})
+                                                         RIG_PLACE, false, 0})
+WRONG(view_of_itself, p->stages[0].slots[6].of = 6)
+WRONG(view_of_view, p->stages[0].slots[3].view = true)
+WRONG(short_view, p->stages[0].slots[6].row_bytes--)
+WRONG(written_view, p->stages[0].steps[0].out[0] = 6)
 WRONG(two_sinks, p->stages[1].nsinks = 0)
 WRONG(short_values, p->saves[RIG_VALUES].rank = 1)
 WRONG(other_labels, p->saves[RIG_IMAGES].labels = 11)
@@ -566,6 +570,10 @@ static const struct wrong wrongs[] = {
     {"function 3", no_function},
     {"slot 4 too early", unfilled},
     {"writes slot 0", filled_twice},
+    {"slot 6 is a view of slot 6", view_of_itself},
+    {"slot 3 is a view of slot 0", view_of_view},
+    {"slot 6 is no view of slot 3", short_view},
+    {"writes slot 6", written_view},
     {"calls function", step_of_none},
     {"reads itself", circle},
     {"does not fill", two_sinks},

@@ -39,7 +39,7 @@ static double *golden(struct fixture *f, const char *name, size_t *count) {
 }
 
 // Compiles a program of the two images a class and the teacher, ending in `body`.
-static void compile(struct fixture *f, const char *body) {
+static void compile_with(struct fixture *f, const char *body, bool unshared) {
     char *path = arena_printf(f->arena, "%s/case.ddg", f->folder);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
@@ -49,12 +49,16 @@ static void compile(struct fixture *f, const char *body) {
             "0.225])\n%s\n",
             SHARED_DATA "/data/cifar10/train", SHARED_DATA "/models/resnet20.onnx", body);
     assert_int_equal(fclose(file), 0);
-    struct driver_options o = {.path = path, .threads = 2};
+    struct driver_options o = {.path = path, .threads = 2, .unshared = unshared};
     driver_init(&f->driver, f->arena, &o);
     bool ok = driver_load(&f->driver) && driver_lower(&f->driver, NULL) &&
               driver_codegen(&f->driver) && driver_link(&f->driver);
     if (!ok) fail_msg("%s", f->driver.d.list.at[0].message);
     unlink(path);
+}
+
+static void compile(struct fixture *f, const char *body) {
+    compile_with(f, body, false);
 }
 
 // Runs `save(VALUE, to = ...)` and returns what was saved.
@@ -129,10 +133,12 @@ static uint8_t *pixels(struct fixture *f) { // [N,H,W,3] to [N,3,H,W]
 static void coalition_values(void **state) {
     struct fixture *f = *state;
     const double *expected = golden(f, "coalition_values_4x4", NULL);
-    compile(f, arena_printf(f->arena,
-                            "phi = shap_patches(teacher, train, grid = 4, coalitions = "
-                            "\"%scoalitions_4x4.npy\")\nsave(phi, to = \"x.npy\")",
-                            reference));
+    compile_with(f,
+                 arena_printf(f->arena,
+                              "phi = shap_patches(teacher, train, grid = 4, coalitions = "
+                              "\"%scoalitions_4x4.npy\")\nsave(phi, to = \"x.npy\")",
+                              reference),
+                 true);
     const struct plan_func *func = find_func(f, "phi.values");
     char *arena = arena_alloc(f->arena, func->arena_bytes + 64, 1);
     uint8_t *image = pixels(f);
