@@ -3,12 +3,14 @@
 
 #include "cli/anchor.h"
 #include "runtime/bundle.h"
+#include "runtime/cpu.h"
 
 struct writing {
     struct driver *v;
     struct bundle_variant variants[TARGETS_MAX];
     struct driver drivers[TARGETS_MAX]; // each plan belongs to one
     size_t n;
+    bool runtime; // the file begins with it
 };
 
 static const struct bundle_kernel *kernels_of(struct arena *a,
@@ -20,6 +22,20 @@ static const struct bundle_kernel *kernels_of(struct arena *a,
     return k;
 }
 
+// The runtime's executable is of this machine's kind.
+static bool fits_runtime(struct driver *v, const char *target) {
+    const char *needs = codegen_needs(v->arena, &v->target);
+    size_t n = strcspn(needs, ",");
+    if (n == strlen(cpu_kind()) && strncmp(needs, cpu_kind(), n) == 0) return true;
+    diag_error(
+        &v->d, NO_SPAN,
+        "an executable for %s cannot be made here: the runtime that it would begin "
+        "with is for %s",
+        target, cpu_kind());
+    return diag_help(&v->d, "`--emit plan` writes what ddg_load opens on such a machine; "
+                            "`--emit obj`, `asm` and `llvm` the kernels alone");
+}
+
 // The program is read once, lowered for each target anew.
 static bool compile_for(struct writing *w, const char *target) {
     struct driver *v = &w->drivers[w->n], *first = w->v;
@@ -28,8 +44,8 @@ static bool compile_for(struct writing *w, const char *target) {
     o.target = target;
     driver_init(v, first->arena, &o);
     v->program = first->program;
-    bool ok = driver_lower(v, NULL) && driver_image(v, &image) &&
-              plan_anchor(v->arena, v->module.plan, &v->d);
+    bool ok = driver_lower(v, NULL) && (!w->runtime || fits_runtime(v, target)) &&
+              driver_image(v, &image) && plan_anchor(v->arena, v->module.plan, &v->d);
     if (!ok) return false;
     w->variants[w->n++] =
         (struct bundle_variant){.target = target,
@@ -89,7 +105,7 @@ static void end_drivers(void *ctx) {
 bool driver_write(struct driver *v, const char *const *targets, size_t n,
                   const void *prefix, size_t prefix_n, const char *to) {
     static const char *const native[] = {"native"};
-    struct writing w = {.v = v};
+    struct writing w = {.v = v, .runtime = prefix != NULL};
     if (!n) targets = native, n = 1;
     if (n > TARGETS_MAX)
         return diag_error(&v->d, NO_SPAN, "a file holds code for at most %d targets",

@@ -87,8 +87,8 @@ static const struct option options[] = {
      take_side},
     {'g', "--target", "NAME",
      "the processor to make code for: native (the default), x86-64, x86-64-v3, "
-     "x86-64-v4; compile takes several, and the file chooses the best where it is "
-     "started",
+     "x86-64-v4, aarch64; compile takes several, and the file chooses the best where it "
+     "is started",
      take_target},
     {'d', "--data", NULL,
      "ask the models about a few of the images that the program gives them, and warn of "

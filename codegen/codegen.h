@@ -20,8 +20,8 @@ struct codegen;
 
 // The machine this runs on, its strings in arena.
 bool codegen_host_target(struct arena *arena, struct target *out, struct diags *d);
-// The same by name: "native", or a level of the x86-64 psABI ("x86-64", "x86-64-v3",
-// "x86-64-v4") for code that runs on less than this machine.
+// The same by name: "native", a level of the x86-64 psABI ("x86-64", "x86-64-v3",
+// "x86-64-v4") for code that runs on less than this machine, or "aarch64" (ARMv8-A).
 bool codegen_target_named(struct arena *arena, const char *name, struct target *out,
                           struct diags *d);
 
@@ -52,8 +52,8 @@ bool codegen_finish(struct codegen *cg, size_t threads, struct diags *d);
 kernel_fn codegen_address(struct codegen *cg, const char *symbol, struct diags *d);
 
 // ---- ahead of time ----------------------------------------------------------------------
-// The features of the target's processor that its code may use, as runtime/cpu.h knows them:
-// "avx2,bmi,fma". In arena.
+// What a processor must be and have to run the target's code, as runtime/cpu.h knows it:
+// "x86-64,avx2,bmi,fma". In arena.
 const char *codegen_needs(struct arena *arena, const struct target *t);
 
 // Everything added so far as machine code that runs wherever it is mapped (page aligned): the

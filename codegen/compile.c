@@ -35,19 +35,36 @@ static void on_fatal(const char *why) {
     scope_bug(words);
 }
 
-static void set_up_llvm(void) {
+static void set_up_errors(void) {
     LLVMInstallFatalErrorHandler(on_fatal);
+}
+
+static void set_up_x86(void) {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
 }
 
-// Targets go into a list that all threads share.
+static void set_up_arm(void) {
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+}
+
+// Targets go into a list that all threads share, when code is first asked for.
+static void set_up_llvm(const char *triple) {
+    static pthread_once_t errors = PTHREAD_ONCE_INIT, x86 = PTHREAD_ONCE_INIT,
+                          arm = PTHREAD_ONCE_INIT;
+    bool is_arm = strncmp(triple, "aarch64", strlen("aarch64")) == 0;
+    pthread_once(&errors, set_up_errors);
+    pthread_once(is_arm ? &arm : &x86, is_arm ? set_up_arm : set_up_x86);
+}
+
 LLVMTargetMachineRef machine_first(const struct target *t, struct diags *d) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     char *why = NULL;
-    pthread_once(&once, set_up_llvm);
+    set_up_llvm(t->triple);
     LLVMTargetMachineRef machine = machine_new(t, &why);
     if (machine) return machine;
     diag_error(d, NO_SPAN, "no code can be made for `%s`: %s", t->triple,

@@ -12,6 +12,7 @@
 // What comes from LLVM is trusted to be an object, but each offset is checked before it
 // is used, and what this file does not know is a bug and never a wrong image.
 #include "codegen/compile.h"
+#include "codegen/refer.h"
 
 #include <elf.h>
 #include <limits.h>
@@ -25,6 +26,7 @@ struct object {
     const char *name; // of the kernel
     const char *bytes;
     size_t n;
+    uint16_t machine; // EM_X86_64, EM_AARCH64
     const Elf64_Shdr *sections;
     size_t nsections;
     const Elf64_Sym *symbols;
@@ -80,7 +82,8 @@ static struct object object_of(struct arena *arena, const struct entry *e) {
                        .n = LLVMGetBufferSize(e->object)};
     const Elf64_Ehdr *head = within(&o, 0, 1, sizeof *head);
     CHECK(memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_type == ET_REL &&
-          head->e_machine == EM_X86_64 && head->e_shentsize == sizeof(Elf64_Shdr));
+          refer_knows(head->e_machine) && head->e_shentsize == sizeof(Elf64_Shdr));
+    o.machine = head->e_machine;
     o.nsections = head->e_shnum;
     o.sections = within(&o, head->e_shoff, o.nsections, sizeof(Elf64_Shdr));
     o.place = NEW_N(arena, size_t, o.nsections);
@@ -123,7 +126,7 @@ static void place_sections(struct placing *im, bool code) {
 // Between kernels lie instructions that trap.
 static char *copy_sections(const struct placing *im, struct arena *arena) {
     char *bytes = arena_alloc(arena, im->n, 1);
-    memset(bytes, 0xcc, im->n);
+    if (im->nobjects) memset(bytes, refer_trap(im->objects[0].machine), im->n);
     for (size_t k = 0; k < im->nobjects; k++) {
         const struct object *o = &im->objects[k];
         for (size_t i = 0; i < o->nsections; i++) {
@@ -149,18 +152,14 @@ static size_t symbol_place(const struct object *o, const Elf64_Sym *s) {
 
 static void relocate(const struct object *o, const Elf64_Shdr *target, size_t base,
                      const Elf64_Rela *r, char *bytes) {
-    if (ELF64_R_TYPE(r->r_info) != R_X86_64_PC32 &&
-        ELF64_R_TYPE(r->r_info) != R_X86_64_PLT32)
-        BUG("the code of `%s` has a reference of type %u", o->name,
-            (unsigned)ELF64_R_TYPE(r->r_info));
     if (target->sh_size < 4 || r->r_offset > target->sh_size - 4)
         BUG("the code of `%s` has a reference outside of it", o->name);
     size_t from = base + r->r_offset;
     int64_t to = (int64_t)symbol_place(o, symbol_at(o, ELF64_R_SYM(r->r_info)));
-    int64_t way = to + r->r_addend - (int64_t)from;
-    CHECK(way >= INT32_MIN && way <= INT32_MAX);
-    int32_t value = (int32_t)way;
-    memcpy(bytes + from, &value, sizeof value);
+    uint32_t type = (uint32_t)ELF64_R_TYPE(r->r_info);
+    if (!refer(o->machine, type, bytes + from, (int64_t)from, to + r->r_addend))
+        BUG("the code of `%s` has a reference of type %u, or too long a one", o->name,
+            type);
 }
 
 static void relocate_section(const struct object *o, const Elf64_Shdr *s, char *bytes) {

@@ -1,4 +1,5 @@
-// What code is generated for: this machine, or a level of the x86-64 psABI by name.
+// What code is generated for: this machine, a level of the x86-64 psABI, or AArch64 as all of
+// its processors are.
 //
 // A target says exactly which features its code may use, and they are few: those of the
 // levels, because nothing that is emitted gains from others. So code for one machine
@@ -20,15 +21,37 @@
 // wide.
 #define GIVEN "+64bit,+cmov,+cx8,+fxsr,+mmx,+sse,+sse2,+evex512"
 
+// Vectors of four floats, thirty-two of them: all that ARMv8-A asks for.
+#define NEON "+fp-armv8,+neon"
+
+enum { X86_64, AARCH64 };
+
+static const struct isa {
+    const char *name;   // as runtime/cpu.h says it
+    const char *triple; // begins with this
+    const char *given;  // what every processor of the kind has
+    const char *known;  // what code may use where a processor has it
+} isas[] = {
+    [X86_64] = {"x86-64", "x86_64", GIVEN, V4},
+    [AARCH64] = {"aarch64", "aarch64", NEON, ""},
+};
+
 static const struct level {
-    const char *name, *features;
+    const char *name, *triple, *cpu, *features;
     // Typical for such processors, so that what is made does not depend on where.
     size_t l1, l2;
 } levels[] = {
-    {"x86-64", "", 32 << 10, 256 << 10},
-    {"x86-64-v3", V3, 32 << 10, 512 << 10},
-    {"x86-64-v4", V4, 32 << 10, 1 << 20},
+    {"x86-64", "x86_64-linux-gnu", "x86-64", "", 32 << 10, 256 << 10},
+    {"x86-64-v3", "x86_64-linux-gnu", "x86-64-v3", V3, 32 << 10, 512 << 10},
+    {"x86-64-v4", "x86_64-linux-gnu", "x86-64-v4", V4, 32 << 10, 1 << 20},
+    {"aarch64", "aarch64-linux-gnu", "generic", NEON, 32 << 10, 512 << 10},
 };
+
+static const struct isa *isa_of(const char *triple) {
+    for (size_t i = 0; i < COUNT(isas); i++)
+        if (!strncmp(triple, isas[i].triple, strlen(isas[i].triple))) return &isas[i];
+    return NULL;
+}
 
 // The length of the feature at s, sign and all; *next: the one behind it.
 static size_t word_at(const char *s, const char **next) {
@@ -50,12 +73,13 @@ static bool has_feature(const char *features, const char *name) {
 }
 
 // All that the machine has, less what code is not to use.
-static const char *features_used(struct arena *arena, const char *all) {
+static const char *features_used(struct arena *arena, const struct isa *isa,
+                                 const char *all) {
     struct text out = {.arena = arena};
     for (const char *at = all, *next; *at; at = next) {
         size_t n = word_at(at, &next);
         if (n < 2) continue;
-        bool keep = has(GIVEN, at + 1, n - 1) || has(V4, at + 1, n - 1);
+        bool keep = has(isa->given, at + 1, n - 1) || has(isa->known, at + 1, n - 1);
         text_add(&out, "%s%c", out.n ? "," : "", keep ? *at : '-');
         text_add_n(&out, at + 1, n - 1);
     }
@@ -64,13 +88,15 @@ static const char *features_used(struct arena *arena, const char *all) {
 
 const char *codegen_needs(struct arena *arena, const struct target *t) {
     struct text out = {.arena = arena};
-    for (const char *at = V4, *next; *at; at = next) {
+    const struct isa *isa = isa_of(t->triple);
+    text_add(&out, "%s", isa->name);
+    for (const char *at = isa->known, *next; *at; at = next) {
         size_t n = word_at(at, &next);
         if (!has(t->features, at + 1, n - 1)) continue;
-        if (out.n) text_add(&out, ",");
+        text_add(&out, ",");
         text_add_n(&out, at + 1, n - 1);
     }
-    return out.n ? out.at : "";
+    return out.at;
 }
 
 // ---- what follows from them -----------------------------------------------------------
@@ -81,7 +107,7 @@ static void set_vectors(struct target *t, size_t lanes, size_t registers, bool f
     t->fma = fma;
 }
 
-static void vectors_of_features(struct target *t) {
+static void vectors_of_x86(struct target *t) {
     static const char *const WIDE[] = {"avx512f", "avx512dq", "avx512bw", "avx512vl"};
     bool wide = true, fma = has_feature(t->features, "fma");
     for (size_t i = 0; i < COUNT(WIDE); i++)
@@ -122,23 +148,28 @@ static size_t cache_bytes(int which, size_t fallback) {
     return v > 0 ? (size_t)v : fallback;
 }
 
-static bool finish_target(struct arena *arena, struct target *t, struct diags *d) {
-    if (strncmp(t->triple, "x86_64", strlen("x86_64")) != 0)
-        return diag_error(d, NO_SPAN, "code can be made for x86-64 only, this is `%s`",
-                          t->triple);
-    vectors_of_features(t);
+// The triple is one of isas'.
+static bool finish_target(struct arena *arena, struct target *t) {
+    if (isa_of(t->triple) == &isas[AARCH64]) set_vectors(t, 4, 32, true);
+    else vectors_of_x86(t);
     set_numerics(arena, t);
     return true;
 }
 
 bool codegen_host_target(struct arena *arena, struct target *out, struct diags *d) {
+    const char *triple = take_message(arena, LLVMGetDefaultTargetTriple());
+    const struct isa *isa = isa_of(triple);
+    if (!isa)
+        return diag_error(d, NO_SPAN,
+                          "code can be made for x86-64 and aarch64 only, this is `%s`",
+                          triple);
     const char *all = take_message(arena, LLVMGetHostCPUFeatures());
-    *out = (struct target){.triple = take_message(arena, LLVMGetDefaultTargetTriple()),
+    *out = (struct target){.triple = triple,
                            .cpu = take_message(arena, LLVMGetHostCPUName()),
-                           .features = features_used(arena, all),
+                           .features = features_used(arena, isa, all),
                            .l1 = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
                            .l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512 << 10)};
-    return finish_target(arena, out, d);
+    return finish_target(arena, out);
 }
 
 bool codegen_target_named(struct arena *arena, const char *name, struct target *out,
@@ -148,13 +179,13 @@ bool codegen_target_named(struct arena *arena, const char *name, struct target *
     while (l < end && strcmp(l->name, name) != 0) l++;
     if (l == end)
         return diag_error(d, NO_SPAN,
-                          "unknown target `%s`: expected native, x86-64, x86-64-v3 or "
-                          "x86-64-v4",
+                          "unknown target `%s`: expected native, x86-64, x86-64-v3, "
+                          "x86-64-v4 or aarch64",
                           name);
-    *out = (struct target){.triple = take_message(arena, LLVMGetDefaultTargetTriple()),
-                           .cpu = l->name,
+    *out = (struct target){.triple = l->triple,
+                           .cpu = l->cpu,
                            .features = l->features,
                            .l1 = l->l1,
                            .l2 = l->l2};
-    return finish_target(arena, out, d);
+    return finish_target(arena, out);
 }

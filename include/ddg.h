@@ -135,9 +135,9 @@ DDG_API ddg_pipeline *ddg_compile_text(ddg_context *c, const char *name, const c
                                        const ddg_define *defines, size_t n,
                                        ddg_error **error);
 // Writes it compiled: the program as it is there now, with the defines it was compiled with and
-// what was set since, for targets "native", "x86-64", "x86-64-v3", "x86-64-v4" (n 0: native;
-// several: the best that a machine can run is chosen there). executable: with the runtime, to be
-// started by itself; else for ddg_load only.
+// what was set since, for targets "native", "x86-64", "x86-64-v3", "x86-64-v4", "aarch64" (n 0:
+// native; several: the best that a machine can run is chosen there). executable: with the runtime,
+// which is this machine's, to be started by itself; else for ddg_load only.
 DDG_API bool ddg_write(ddg_pipeline *p, const char *to, const char *const *targets, size_t n,
                        bool executable, ddg_error **error);
 

@@ -3,7 +3,7 @@
 # gcc with the address and undefined-behaviour sanitizers. Needs sh and apt (Debian 12).
 set -eu
 cd "$(dirname "$0")/.."
-sh examples/build.sh clang-19 g++ libcmocka-dev libonnx-testdata locales qemu-user
+sh examples/build.sh clang-19 g++ libcmocka-dev libonnx-testdata locales qemu-user lld
 
 test_build() { # folder, cmake options ...
   folder=$1

@@ -15,7 +15,7 @@ expect 0 "" "$ddg" compile "$examples/infoutil.ddg" -D samples=20 --emit plan -o
 expect 0 "infoutil, compiled by ddg " "$ddg" inspect f
 says '^targets, the best first'
 says '^  x86-64-v3 .*: code .*, [0-9]+ kernels, constants '
-says 'needs .*avx2'
+says '^ +avx2 bmi bmi2 f16c fma '
 says 'rounds as f32 fma lanes=8'
 says '^  sigma +float = 0.02$'
 says '^ +noise on the attributions, for diversity$'

@@ -2,7 +2,7 @@
 # Programs compiled for less than this machine: on a processor that has no more than what
 # they were compiled for (qemu's) they give the bytes that `ddg run --target` gives here; on
 # one that has less they say what is missing. Without qemu-x86_64 only the instructions are
-# looked at.
+# looked at. Kernels for AArch64 are run by tests/unit (guest.h).
 # usage: tests/target.sh DDG
 set -u
 ddg=$1
@@ -63,6 +63,26 @@ for what in small attention; do
   has $what x86-64-v3 "$vex"
   has $what x86-64-v4 "$wide"
 done
+
+# Another kind of processor: what can be written for it, and what cannot.
+expect() { # words, command ...
+  words=$1
+  shift
+  "$@" >said 2>&1 && fail "$* does it"
+  grep -qF -- "$words" said || fail "$*: does not say \`$words\`: $(cat said)"
+}
+for what in small attention; do
+  need "$ddg" compile $what.ddg --target aarch64 --emit asm -o $what.arm.s
+  grep -qE "^${tab}fmla${tab}v[0-9]+.4s" $what.arm.s || fail "code of $what for aarch64 has no vectors"
+  need "$ddg" compile $what.ddg --target aarch64 --emit obj -o $what.arm.o
+  need "$ddg" compile $what.ddg --target aarch64 --target x86-64 --emit plan -o $what.arm.plan
+done
+expect "an executable for aarch64 cannot be made here" \
+  "$ddg" compile small.ddg -o never --target x86-64 --target aarch64
+[ -e never ] && fail "an executable for aarch64 was made"
+expect "this processor cannot run code for aarch64" "$ddg" run small.ddg --target aarch64
+"$ddg" inspect small.arm.plan >said 2>&1 && grep -qE "needs aarch64$" said ||
+  fail "inspect of code for aarch64: $(cat said)"
 
 # ---- the files ----
 for what in small attention; do

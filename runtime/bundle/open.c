@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 struct mapping {
-    void *at;
+    char *at;
     size_t bytes;
+    size_t skip; // of the file, before what was asked for
 };
 
 struct opened { // what bundle_open and bundle_read make
@@ -79,13 +80,15 @@ static const char *read_footer(int fd, struct footer *f) {
     return footer_get(end, (size_t)st.st_size, f);
 }
 
+// The system's pages may be larger than those the bundle was laid out in.
 static const char *map_file(int fd, struct mapping *m, struct footer *f) {
     const char *why = read_footer(fd, f);
     if (why) return why;
-    void *at =
-        mmap(NULL, f->bytes, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, (off_t)f->start);
+    size_t skip = f->start % (size_t)sysconf(_SC_PAGESIZE);
+    void *at = mmap(NULL, f->bytes + skip, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd,
+                    (off_t)(f->start - skip));
     if (at == MAP_FAILED) return strerror(errno);
-    *m = (struct mapping){at, f->bytes};
+    *m = (struct mapping){at, f->bytes + skip, skip};
     return NULL;
 }
 
@@ -99,7 +102,7 @@ static struct bundle *open_as(struct arena *arena, const char *path, const char 
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     const char *why = fd < 0 ? strerror(errno) : map_file(fd, m, &f);
     if (fd >= 0) close(fd);
-    if (!why) why = read_bundle(o, m->at, &f);
+    if (!why) why = read_bundle(o, m->at + m->skip, &f);
     if (!why) return &o->bundle;
     diag_error(d, NO_SPAN, "cannot open `%s`: %s", name, why);
     return NULL;
@@ -146,7 +149,7 @@ static const char *code_copy(const struct opened *o, const struct bundle_variant
     void *at = mmap(NULL, v->code_bytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) return NULL;
-    *m = (struct mapping){at, v->code_bytes};
+    *m = (struct mapping){at, v->code_bytes, 0};
     memcpy(at, v->code, v->code_bytes);
     return mprotect(at, v->code_bytes, PROT_READ | PROT_EXEC) == 0 ? at : NULL;
 }

@@ -31,12 +31,15 @@ static inline kernel_fn code_at(const struct code_map *m, size_t entry) {
     return (kernel_fn)(uintptr_t)(m->at + entry);
 }
 
+static inline size_t code_entry(const struct codegen_image *im, const char *symbol) {
+    for (size_t i = 0; i < im->nkernels; i++)
+        if (strcmp(im->kernels[i].symbol, symbol) == 0) return im->kernels[i].entry;
+    BUG("no kernel `%s`", symbol);
+}
+
 static inline kernel_fn code_of(const struct code_map *m, const struct codegen_image *im,
                                 const char *symbol) {
-    for (size_t i = 0; i < im->nkernels; i++)
-        if (strcmp(im->kernels[i].symbol, symbol) == 0)
-            return code_at(m, im->kernels[i].entry);
-    BUG("no kernel `%s`", symbol);
+    return code_at(m, code_entry(im, symbol));
 }
 
 #endif

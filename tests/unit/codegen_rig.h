@@ -9,6 +9,7 @@
 #include "codegen/codegen.h"
 #include "ir/eval.h"
 #include "tests/unit/code_map.h"
+#include "tests/unit/guest.h"
 #include "tests/unit/ir_random.h"
 
 #include <math.h>
@@ -35,6 +36,7 @@ struct rig {
     struct codegen_image image;
     const struct code_map *code; // of the image; NULL: what runs is linked in memory
     bool ahead;                  // the image is run too
+    struct guest *guest;         // runs it; NULL: this processor does
     bool plain; // as the passes lay things out, with nothing left to chance
 };
 
@@ -54,9 +56,13 @@ static inline char *rig_alloc(size_t bytes) {
     return p + all - page - bytes;
 }
 
-static inline void rig_release(char *p, size_t bytes) {
+static inline char *rig_room(const struct rig *g, size_t bytes) {
+    return g->guest ? guest_alloc(g->guest, bytes) : rig_alloc(bytes);
+}
+
+static inline void rig_release(const struct rig *g, char *p, size_t bytes) {
     size_t all = rig_pages(bytes), page = (size_t)sysconf(_SC_PAGESIZE);
-    if (p) CHECK(munmap(p + bytes - (all - page), all) == 0);
+    if (p && !g->guest) CHECK(munmap(p + bytes - (all - page), all) == 0);
 }
 
 // ---- what is stored, and how ----------------------------------------------------------
@@ -294,7 +300,10 @@ static inline bool rig_compile(struct rig *g) {
         if (!s) return false;
         g->symbol[i] = arena_strdup(g->arena, s);
     }
-    return codegen_finish(g->cg, 1, &g->d);
+    if (!g->guest) return codegen_finish(g->cg, 1, &g->d);
+    if (!codegen_image(g->cg, 1, g->arena, &g->image, &g->d)) return false;
+    guest_code(g->guest, &g->image);
+    return true;
 }
 
 static inline void rig_buffers(struct rig *g) {
@@ -305,9 +314,21 @@ static inline void rig_buffers(struct rig *g) {
         if (g->kf.places[v].kind == PLACE_NONE) continue;
         size_t rows = type_at(g->f, v)->rows ? RIG_ROWS : 1;
         g->room[v] = g->kf.places[v].layout.bytes * rows;
-        g->data[v] = rig_alloc(g->room[v]);
+        g->data[v] = rig_room(g, g->room[v]);
         if (rig_constant(g, v)) memcpy(g->data[v], node_at(g->f, v)->data, g->room[v]);
     }
+}
+
+static inline void rig_call(struct rig *g, const char *symbol, char *const *buffers,
+                            size_t nbuffers, size_t n) {
+    if (g->guest) {
+        guest_call(g->guest, code_entry(&g->image, symbol), buffers, nbuffers, n);
+        return;
+    }
+    kernel_fn fn = g->code ? code_of(g->code, &g->image, symbol)
+                           : codegen_address(g->cg, symbol, &g->d);
+    CHECK(fn);
+    fn(buffers, n);
 }
 
 static inline void rig_run_kernel(struct rig *g, size_t i, size_t from, size_t n) {
@@ -317,7 +338,7 @@ static inline void rig_run_kernel(struct rig *g, size_t i, size_t from, size_t n
     nid w = rig_weight(g, k);
     if (w != NID_NONE) {
         packed_bytes = codegen_packed_bytes(&g->t, &g->kf, k, w);
-        packed = rig_alloc(packed_bytes);
+        packed = rig_room(g, packed_bytes);
         codegen_pack(&g->t, &g->kf, k, w, packed);
     }
     for (size_t j = 0; j < k->nouts + k->nins; j++) {
@@ -326,13 +347,10 @@ static inline void rig_run_kernel(struct rig *g, size_t i, size_t from, size_t n
         buffers[at++] = v == w ? packed : g->data[v] + skip;
     }
     if (k->prologue != NID_NONE)
-        buffers[at++] = scratch = rig_alloc(k->scratch_layout.bytes);
-    kernel_fn fn = g->code ? code_of(g->code, &g->image, g->symbol[i])
-                           : codegen_address(g->cg, g->symbol[i], &g->d);
-    CHECK(fn);
-    fn(buffers, n);
-    rig_release(packed, packed_bytes);
-    rig_release(scratch, k->scratch_layout.bytes);
+        buffers[at++] = scratch = rig_room(g, k->scratch_layout.bytes);
+    rig_call(g, g->symbol[i], buffers, at, n);
+    rig_release(g, packed, packed_bytes);
+    rig_release(g, scratch, k->scratch_layout.bytes);
 }
 
 // Rows [from, from + n); what all rows share is computed in the first call.
@@ -345,8 +363,14 @@ static inline void rig_run(struct rig *g, size_t from, size_t n, bool first) {
 
 static inline void rig_free(struct rig *g) {
     for (nid v = 0; g->data && v < g->f->nodes.n; v++)
-        rig_release(g->data[v], g->room[v]);
+        rig_release(g, g->data[v], g->room[v]);
     if (g->cg) codegen_free(g->cg);
+}
+
+// On the guest, whose memory is its own as long as it lives.
+static inline void rig_set_guest(struct rig *g, struct guest *guest) {
+    g->guest = guest;
+    guest_fresh(guest);
 }
 
 static inline struct rig rig_new(struct arena *a, const struct func *f,
@@ -475,10 +499,15 @@ static inline double rig_check(struct rig *g, const char **why) {
 
 // ---- many functions on many targets ---------------------------------------------------
 
-static const char *const RIG_TARGETS[] = {"native", "x86-64-v3", "x86-64"};
+static const char *const RIG_TARGETS[] = {"native", "x86-64-v3", "x86-64", GUEST_TARGET};
 
-// Can this machine run a target's code?
-static inline bool rig_runs(const char *target) {
+static inline bool rig_is_guest(const char *target) {
+    return strcmp(target, GUEST_TARGET) == 0;
+}
+
+// Can a target's code be run, here or by the guest?
+static inline bool rig_runs(const char *target, const struct guest *guest) {
+    if (rig_is_guest(target)) return guest != NULL;
     bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     return strcmp(target, "x86-64-v3") != 0 || v3;
 }
@@ -506,14 +535,16 @@ static inline struct func *rig_build(struct arena *a, uint64_t seed, rig_build_f
 static inline size_t rig_check_all(const char *name, rig_build_fn fn, uint64_t seeds,
                                    double tolerance) {
     size_t wrong = 0;
+    struct guest *guest = guest_start();
     for (uint64_t seed = 1; seed <= seeds; seed++)
         for (size_t t = 0; t < COUNT(RIG_TARGETS); t++) {
-            if (!rig_runs(RIG_TARGETS[t])) continue;
+            if (!rig_runs(RIG_TARGETS[t], guest)) continue;
             struct arena *a = arena_new();
             const char *why;
             struct rig g = rig_new(a, rig_build(a, seed, fn), RIG_TARGETS[t], seed);
             g.plain = seed % 3 == 0;
-            g.ahead = seed % 4 == 1;
+            if (rig_is_guest(RIG_TARGETS[t])) rig_set_guest(&g, guest);
+            else g.ahead = seed % 4 == 1;
             double d = rig_check(&g, &why);
             if (!(d < tolerance)) {
                 diags_print(&g.d, stderr, false);
@@ -524,6 +555,7 @@ static inline size_t rig_check_all(const char *name, rig_build_fn fn, uint64_t s
             rig_free(&g);
             arena_free(a);
         }
+    guest_stop(guest);
     return wrong;
 }
 

@@ -194,10 +194,12 @@ static const char *needs_of(struct arena *a, const char *target) {
 static void each_level_needs_its_features(void **state) {
     (void)state;
     struct arena *a = arena_new();
-    assert_string_equal(needs_of(a, "x86-64"), "");
-    assert_string_equal(needs_of(a, "x86-64-v3"),
-                        "cx16,sahf,popcnt,sse3,ssse3,sse4.1,sse4.2,crc32,avx,avx2,bmi,"
-                        "bmi2,f16c,fma,lzcnt,movbe,xsave");
+    assert_string_equal(needs_of(a, "x86-64"), "x86-64");
+    assert_string_equal(needs_of(a, "aarch64"), "aarch64");
+    assert_string_equal(
+        needs_of(a, "x86-64-v3"),
+        "x86-64,cx16,sahf,popcnt,sse3,ssse3,sse4.1,sse4.2,crc32,avx,avx2,bmi,"
+        "bmi2,f16c,fma,lzcnt,movbe,xsave");
     assert_string_equal(needs_of(a, "x86-64-v4"),
                         arena_printf(a, "%s,%s", needs_of(a, "x86-64-v3"),
                                      "avx512f,avx512bw,avx512cd,avx512dq,avx512vl"));
@@ -224,6 +226,10 @@ static void what_is_lacking_is_named(void **state) {
     assert_null(cpu_lacks(a, ","));
     assert_string_equal(cpu_lacks(a, "time-travel"), "time-travel");
     assert_string_equal(cpu_lacks(a, "av,avx1024"), "av, avx1024");
+#if defined(__x86_64__)
+    assert_null(cpu_lacks(a, "x86-64"));
+    assert_string_equal(cpu_lacks(a, "aarch64"), "aarch64");
+#endif
     static const char *const NAMES[] = {"sse3", "avx2", "fma", "avx512f"};
     bool has[] = {__builtin_cpu_supports("sse3"), __builtin_cpu_supports("avx2"),
                   __builtin_cpu_supports("fma"), __builtin_cpu_supports("avx512f")};

@@ -13,12 +13,14 @@
 // The last values of random functions of all kinds of ops, elements and ranks.
 static void random_functions(void **state) {
     (void)state;
+    struct guest *guest = guest_start();
     for (uint64_t seed = 1; seed <= 150; seed++)
         for (size_t t = 0; t < COUNT(RIG_TARGETS); t++) {
-            if (!rig_runs(RIG_TARGETS[t])) continue;
+            if (!rig_runs(RIG_TARGETS[t], guest)) continue;
             struct arena *a = arena_new();
             const char *why;
             struct rig g = rig_new(a, random_func(a, seed, false), RIG_TARGETS[t], seed);
+            if (rig_is_guest(RIG_TARGETS[t])) rig_set_guest(&g, guest);
             double d = rig_check(&g, &why);
             diags_print(&g.d, stderr, false);
             if (!(d < TOLERANCE))
@@ -27,6 +29,7 @@ static void random_functions(void **state) {
             rig_free(&g);
             arena_free(a);
         }
+    guest_stop(guest);
 }
 
 // ---- larger shapes --------------------------------------------------------------------

@@ -109,7 +109,7 @@ static void threads_make_the_same_code(void **state) {
 // Nothing is left to a library: kernels run where there is none.
 static void code_calls_nothing(void **state) {
     (void)state;
-    static const char *const TARGETS[] = {"x86-64-v4", "x86-64-v3", "x86-64"};
+    static const char *const TARGETS[] = {"x86-64-v4", "x86-64-v3", "x86-64", "aarch64"};
     for (size_t t = 0; t < COUNT(TARGETS); t++)
         for (uint64_t seed = 1; seed <= 12; seed++) {
             struct arena *a = arena_new();
@@ -121,6 +121,7 @@ static void code_calls_nothing(void **state) {
             const char *text = codegen_text(g.cg, CODEGEN_ASM, a, &g.d);
             assert_non_null(text);
             assert_null(strstr(text, "\tcall"));
+            assert_null(strstr(text, "\tbl\t"));
             rig_free(&g);
             arena_free(a);
         }
@@ -128,8 +129,10 @@ static void code_calls_nothing(void **state) {
 
 static void convolutions_use_the_widest_vectors(void **state) {
     (void)state;
-    static const char *const WANT[][2] = {
-        {"x86-64-v4", "%zmm31"}, {"x86-64-v3", "vfmadd"}, {"x86-64", "mulps"}};
+    static const char *const WANT[][2] = {{"x86-64-v4", "%zmm31"},
+                                          {"x86-64-v3", "vfmadd"},
+                                          {"x86-64", "mulps"},
+                                          {"aarch64", "fmla\tv"}};
     for (size_t t = 0; t < COUNT(WANT); t++) {
         struct arena *a = arena_new();
         struct rig g = rig_new(a, network(a), WANT[t][0], 1);
@@ -174,6 +177,10 @@ static void targets_have_names(void **state) {
     assert_true(codegen_target_named(a, "x86-64", &t, &d));
     assert_int_equal(t.lanes, 4);
     assert_false(t.fma);
+    assert_true(codegen_target_named(a, "aarch64", &t, &d));
+    assert_int_equal(t.lanes, 4);
+    assert_int_equal(t.registers, 32);
+    assert_true(t.fma);
     assert_false(codegen_target_named(a, "z80", &t, &d));
     assert_non_null(strstr(d.list.at[0].message, "`z80`"));
     arena_free(a);

@@ -9,7 +9,8 @@
 #include <cmocka.h>
 
 #define COUNT_AT_ONCE 65536
-#define STRIDE        499 // between the bit patterns tried; prime
+#define STRIDE        499  // between the bit patterns tried; prime
+#define GUEST_STRIDE  7919 // where each takes long; prime
 
 static double exact_sigmoid(double x) {
     return 1 / (1 + exp(-x));
@@ -39,12 +40,14 @@ struct bench {
     float *x, *y;
 };
 
-static void bench_new(struct bench *b, struct arena *a, enum op op, const char *target) {
+static void bench_new(struct bench *b, struct arena *a, enum op op, const char *target,
+                      struct guest *guest) {
     struct builder f;
     size_t n = COUNT_AT_ONCE;
     builder_init(&f, a, "f");
     build_output(&f, "y", b_unary(&f, op, rig_input(&f, "x", 1, &n)));
     b->g = rig_new(a, builder_finish(&f), target, 1);
+    if (rig_is_guest(target)) rig_set_guest(&b->g, guest);
     b->g.plain = true;
     rig_plan(&b->g);
     assert_true(rig_compile(&b->g));
@@ -55,9 +58,9 @@ static void bench_new(struct bench *b, struct arena *a, enum op op, const char *
 
 static struct worst measure(struct bench *b, double (*exact)(double)) {
     struct worst worst = {0, 0};
-    uint64_t bits = 0;
+    uint64_t bits = 0, stride = b->g.guest ? GUEST_STRIDE : STRIDE;
     while (bits < UINT64_C(1) << 32) {
-        for (size_t i = 0; i < COUNT_AT_ONCE; i++, bits += STRIDE) {
+        for (size_t i = 0; i < COUNT_AT_ONCE; i++, bits += stride) {
             uint32_t low = (uint32_t)bits;
             memcpy(&b->x[i], &low, 4);
         }
@@ -71,11 +74,12 @@ static struct worst measure(struct bench *b, double (*exact)(double)) {
 }
 
 static void check(enum op op, double (*exact)(double), double most) {
+    struct guest *guest = guest_start();
     for (size_t t = 0; t < COUNT(RIG_TARGETS); t++) {
-        if (!rig_runs(RIG_TARGETS[t])) continue;
+        if (!rig_runs(RIG_TARGETS[t], guest)) continue;
         struct arena *a = arena_new();
         struct bench b;
-        bench_new(&b, a, op, RIG_TARGETS[t]);
+        bench_new(&b, a, op, RIG_TARGETS[t], guest);
         struct worst w = measure(&b, exact);
         print_message("%s on %s: %.2f units at %a\n", op_info(op)->name, RIG_TARGETS[t],
                       w.error, (double)w.at);
@@ -83,6 +87,7 @@ static void check(enum op op, double (*exact)(double), double most) {
         rig_free(&b.g);
         arena_free(a);
     }
+    guest_stop(guest);
 }
 
 static void test_exp(void **state) {
@@ -112,10 +117,8 @@ static void test_erf(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exp),
-        cmocka_unit_test(test_log),
-        cmocka_unit_test(test_tanh),
-        cmocka_unit_test(test_sigmoid),
+        cmocka_unit_test(test_exp),  cmocka_unit_test(test_log),
+        cmocka_unit_test(test_tanh), cmocka_unit_test(test_sigmoid),
         cmocka_unit_test(test_erf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 // When this fails after a change of a pass, of code generation or of the compiler underneath,
 // values in people's stores would not be what is computed anew: raise
 // CODEGEN_NUMERICS_VERSION, then record with DDG_UPDATE=1, on a machine that runs all of the
-// targets below. A case may be added without that.
+// targets below, and has what unit/guest.h needs. A case may be added without that.
 #include "cli/driver.h"
 #include "jit.h"
 #include "scratch.h"
@@ -250,13 +250,16 @@ static void call_it(struct fixture *f, struct jit *j, struct digest *d) {
             *d, digest_of(outs[i], ROWS * type_bytes(type_at(fn, fn->outs.at[i]))));
 }
 
-static void function_on(struct record *r, const struct function *c, const char *target) {
+static void function_on(struct record *r, const struct function *c, const char *target,
+                        struct guest *guest) {
     struct builder b;
     struct jit j;
     struct digest d;
     builder_init(&b, r->f->a, c->name);
     c->build(&b);
-    if (!jit_compile_for(&j, r->f->a, builder_finish(&b), target, 0, &r->f->d))
+    struct func *f = builder_finish(&b);
+    if (!(guest ? jit_compile_guest(&j, r->f->a, f, guest, &r->f->d)
+                : jit_compile_for(&j, r->f->a, f, target, 0, &r->f->d)))
         fail_msg("%s on %s: %s", c->name, target, r->f->d.list.at[0].message);
     call_it(r->f, &j, &d);
     compare(r, target, j.target.numerics, c->name, d);
@@ -305,9 +308,14 @@ static void results_round_as_recorded(void **state) {
     r.old = old ? old : "";
     for (size_t t = 0; t < COUNT(targets); t++) {
         if (!runs_here(targets[t])) continue;
-        for (size_t i = 0; i < COUNT(cases); i++) function_on(&r, &cases[i], targets[t]);
+        for (size_t i = 0; i < COUNT(cases); i++)
+            function_on(&r, &cases[i], targets[t], NULL);
         program_on(&r, targets[t]);
     }
+    struct guest *guest = guest_start();
+    for (size_t i = 0; guest && i < COUNT(cases); i++)
+        function_on(&r, &cases[i], GUEST_TARGET, guest);
+    guest_stop(guest);
     if (r.differ)
         fail_msg(
             "results round otherwise: raise CODEGEN_NUMERICS_VERSION and record these "
