@@ -6,6 +6,9 @@
 // for all the columns of the kernel that need it. Depthwise convolutions are the same
 // with whole vectors of the operand in place of spread elements, and no loop over
 // channels.
+//
+// Rows are the outermost loop, or, where weights are more than a row, the next one inside that
+// over blocks of channels: as many rows as stay in cache meet a block's weights together.
 #include "codegen/conv_plan.h"
 #include "codegen/emit.h"
 
@@ -22,6 +25,7 @@ struct conv {
     LLVMTypeRef vec;
     int64_t pitch[2], plane; // elements
     int64_t low;             // column of the leftmost tap, from that of the first (<= 0)
+    LLVMValueRef first, end; // rows that are joined; NULL: the row at hand
 };
 
 struct tile_at {                 // one tile of results
@@ -254,6 +258,16 @@ static void emit_lines(struct conv *c, struct tile_at *t) {
     loop_end(c->e, &l, NULL);
 }
 
+static void emit_joined(struct conv *c, struct tile_at *t) {
+    struct emit *e = c->e;
+    struct loop l = loop_begin(e, c->first, c->end, 1, NULL, 0);
+    emit_row(e, l.i);
+    c->x = anchor_operand(e);
+    emit_hoisted(e, e->k->outs, e->k->nouts);
+    emit_lines(c, t);
+    loop_end(e, &l, NULL);
+}
+
 // conv_first at run time.
 static LLVMValueRef first_channel(struct conv *c, const struct tile_at *t) {
     struct emit *e = c->e;
@@ -274,7 +288,8 @@ static void emit_blocks(struct conv *c, size_t from, size_t to, size_t blocks) {
     struct ix floats = ix_scale(e, t.channel, (int64_t)span * taps);
     t.weights = ll_at_ix(e, e->f32, c->weights, floats);
     if (c->plan.groups > 1 && !c->plan.depthwise) t.first = first_channel(c, &t);
-    emit_lines(c, &t);
+    if (c->first) emit_joined(c, &t);
+    else emit_lines(c, &t);
     loop_end(e, &l, NULL);
 }
 
@@ -308,16 +323,52 @@ static struct conv conv_of(struct emit *e) {
     return c;
 }
 
+static void emit_classes(struct conv *c) {
+    struct emit *e = c->e;
+    for (size_t y = 0; y < c->plan.classes[0]; y++)
+        for (size_t x = 0; x < c->plan.classes[1]; x++) {
+            if (!conv_class(&c->plan, y, x, c->side)) continue;
+            const struct side *s = &c->side[1];
+            int64_t way = s->taps ? (s->taps - 1) * s->at_step : 0;
+            c->low = way < 0 ? way : 0;
+            c->tile = conv_tile(&c->plan, c->side);
+            emit_class(c);
+            size_t floats = conv_class_floats(&c->plan, c->side);
+            c->weights = ll_at_const(e, e->f32, c->weights, (int64_t)floats);
+        }
+}
+
 void emit_conv(struct emit *e) {
     struct conv c = conv_of(e);
-    for (size_t y = 0; y < c.plan.classes[0]; y++)
-        for (size_t x = 0; x < c.plan.classes[1]; x++) {
-            if (!conv_class(&c.plan, y, x, c.side)) continue;
-            int64_t way = c.side[1].taps ? (c.side[1].taps - 1) * c.side[1].at_step : 0;
-            c.low = way < 0 ? way : 0;
-            c.tile = conv_tile(&c.plan, c.side);
-            emit_class(&c);
-            size_t floats = conv_class_floats(&c.plan, c.side);
-            c.weights = ll_at_const(e, e->f32, c.weights, (int64_t)floats);
-        }
+    emit_classes(&c);
+}
+
+// Rows whose operands take half of the cache, for blocks of weights to share the rest.
+static int64_t rows_joined(const struct conv *c) {
+    size_t bytes = c->x.layout->bytes, half = c->e->t->l2 / 2;
+    return bytes && bytes < half ? (int64_t)(half / bytes) : 1;
+}
+
+static void clear_borders(struct conv *c) {
+    struct emit *e = c->e;
+    struct loop l = loop_begin(e, c->first, c->end, 1, NULL, 0);
+    emit_row(e, l.i);
+    for (size_t i = 0; i < e->k->nouts; i++) {
+        struct view to = view_out(e, i);
+        emit_zero_border(e, &to);
+    }
+    loop_end(e, &l, NULL);
+}
+
+void emit_conv_joined(struct emit *e) {
+    emit_row(e, ll_i64(e, 0)); // for the constants
+    struct conv c = conv_of(e);
+    LLVMValueRef n = LLVMGetParam(e->fn, 1);
+    int64_t rows = rows_joined(&c);
+    struct loop l = loop_begin(e, ll_i64(e, 0), n, rows, NULL, 0);
+    c.first = l.i;
+    c.end = ll_min(e, LLVMBuildAdd(e->b, l.i, ll_i64(e, rows), ""), n);
+    emit_classes(&c);
+    clear_borders(&c);
+    loop_end(e, &l, NULL);
 }

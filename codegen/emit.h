@@ -244,7 +244,8 @@ void emit_results(struct emit *e, const struct point *p, const LLVMValueRef *val
 // A vector of channels from c on, those past `channels` masked, at a place to be filled
 // in.
 struct point channel_point(struct emit *e, struct ix c, size_t channels, uint32_t rank);
-void emit_conv(struct emit *e); // and conv_dx
+void emit_conv(struct emit *e);        // and conv_dx
+void emit_conv_joined(struct emit *e); // the same; goes over the rows itself
 void emit_conv_dw(struct emit *e);
 void emit_matmul(struct emit *e); // goes over the rows itself
 struct view

@@ -115,6 +115,10 @@ static void begin_function(struct emit *e, const char *symbol) {
 
 static void emit_rows(struct emit *e) {
     const struct kernel *k = e->k;
+    if (kernel_joins_rows(e->kf, k)) {
+        emit_conv_joined(e);
+        return;
+    }
     bool rows = type_at(e->f, k->outs[0])->rows;
     LLVMValueRef n = rows ? LLVMGetParam(e->fn, 1) : ll_i64(e, 1);
     struct loop l = loop_begin(e, ll_i64(e, 0), n, 1, NULL, 0);

@@ -64,6 +64,19 @@ size_t kernel_border(const struct func *f, nid anchor) {
     }
 }
 
+// A product of single lines joins the rows of the batch to a matrix; what an algorithm
+// transforms is multiplied for all rows together.
+bool kernel_joins_rows(const struct kfunc *kf, const struct kernel *k) {
+    if (k->anchor == NID_NONE) return false;
+    const struct node *n = node_at(kf->f, k->anchor);
+    if (n->op == OP_MATMUL)
+        return n->type.rank >= 2 && n->type.dim[n->type.rank - 2] == 1;
+    if (n->op != OP_CONV && n->op != OP_CONV_DX) return false;
+    if (k->algorithm != ALGORITHM_DIRECT) return true;
+    double weights = (double)type_bytes(type_at(kf->f, n->in[1]));
+    return k->prologue == NID_NONE && weights > kernel_row_bytes(kf, k);
+}
+
 // Each of the three faces of a convolution multiplies every weight with every output pixel.
 static double conv_flops(const struct type *d, double weights) {
     return 2.0 * weights * (double)d->dim[1] * (double)d->dim[2];

@@ -109,6 +109,9 @@ double kernel_row_bytes(const struct kfunc *kf, const struct kernel *k);
 
 // How the code of a kernel is called: kernel_fn in runtime/plan.h.
 
+// Whether the kernel takes all rows of a call (or as many as stay in cache) through one weight
+// before the next: where weights are more than what a row reads and writes.
+bool kernel_joins_rows(const struct kfunc *kf, const struct kernel *k);
 // The zero border that an anchor wants around its first operand [C,H,W].
 size_t kernel_border(const struct func *f, nid anchor);
 // Multiply-adds count two; what one row of the node costs, itself only.

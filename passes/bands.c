@@ -71,16 +71,6 @@ static double growth(enum algorithm a) {
     BUG("no such algorithm");
 }
 
-// Whether all rows of a call go through a weight while it is at hand: transformed rows do
-// together, and so do products of single lines.
-static bool joins_rows(const struct func *f, const struct kernel *k) {
-    if (k->anchor == NID_NONE) return false;
-    const struct node *n = node_at(f, k->anchor);
-    if (n->op == OP_MATMUL)
-        return n->type.rank >= 2 && n->type.dim[n->type.rank - 2] == 1;
-    return k->algorithm != ALGORITHM_DIRECT;
-}
-
 static void touch(struct cost_of *c, const struct bands *b, uint32_t value) {
     CHECK(c->values.n < COUNT(c->values.at));
     c->values.at[c->values.n++] = value;
@@ -133,7 +123,7 @@ static void find_costs(struct arena *arena, struct bands *b) {
         add_ins(arena, b, i, of);
         if (k->prologue != NID_NONE) c->own += (double)k->scratch_layout.bytes;
         c->own += (double)k->work_bytes;
-        c->each_row = !joins_rows(b->k->f, k);
+        c->each_row = !kernel_joins_rows(b->k, k);
         weights += c->weights;
     }
     for (size_t i = 0; i < b->n && weights <= b->room / 2; i++) b->kernels[i].weights = 0;
