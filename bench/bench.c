@@ -1,189 +1,174 @@
-// ddg's speed on its heavy ops beside its peers', as a table or as JSON.
+// ddg's speed beside its peers', as a table or as JSON. See README.md here.
 //
-//     build/ddg-bench [--json] [--runs N] [--threads N] [MODEL.onnx IMAGES SHARED]
+//     build/ddg-bench [--json] [--layers] [--runs N] [--threads N] [--models DIR]
+//                     [--shared DIR] [PART or NETWORK ...]
 //
-// Each op is a one-line program over the images, compiled and run N times; the median of
-// the stage's own time counts. Programs and outputs live in a temporary folder.
-#include "bench/peers.h"
-#include "cli/driver.h"
+// A line says what was measured, what its peer gave in the same minutes, the ratio, and what
+// the ratio (or the number, where there is none) should be.
+#include "bench/bench.h"
 
 #include "runtime/pool.h"
 
-#include <sys/resource.h>
+#include <ftw.h>
 #include <unistd.h>
 
-struct setup {
-    const char *model, *images, *shared;
-    size_t runs, threads, size;
-    char folder[64];
-    bool json;
+static const struct part {
+    const char *name, *what;
+    void (*run)(struct bench *b);
+} parts[] = {
+    {"forward", "teachers' logits beside onnxruntime's", part_forward},
+    {"shap", "shap_patches beside that, and beside PyTorch", part_shap},
+    {"gradnorm", "gradient norms beside PyTorch's", part_gradnorm},
+    {"threads", "two threads beside one", part_threads},
+    {"rows", "twice the images: time and memory", part_rows},
+    {"compile", "text to machine code", part_compile},
+    {"error", "logits beside onnxruntime's", part_error},
 };
 
-struct measured {
-    double rate;    // images a second
-    double check_s; // text to checked graph
-    double compile_s;
-};
-
-// ---- programs -------------------------------------------------------------------------
-static bool write_program(const struct setup *s, const char *body, size_t limit,
-                          char path[128]) {
-    snprintf(path, 128, "%s/bench.ddg", s->folder);
-    FILE *f = fopen(path, "w");
-    if (!f) return false;
-    fprintf(f,
-            "train = images(\"%s\", size = %zu, limit = %zu)\n"
-            "teacher = onnx(\"%s\", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, "
-            "0.225])\n%s\n",
-            s->images, s->size, limit, s->model, body);
-    return fclose(f) == 0;
+// ---- lines ------------------------------------------------------------------------------
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
-static bool run_once(const struct setup *s, const char *path, struct arena *arena,
-                     struct measured *out) {
-    struct driver_options o = {.path = path, .threads = s->threads};
-    struct driver v;
-    driver_init(&v, arena, &o);
-    bool ok = driver_load(&v) && driver_lower(&v, NULL) && driver_codegen(&v) &&
-              driver_link(&v);
-    struct run_options run = {.threads = s->threads};
-    struct run_report report;
-    ok = ok && plan_run(v.module.plan, &run, arena, &report, &v.d);
-    if (ok)
-        *out = (struct measured){(double)report.stages[0].rows / report.stages[0].seconds,
-                                 v.load_s, v.load_s + v.passes_s + v.codegen_s};
-    diags_print(&v.d, stderr, false);
-    driver_free(&v);
-    return ok;
+double median(const double *v, size_t n) {
+    double sorted[MAX_RUNS];
+    CHECK(n >= 1 && n <= MAX_RUNS);
+    memcpy(sorted, v, n * sizeof *v);
+    qsort(sorted, n, sizeof *sorted, by_value);
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
-static int by_rate(const void *a, const void *b) {
-    const struct measured *p = a, *q = b;
-    return p->rate < q->rate ? -1 : p->rate > q->rate;
+static bool is_met(const struct line *l) {
+    double figure = l->ratio > 0 ? l->ratio : l->ours;
+    return l->at_most ? figure <= l->wanted : figure >= l->wanted;
 }
 
-#define MAX_RUNS 31
+static void print_json(struct bench *b, const struct line *l) {
+    printf("%s\n  {\"name\": \"%s\", \"unit\": \"%s\", \"ddg\": %.6g",
+           b->lines ? "," : "", l->name, l->unit, l->ours);
+    if (l->peer) printf(", \"peer\": \"%s\"", l->peer);
+    if (l->theirs > 0) printf(", \"theirs\": %.6g", l->theirs);
+    if (l->ratio > 0) printf(", \"ratio\": %.4g", l->ratio);
+    if (l->wanted > 0)
+        printf(", \"%s\": %.4g, \"met\": %s", l->at_most ? "at_most" : "at_least",
+               l->wanted, is_met(l) ? "true" : "false");
+    putchar('}');
+}
 
-static struct measured measure(const struct setup *s, const char *body, size_t limit) {
-    struct measured m[MAX_RUNS] = {{0}};
-    char path[128];
-    for (size_t i = 0; i < s->runs; i++) {
-        struct arena *arena = arena_new();
-        if (!arena || !write_program(s, body, limit, path) ||
-            !run_once(s, path, arena, &m[i]))
-            exit(1);
-        arena_free(arena);
+static void print_text(const struct line *l) {
+    printf("%-42s %9.4g %-9s", l->name, l->ours, l->unit);
+    if (l->theirs > 0) printf(" %9.4g", l->theirs);
+    else printf(" %9s", "");
+    if (l->ratio > 0) printf(" %6.2fx", l->ratio);
+    else printf(" %7s", "");
+    if (l->wanted > 0)
+        printf("  %s %-6.4g %-4s", l->at_most ? "<=" : ">=", l->wanted,
+               is_met(l) ? "yes" : "NO");
+    else printf("  %14s", "");
+    printf(" %s\n", l->peer ? l->peer : "");
+}
+
+void print_line(struct bench *b, const struct line *l) {
+    if (b->json) print_json(b, l);
+    else print_text(l);
+    b->lines++;
+    b->missed += l->wanted > 0 && !is_met(l);
+    fflush(stdout);
+}
+
+void skip(struct bench *b, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    const char *why = arena_vprintf(b->arena, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "skipped: %s\n", why);
+}
+
+// ---- what is asked ----------------------------------------------------------------------
+static bool is_name(const char *name) {
+    for (size_t i = 0; i < COUNT(parts); i++)
+        if (!strcmp(parts[i].name, name)) return true;
+    for (size_t i = 0; i < nnetworks; i++)
+        if (!strcmp(networks[i].name, name)) return true;
+    return false;
+}
+
+// No part's name: all parts, of the networks that are named.
+static bool is_asked(const struct bench *b, const struct part *p) {
+    bool any = false;
+    for (size_t i = 0; i < b->nnames; i++) {
+        for (size_t k = 0; k < COUNT(parts); k++)
+            any |= !strcmp(b->names[i], parts[k].name);
+        if (!strcmp(b->names[i], p->name)) return true;
     }
-    qsort(m, s->runs, sizeof m[0], by_rate);
-    return m[s->runs / 2];
+    return !any;
 }
 
-// ---- the table ------------------------------------------------------------------------
-struct row {
-    const char *name, *unit, *peer;
-    double ours, theirs;
-};
+static int usage(void) {
+    fputs("usage: ddg-bench [--json] [--layers] [--runs N] [--threads N] [--models DIR]\n"
+          "                 [--shared DIR] [PART or NETWORK ...]\n\nparts\n",
+          stderr);
+    for (size_t i = 0; i < COUNT(parts); i++)
+        fprintf(stderr, "  %-14s %s\n", parts[i].name, parts[i].what);
+    fputs("networks\n ", stderr);
+    for (size_t i = 0; i < nnetworks; i++) fprintf(stderr, " %s", networks[i].name);
+    fputs("\n--layers: also each kernel, with its share of the machine's peak\n", stderr);
+    return 2;
+}
 
-static void print_row(const struct setup *s, const struct row *r, bool last) {
-    if (s->json) {
-        printf("  {\"name\": \"%s\", \"unit\": \"%s\", \"ddg\": %.6g", r->name, r->unit,
-               r->ours);
-        if (r->theirs > 0)
-            printf(", \"peer\": \"%s\", \"theirs\": %.6g, \"ratio\": %.4g", r->peer,
-                   r->theirs, r->ours / r->theirs);
-        printf("}%s\n", last ? "" : ",");
-        return;
+static bool take(struct bench *b, char **argv, int *i) {
+    const char *arg = argv[*i], *value = argv[*i + 1];
+    if (!strcmp(arg, "--json")) return b->json = true;
+    if (!strcmp(arg, "--layers")) return b->layers = true;
+    if (arg[0] != '-') {
+        if (b->nnames == MAX_NAMES || !is_name(arg)) return false;
+        b->names[b->nnames++] = arg;
+        return true;
     }
-    printf("%-36s %12.5g %-9s", r->name, r->ours, r->unit);
-    if (r->theirs > 0)
-        printf(" %12.5g  %6.2fx  %s", r->theirs, r->ours / r->theirs, r->peer);
-    putchar('\n');
+    if (!value) return false;
+    ++*i;
+    if (!strcmp(arg, "--runs")) b->runs = strtoul(value, NULL, 10);
+    else if (!strcmp(arg, "--threads")) b->threads = strtoul(value, NULL, 10);
+    else if (!strcmp(arg, "--models")) b->models = value;
+    else if (!strcmp(arg, "--shared")) b->shared = value;
+    else return false;
+    return b->runs >= 1 && b->runs <= MAX_RUNS && b->threads >= 1;
 }
 
-static double peak_mb(void) {
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)u.ru_maxrss / 1e3;
+// ---- all of it --------------------------------------------------------------------------
+static int remove_one(const char *path, const struct stat *st, int kind,
+                      struct FTW *where) {
+    (void)st, (void)kind, (void)where;
+    return remove(path);
 }
 
-static void run_all(const struct setup *s) {
-    struct peers p;
-    struct measured forward =
-        measure(s, "save(relabel(teacher, train), to = \"a.npy\")", 300);
-    struct measured shap =
-        measure(s,
-                "save(shap_patches(teacher, train, grid = 4, samples = 128, seed = 0), "
-                "to = \"a.npy\")",
-                20);
-    struct measured grad =
-        measure(s, "save(gradnorm(teacher, train), to = \"a.npy\")", 100);
-    double peak = peak_mb();
-    peers_run(&p, s->shared, s->model, s->images, s->size, s->threads);
-    char best[128];
-    snprintf(best, sizeof best, "%s, batch %zu", p.onnxruntime, p.ort_batch);
-    struct row rows[] = {
-        {"teacher forward", "images/s", best, forward.rate, p.ort_forward},
-        {"shap_patches, 128 samples, grid 4", "images/s", "its forward / 128", shap.rate,
-         p.ort_forward / 128},
-        {"shap_patches, 128 samples, grid 4", "images/s", p.pytorch, shap.rate,
-         p.torch_shap},
-        {"gradnorm", "images/s", p.pytorch, grad.rate, p.torch_gradnorm},
-        {"check", "ms", "", 1e3 * shap.check_s, 0},
-        {"compile shap_patches", "ms", "", 1e3 * shap.compile_s, 0},
-        {"compile gradnorm", "ms", "", 1e3 * grad.compile_s, 0},
-        {"peak memory", "MB", "", peak, 0},
-    };
-    if (s->json) puts("[");
-    else printf("%-36s %12s %-9s %12s  %6s\n", "", "ddg", "", "peer", "ratio");
-    for (size_t i = 0; i < COUNT(rows); i++) print_row(s, &rows[i], i + 1 == COUNT(rows));
-    if (s->json) puts("]");
-}
-
-static bool parse(int argc, char **argv, struct setup *s) {
-    const char **operand[] = {&s->model, &s->images, &s->shared};
-    size_t operands = 0;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--json")) s->json = true;
-        else if (!strcmp(argv[i], "--runs") && i + 1 < argc)
-            s->runs = strtoul(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--threads") && i + 1 < argc)
-            s->threads = strtoul(argv[++i], NULL, 10);
-        else if (argv[i][0] != '-' && operands < COUNT(operand))
-            *operand[operands++] = argv[i];
-        else return false;
-    }
-    return s->runs >= 1 && s->runs <= MAX_RUNS && s->threads >= 1;
+static void run_parts(struct bench *b) {
+    if (b->json) putchar('[');
+    else
+        printf("%-42s %9s %-9s %9s %7s  %-14s\n", "", "ddg", "", "peer", "ratio",
+               "wanted");
+    for (size_t i = 0; i < COUNT(parts); i++)
+        if (is_asked(b, &parts[i])) parts[i].run(b);
+    if (b->json) puts("\n]");
+    else
+        printf("\n%zu numbers, medians of %zu, %zu threads; %zu not as wanted\n",
+               b->lines, b->runs, b->threads, b->missed);
 }
 
 int main(int argc, char **argv) {
-    struct setup s = {.model = "../shared/models/resnet20.onnx",
-                      .images = "../shared/data/cifar10/train",
-                      .shared = "../shared",
+    struct bench b = {.shared = "../shared",
+                      .models = "build/bench-models",
                       .runs = 5,
                       .threads = pool_cores(),
-                      .size = 32,
                       .folder = "/tmp/ddg-bench-XXXXXX"};
-    if (!parse(argc, argv, &s)) {
-        fputs(
-            "usage: bench [--json] [--runs N] [--threads N] [MODEL.onnx IMAGES SHARED]\n",
-            stderr);
-        return 2;
-    }
-    // The programs lie in another folder, so their paths are absolute.
-    char *model = realpath(s.model, NULL), *images = realpath(s.images, NULL);
-    if (!model || !images || !mkdtemp(s.folder)) {
-        fprintf(stderr, "bench: %s and %s must exist\n", s.model, s.images);
-        return 1;
-    }
-    s.model = model, s.images = images;
-    run_all(&s);
-    char path[128];
-    snprintf(path, sizeof path, "%s/bench.ddg", s.folder);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/a.npy", s.folder);
-    unlink(path);
-    rmdir(s.folder);
-    free(model);
-    free(images);
+    for (int i = 1; i < argc; i++)
+        if (!take(&b, argv, &i)) return usage();
+    if (!mkdtemp(b.folder)) return perror(b.folder), 1;
+    b.arena = arena_must();
+    b.peers = (struct peers){b.shared, BENCH_FOLDER, b.threads};
+    run_parts(&b);
+    nftw(b.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    arena_free(b.arena);
     return 0;
 }

@@ -1,17 +1,18 @@
-// See peers.h. Each peer is a script that prints one line of JSON.
+// See peers.h.
 #include "bench/peers.h"
 
-#include <unistd.h>
+#define COMMAND_MOST 4096
 
+// ---- scripts ----------------------------------------------------------------------------
 // The number behind "key": in a line of JSON; 0 when it is not there.
-static double json_number(const char *line, const char *key) {
+static double json_number_of(const char *line, const char *key) {
     char quoted[64];
     snprintf(quoted, sizeof quoted, "\"%s\":", key);
     const char *at = strstr(line, quoted);
     return at ? strtod(at + strlen(quoted), NULL) : 0;
 }
 
-static void json_string(const char *line, const char *key, char *out, size_t n) {
+static void json_string_of(const char *line, const char *key, char *out, size_t n) {
     char quoted[64];
     snprintf(quoted, sizeof quoted, "\"%s\":", key);
     const char *at = strstr(line, quoted);
@@ -20,46 +21,102 @@ static void json_string(const char *line, const char *key, char *out, size_t n) 
     snprintf(out, n, "%.*s", (int)length, at);
 }
 
-static bool run_line(const char *command, char *line, size_t n) {
+// The line that a command prints, into line. False: it failed.
+static bool run_line(char *line, size_t n, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static bool run_line(char *line, size_t n, const char *fmt, ...) {
+    char command[COMMAND_MOST];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(command, sizeof command, fmt, ap);
+    va_end(ap);
     FILE *f = popen(command, "r");
     if (!f) return false;
     bool got = fgets(line, (int)n, f) != NULL;
     return pclose(f) == 0 && got;
 }
 
-static void run_onnxruntime(struct peers *p, const char *shared, const char *model,
-                            size_t size, size_t threads) {
-    static const size_t batches[] = {16, 64, 256};
-    for (size_t i = 0; i < COUNT(batches); i++) {
-        char command[2048], line[1024];
-        snprintf(command, sizeof command,
-                 "node '%s/bench/ort_forward.js' '%s' %zu 3 %zu %zu 10 %zu 2>/dev/null",
-                 shared, model, batches[i], size, size, threads);
-        if (!run_line(command, line, sizeof line)) return;
-        double rate = json_number(line, "images_per_s_median");
-        if (rate <= p->ort_forward) continue;
-        p->ort_forward = rate;
-        p->ort_batch = batches[i];
-        json_string(line, "peer", p->onnxruntime, sizeof p->onnxruntime);
+// ---- onnxruntime ------------------------------------------------------------------------
+static bool ort_line(const struct peers *p, const char *model, size_t size, size_t batch,
+                     size_t runs, char *line, size_t n) {
+    return run_line(line, n,
+                    "node '%s/bench/ort_forward.js' '%s' %zu 3 %zu %zu %zu %zu "
+                    "2>/dev/null",
+                    p->shared, model, batch, size, size, runs, p->threads);
+}
+
+struct peer ort_search(const struct peers *p, const char *model, size_t size) {
+    static const size_t small[] = {16, 32, 64, 128, 256}, large[] = {1, 2, 4, 8, 16};
+    struct peer best = {0};
+    for (size_t i = 0; i < COUNT(small); i++) {
+        size_t batch = size > 64 ? large[i] : small[i];
+        char line[1024];
+        if (!ort_line(p, model, size, batch, 5, line, sizeof line)) break;
+        double rate = json_number_of(line, "images_per_s_median");
+        if (rate <= best.rate) continue;
+        best.rate = rate;
+        best.setting = batch;
+        json_string_of(line, "peer", best.name, sizeof best.name);
     }
+    return best;
 }
 
-static void run_pytorch(struct peers *p, const char *shared, const char *model,
-                        const char *images, size_t threads) {
-    char command[2048], line[1024];
-    snprintf(command, sizeof command,
-             "/usr/bin/python3 '%s/bench/torch_pipeline.py' '%s' '%s' 32 128 4 %zu "
-             "2>/dev/null",
-             shared, model, images, threads);
-    if (!run_line(command, line, sizeof line)) return;
-    p->torch_shap = json_number(line, "shap_images_per_s");
-    p->torch_gradnorm = json_number(line, "gradnorm_images_per_s");
-    json_string(line, "peer", p->pytorch, sizeof p->pytorch);
+double ort_again(const struct peers *p, const char *model, size_t size, size_t batch) {
+    char line[1024];
+    bool ok = ort_line(p, model, size, batch, 5, line, sizeof line);
+    return ok ? json_number_of(line, "images_per_s_median") : 0;
 }
 
-void peers_run(struct peers *p, const char *shared, const char *model, const char *images,
-               size_t size, size_t threads) {
-    *p = (struct peers){0};
-    run_onnxruntime(p, shared, model, size, threads);
-    run_pytorch(p, shared, model, images, threads);
+bool ort_outputs(const struct peers *p, const char *model, const char *in,
+                 const char *out, size_t rows, size_t size) {
+    char line[1024];
+    return run_line(line, sizeof line,
+                    "node '%s/ort_outputs.js' '%s' '%s' '%s' %zu %zu 2>/dev/null",
+                    p->bench, model, in, out, rows, size);
+}
+
+// ---- PyTorch ----------------------------------------------------------------------------
+static bool torch_line(const struct peers *p, const char *model, size_t size,
+                       size_t processes, char *line, size_t n) {
+    return run_line(line, n,
+                    "/usr/bin/python3 '%s/torch_gradnorm.py' '%s' '%s' %zu %zu %zu "
+                    "2>/dev/null",
+                    p->bench, p->shared, model, size, processes,
+                    size_max(1, p->threads / processes));
+}
+
+double torch_again(const struct peers *p, const char *model, size_t size,
+                   size_t processes) {
+    char line[1024];
+    bool ok = torch_line(p, model, size, processes, line, sizeof line);
+    return ok ? json_number_of(line, "images_per_s") : 0;
+}
+
+struct peer torch_search(const struct peers *p, const char *model, size_t size) {
+    const size_t processes[] = {1, p->threads};
+    struct peer best = {0};
+    for (size_t i = 0; i < COUNT(processes); i++) {
+        char line[1024];
+        if (i && processes[i] == processes[i - 1]) break;
+        if (!torch_line(p, model, size, processes[i], line, sizeof line)) break;
+        double rate = json_number_of(line, "images_per_s");
+        if (rate <= best.rate) continue;
+        best.rate = rate;
+        best.setting = processes[i];
+        json_string_of(line, "peer", best.name, sizeof best.name);
+    }
+    return best;
+}
+
+struct peer torch_shap(const struct peers *p, const char *model, const char *images,
+                       size_t samples) {
+    struct peer found = {0};
+    char line[1024];
+    if (!run_line(line, sizeof line,
+                  "/usr/bin/python3 '%s/bench/torch_pipeline.py' '%s' '%s' 16 %zu 4 %zu "
+                  "2>/dev/null",
+                  p->shared, model, images, samples, p->threads))
+        return found;
+    found.rate = json_number_of(line, "shap_images_per_s");
+    json_string_of(line, "peer", found.name, sizeof found.name);
+    return found;
 }

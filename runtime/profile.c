@@ -12,11 +12,13 @@
 #define SPANS_MOST    ((size_t)64 << 10)
 #define LANES_WHOLE   ((size_t)64) // more lanes than that have fewer spans each
 #define PHASES_MOST   ((size_t)4096)
-#define CALLS_CLOSELY 3 // of each function, whose kernels are spans too
+#define WHOLE         0.97 // share of a call's time that a processor is had in, at least
+#define CALLS_CLOSELY 3    // of each function, whose kernels are spans too
 
 struct cell { // of one kernel
-    uint64_t calls, rows;
-    uint64_t ticks;
+    uint64_t calls, rows, ticks;
+    uint64_t whole_rows, whole_ticks; // of calls of the function that nothing interrupted
+    uint64_t now_rows, now_ticks;     // of the call at hand
 };
 
 struct mark { // a span; 32 bytes: there are many
@@ -42,9 +44,12 @@ struct profile_lane {
     uint32_t *closely;   // calls of each function so far, as far as CALLS_CLOSELY
     uint64_t last;       // lap
     uint64_t parts[PROFILE_PARTS];
-    // Of all steps: by the clock, and of the processor for this thread.
-    double stepping, working, stepped_at, worked_at;
-    bool busy; // in a chunk
+    // Of all calls of functions: by the clock, and of the processor for this thread; and
+    // when the one at hand began.
+    double calling, working, called_at, worked_at;
+    double ended_at, worked_until; // of the call before, in this chunk; 0: there is none
+    double lost;                   // to other programs, between calls
+    bool busy;                     // in a chunk
     const char *stage;
     uint64_t chunk_began, call_began;
     const struct plan_func *func; // being called; NULL: it is not counted
@@ -184,6 +189,7 @@ void profile_chunk(struct profile_lane *l, const char *stage) {
     if (!l) return;
     l->stage = stage;
     l->busy = true;
+    l->ended_at = 0;
     l->last = l->chunk_began = ticks_now();
 }
 
@@ -213,18 +219,6 @@ static double processor_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void profile_steps(struct profile_lane *l) {
-    if (!l) return;
-    l->stepped_at = clock_seconds();
-    l->worked_at = processor_seconds();
-}
-
-void profile_steps_done(struct profile_lane *l) {
-    if (!l) return;
-    l->working += processor_seconds() - l->worked_at;
-    l->stepping += clock_seconds() - l->stepped_at;
-}
-
 void profile_call(struct profile_lane *l, const struct plan_func *f) {
     if (!l) return;
     size_t which = (size_t)(f - l->profile->plan->funcs);
@@ -233,11 +227,38 @@ void profile_call(struct profile_lane *l, const struct plan_func *f) {
     l->close = l->closely[which] < CALLS_CLOSELY;
     l->closely[which] += l->close;
     l->parts[PROFILE_REST] += lap(l);
-    l->call_began = l->last;
+    // A thread is most likely put aside where it asks the system for its own time: outside
+    // of the call, this way around.
+    l->worked_at = processor_seconds();
+    l->called_at = clock_seconds();
+    if (l->ended_at > 0)
+        l->lost += l->called_at - l->ended_at - (l->worked_at - l->worked_until);
+    l->call_began = l->last = ticks_now();
+}
+
+// What its kernels took, now that it is known whether other programs came between.
+static void settle_cells(struct profile_lane *l, bool whole) {
+    struct cell *cells = l->cells[l->func - l->profile->plan->funcs];
+    for (struct cell *c = cells; c < cells + l->func->ncalls; c++) {
+        c->rows += c->now_rows;
+        c->ticks += c->now_ticks;
+        if (whole) {
+            c->whole_rows += c->now_rows;
+            c->whole_ticks += c->now_ticks;
+        }
+        c->now_rows = c->now_ticks = 0;
+    }
 }
 
 void profile_call_done(struct profile_lane *l, size_t rows) {
     if (!l || !l->func) return;
+    l->ended_at = clock_seconds();
+    l->worked_until = processor_seconds();
+    double working = l->worked_until - l->worked_at;
+    double calling = l->ended_at - l->called_at;
+    l->working += working;
+    l->calling += calling;
+    settle_cells(l, working >= WHOLE * calling);
     add_span(l, SPAN_CALL, l->func->name, rows, l->call_began, l->last);
     l->func = NULL;
 }
@@ -247,8 +268,8 @@ void profile_kernel(struct profile_lane *l, size_t nth, size_t rows) {
     struct cell *c = &l->cells[l->func - l->profile->plan->funcs][nth];
     uint64_t passed = lap(l);
     c->calls++;
-    c->rows += rows;
-    c->ticks += passed;
+    c->now_rows += rows;
+    c->now_ticks += passed;
     if (l->close)
         add_span(l, SPAN_KERNEL, l->func->calls[nth].what, rows, l->last - passed,
                  l->last);
@@ -281,10 +302,20 @@ static double tick_seconds(const struct profile *p) {
     return ticks ? (now.seconds - p->began.seconds) / (double)ticks : 0;
 }
 
-// How much of the steps' time a lane had a processor.
+// How much of the calls' time a lane had a processor.
 static double had_processor(const struct profile_lane *l) {
-    if (!(l->stepping > 0) || l->working > l->stepping) return 1;
-    return l->working / l->stepping;
+    if (!(l->calling > 0) || l->working > l->calling) return 1;
+    return l->working / l->calling;
+}
+
+// Of a processor: at the pace of calls that nothing interrupted, when there were such.
+static double cell_seconds(const struct profile_lane *l, const struct cell *c,
+                           double tick) {
+    double ticks = (double)c->ticks;
+    if (!c->whole_rows) return tick * ticks * had_processor(l);
+    double pace = (double)c->whole_ticks / (double)c->whole_rows;
+    double at_pace = pace * (double)c->rows;
+    return tick * (at_pace < ticks ? at_pace : ticks);
 }
 
 static bool same_row(const struct profile_row *r, const char *func,
@@ -310,7 +341,7 @@ static bool add_lanes(const struct profile *p, size_t func, size_t nth, double t
         const struct profile_lane *l = p->lanes[i];
         if (!l || !l->cells || !l->cells[func]) continue;
         const struct cell *cell = &l->cells[func][nth];
-        add_cell(r, c, cell, tick * (double)cell->ticks * had_processor(l));
+        add_cell(r, c, cell, cell_seconds(l, cell, tick));
         any |= cell->calls > 0;
     }
     return any;
@@ -343,32 +374,36 @@ size_t profile_rows(const struct profile *p, struct arena *arena,
     return rows.n;
 }
 
-static double kernel_ticks(const struct profile *p, const struct profile_lane *l) {
-    double sum = 0;
+static void add_kernels(const struct profile *p, const struct profile_lane *l,
+                        double tick, struct profile_sum *s) {
     for (size_t f = 0; l->cells && f < p->nfuncs; f++)
-        for (size_t k = 0; l->cells[f] && k < p->plan->funcs[f].ncalls; k++)
-            sum += (double)l->cells[f][k].ticks;
-    return sum;
+        for (size_t k = 0; l->cells[f] && k < p->plan->funcs[f].ncalls; k++) {
+            const struct cell *c = &l->cells[f][k];
+            double seconds = cell_seconds(l, c, tick);
+            s->kernels += seconds;
+            s->taken += tick * (double)c->ticks - seconds;
+            if (!c->whole_rows) s->rough += seconds;
+        }
+}
+
+static void add_parts(const struct profile_lane *l, double tick, struct profile_sum *s) {
+    double rest = tick * (double)l->parts[PROFILE_REST], lost = l->lost > 0 ? l->lost : 0;
+    if (lost > rest) lost = rest;
+    for (size_t k = 0; k < PROFILE_PARTS; k++) s->parts[k] += tick * (double)l->parts[k];
+    s->parts[PROFILE_REST] -= lost;
+    s->taken += lost;
 }
 
 struct profile_sum profile_sum(const struct profile *p) {
-    struct profile_sum s = {.all = p->offered, .idle = p->offered};
+    struct profile_sum s = {.all = p->offered};
     double tick = tick_seconds(p);
     for (size_t i = 0; i < p->nlanes; i++) {
-        const struct profile_lane *l = p->lanes[i];
-        if (!l) continue;
-        double kernels = tick * kernel_ticks(p, l);
-        s.kernels += kernels * had_processor(l);
-        s.taken += kernels * (1 - had_processor(l));
-        s.idle -= kernels;
-        for (size_t k = 0; k < PROFILE_PARTS; k++) {
-            double part = tick * (double)l->parts[k];
-            double had = k == PROFILE_REST ? had_processor(l) : 1;
-            s.parts[k] += part * had;
-            s.taken += part * (1 - had);
-            s.idle -= part;
-        }
+        if (!p->lanes[i]) continue;
+        add_kernels(p, p->lanes[i], tick, &s);
+        add_parts(p->lanes[i], tick, &s);
     }
+    s.idle = s.all - s.kernels - s.taken;
+    for (size_t k = 0; k < PROFILE_PARTS; k++) s.idle -= s.parts[k];
     if (s.idle < 0) s.idle = 0;
     return s;
 }

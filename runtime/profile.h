@@ -8,8 +8,9 @@
 // Each worker writes into a lane of its own, so nothing is locked and nothing is shared while
 // a stage runs. A lane is a stopwatch with laps: what passed since the last lap belongs to what
 // has just ended, so all of a chunk's time belongs to something, and a lap reads the clock
-// once. Laps are wall-clock time; the processor's time over the same work, read once a chunk,
-// says how much of it other programs had, and rows are given by what is left.
+// once. Laps are wall-clock time. The processor's time, read once a call of a function, says
+// whether other programs came between; kernels' times are at the pace of the calls that none
+// did.
 //
 // Everything takes a NULL profile or lane, and does nothing then.
 #ifndef DDG_PROFILE_H
@@ -42,9 +43,6 @@ struct profile_lane *profile_lane(struct profile *p, size_t worker);
 void profile_chunk(struct profile_lane *l, const char *stage); // begins
 void profile_chunk_done(struct profile_lane *l, size_t rows);
 void profile_lap(struct profile_lane *l, enum profile_part part);
-// Around all steps of a chunk.
-void profile_steps(struct profile_lane *l);
-void profile_steps_done(struct profile_lane *l);
 // Around a call of the function, and behind each of its kernels (nth of f->calls).
 void profile_call(struct profile_lane *l, const struct plan_func *f);
 void profile_call_done(struct profile_lane *l, size_t rows);
@@ -68,7 +66,7 @@ size_t profile_rows(const struct profile *p, struct arena *arena,
 // Seconds of all workers together; they add up to `all`.
 struct profile_sum {
     double all; // of the stages' wall-clock time, for each worker
-    double kernels;
+    double kernels, rough; // of them, what no call was without interruption of
     double parts[PROFILE_PARTS];
     double taken; // by other programs, while kernels were to run
     double idle;  // no chunk was left

@@ -289,10 +289,8 @@ static bool compute_rows(struct worker *w) {
     if (!fill_leaves(w)) return false;
     timeline_add(times, began, "read rows of", stage->name);
     profile_lap(w->lane, PROFILE_READ);
-    profile_steps(w->lane);
     for (size_t i = 0; i < stage->nsteps; i++)
         if (!run_step(w, &stage->steps[i])) return false;
-    profile_steps_done(w->lane);
     return true;
 }
 

@@ -7,7 +7,7 @@
 #define LEAST_PHASE 1e-3 // seconds, below which a phase is not worth a line,
 #define LEAST_SHARE 1e-3 // share of the time below which a kernel is not, but for
 #define FEW         12   // so many
-#define ROUGH       0.2  // share that others had above which single rates say little
+#define ROUGH       0.2  // share of the kernels' time above which it is said to be rough
 
 static const char *const parts[] = {[PROFILE_READ] = "reading rows",
                                     [PROFILE_STORE] = "the store",
@@ -112,7 +112,8 @@ static void print_peak(const struct profile_report *r, const struct profile_sum 
     if (s->taken > 0.02 * s->all)
         fprintf(to, "; other programs had the processors for %s more%s",
                 time_words(s->taken).at,
-                s->taken > ROUGH * s->all ? ": rates of single kernels are rough" : "");
+                s->rough > ROUGH * s->kernels ? ": rates of single kernels are rough"
+                                              : "");
     fputc('\n', to);
     if (r->peak > 0)
         fprintf(

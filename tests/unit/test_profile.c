@@ -22,13 +22,11 @@ static const struct plan plan = {.nfuncs = COUNT(funcs), .funcs = funcs};
 static void run_chunk(struct profile_lane *l, size_t ncalls, size_t rows) {
     profile_chunk(l, "stage");
     profile_lap(l, PROFILE_READ);
-    profile_steps(l);
     for (size_t i = 0; i < ncalls; i++) {
         profile_call(l, &funcs[1]);
         for (size_t k = 0; k < COUNT(calls); k++) profile_kernel(l, k, rows);
         profile_call_done(l, rows);
     }
-    profile_steps_done(l);
     profile_chunk_done(l, rows);
 }
 
