@@ -6,11 +6,12 @@
 // others use too, trust the ratio to the peak.
 #include "codegen/codegen.h"
 #include "ir/build.h"
+#include "ir/winograd.h"
 
 #include <immintrin.h>
 #include <time.h>
 
-#define ROWS  8
+#define ROWS  16
 #define TRIES 9
 
 struct shape {
@@ -19,50 +20,68 @@ struct shape {
     size_t channels, outs, side, kernel;
     int64_t stride, pad;
     bool planar; // the operand is made in a prologue, as a first layer's is
+    enum algorithm algorithm;
     // Products: `side` lines of `channels` times a constant of `outs` columns; with a
     // `kernel` above 1 a stack of so many, both operands computed.
 };
 
 static const struct shape SHAPES[] = {
-    {"3>16 @32, first", OP_CONV, 3, 16, 32, 3, 1, 1, true},
-    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, false},
-    {"16>32 @32 /2", OP_CONV, 16, 32, 32, 3, 2, 1, false},
-    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, false},
-    {"32>64 @16 /2", OP_CONV, 32, 64, 16, 3, 2, 1, false},
-    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, false},
-    {"64>64 @4", OP_CONV, 64, 64, 4, 3, 1, 1, false},
-    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, false},
-    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, false},
-    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, false},
-    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, false},
-    {"3>64 @224 7x7 /2, first", OP_CONV, 3, 64, 224, 7, 2, 3, true},
-    {"64>128 @56 1x1 /2", OP_CONV, 64, 128, 56, 1, 2, 0, false},
-    {"256>64 @14 1x1", OP_CONV, 256, 64, 14, 1, 1, 0, false},
-    {"16>16 @32", OP_CONV_DX, 16, 16, 32, 3, 1, 1, false},
-    {"16>32 @32 /2", OP_CONV_DX, 16, 32, 32, 3, 2, 1, false},
-    {"32>32 @16", OP_CONV_DX, 32, 32, 16, 3, 1, 1, false},
-    {"32>64 @16 /2", OP_CONV_DX, 32, 64, 16, 3, 2, 1, false},
-    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, false},
-    {"64>64 @4", OP_CONV_DX, 64, 64, 4, 3, 1, 1, false},
-    {"3>16 @32, first", OP_CONV_DW_SQNORM, 3, 16, 32, 3, 1, 1, true},
-    {"16>16 @32", OP_CONV_DW_SQNORM, 16, 16, 32, 3, 1, 1, false},
-    {"16>16 @16", OP_CONV_DW_SQNORM, 16, 16, 16, 3, 1, 1, false},
-    {"16>32 @32 /2", OP_CONV_DW_SQNORM, 16, 32, 32, 3, 2, 1, false},
-    {"32>32 @16", OP_CONV_DW_SQNORM, 32, 32, 16, 3, 1, 1, false},
-    {"32>32 @8", OP_CONV_DW_SQNORM, 32, 32, 8, 3, 1, 1, false},
-    {"32>64 @16 /2", OP_CONV_DW_SQNORM, 32, 64, 16, 3, 2, 1, false},
-    {"64>64 @8", OP_CONV_DW_SQNORM, 64, 64, 8, 3, 1, 1, false},
-    {"64>64 @4", OP_CONV_DW_SQNORM, 64, 64, 4, 3, 1, 1, false},
-    {"64>10", OP_MATMUL, 64, 10, 1, 1, 1, 0, false},
-    {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, false},
-    {"197 x 768>768", OP_MATMUL, 768, 768, 197, 1, 1, 0, false},
-    {"197 x 768>2304", OP_MATMUL, 768, 2304, 197, 1, 1, 0, false},
-    {"197 x 768>3072", OP_MATMUL, 768, 3072, 197, 1, 1, 0, false},
-    {"197 x 3072>768", OP_MATMUL, 3072, 768, 197, 1, 1, 0, false},
-    {"3136 x 96>384", OP_MATMUL, 96, 384, 3136, 1, 1, 0, false},
-    {"12 of 197 x 64>197", OP_MATMUL, 64, 197, 197, 12, 1, 0, false},
-    {"12 of 197 x 197>64", OP_MATMUL, 197, 64, 197, 12, 1, 0, false},
-    {"64 of 64 x 32>64", OP_MATMUL, 32, 64, 64, 64, 1, 0, false},
+    {"3>16 @32, first", OP_CONV, 3, 16, 32, 3, 1, 1, true, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"16>32 @32 /2", OP_CONV, 16, 32, 32, 3, 2, 1, false, ALGORITHM_DIRECT},
+    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV, 32, 64, 16, 3, 2, 1, false, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"64>64 @4", OP_CONV, 64, 64, 4, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
+    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
+    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
+    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
+    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
+    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
+    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
+    {"16>16 @32", OP_CONV_DX, 16, 16, 32, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"32>32 @16", OP_CONV_DX, 32, 32, 16, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
+    {"3>64 @224 7x7 /2, first", OP_CONV, 3, 64, 224, 7, 2, 3, true, ALGORITHM_DIRECT},
+    {"64>128 @56 1x1 /2", OP_CONV, 64, 128, 56, 1, 2, 0, false, ALGORITHM_DIRECT},
+    {"256>64 @14 1x1", OP_CONV, 256, 64, 14, 1, 1, 0, false, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV_DX, 16, 16, 32, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"16>32 @32 /2", OP_CONV_DX, 16, 32, 32, 3, 2, 1, false, ALGORITHM_DIRECT},
+    {"32>32 @16", OP_CONV_DX, 32, 32, 16, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV_DX, 32, 64, 16, 3, 2, 1, false, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"64>64 @4", OP_CONV_DX, 64, 64, 4, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"3>16 @32, first", OP_CONV_DW_SQNORM, 3, 16, 32, 3, 1, 1, true, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV_DW_SQNORM, 16, 16, 32, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"16>16 @16", OP_CONV_DW_SQNORM, 16, 16, 16, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"16>32 @32 /2", OP_CONV_DW_SQNORM, 16, 32, 32, 3, 2, 1, false, ALGORITHM_DIRECT},
+    {"32>32 @16", OP_CONV_DW_SQNORM, 32, 32, 16, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"32>32 @8", OP_CONV_DW_SQNORM, 32, 32, 8, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV_DW_SQNORM, 32, 64, 16, 3, 2, 1, false, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV_DW_SQNORM, 64, 64, 8, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"64>64 @4", OP_CONV_DW_SQNORM, 64, 64, 4, 3, 1, 1, false, ALGORITHM_DIRECT},
+    {"64>10", OP_MATMUL, 64, 10, 1, 1, 1, 0, false, ALGORITHM_DIRECT},
+    {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, false, ALGORITHM_DIRECT},
+    {"197 x 768>768", OP_MATMUL, 768, 768, 197, 1, 1, 0, false, ALGORITHM_DIRECT},
+    {"197 x 768>2304", OP_MATMUL, 768, 2304, 197, 1, 1, 0, false, ALGORITHM_DIRECT},
+    {"197 x 768>3072", OP_MATMUL, 768, 3072, 197, 1, 1, 0, false, ALGORITHM_DIRECT},
+    {"197 x 3072>768", OP_MATMUL, 3072, 768, 197, 1, 1, 0, false, ALGORITHM_DIRECT},
+    {"3136 x 96>384", OP_MATMUL, 96, 384, 3136, 1, 1, 0, false, ALGORITHM_DIRECT},
+    {"12 of 197 x 64>197", OP_MATMUL, 64, 197, 197, 12, 1, 0, false, ALGORITHM_DIRECT},
+    {"12 of 197 x 197>64", OP_MATMUL, 197, 64, 197, 12, 1, 0, false, ALGORITHM_DIRECT},
+    {"64 of 64 x 32>64", OP_MATMUL, 32, 64, 64, 64, 1, 0, false, ALGORITHM_DIRECT},
 };
 
 // ---- time -----------------------------------------------------------------------------
@@ -126,8 +145,15 @@ static double measure_peak(const struct target *t) {
 
 // ---- one kernel -----------------------------------------------------------------------
 
+// As many as keep a Winograd convolution busy and a first cache or two.
+static size_t rows_of(const struct shape *s) {
+    size_t pixels = s->op == OP_MATMUL ? 128 : s->side * s->side;
+    return size_max(1, size_min(ROWS, 1024 / pixels));
+}
+
 struct job {
     struct arena *arena;
+    size_t rows;
     const struct target *t;
     struct kfunc kf;
     kernel_fn fn;
@@ -216,6 +242,11 @@ static struct kernel plan(struct job *j, const struct shape *s, nid root, nid an
             (struct layout){LAYOUT_PLANAR, border, size_align(dim[0] * pixels * 4, 64)};
     }
     add_inputs(j, &k, root);
+    k.algorithm = s->algorithm;
+    if (k.algorithm != ALGORITHM_DIRECT) {
+        struct winograd w = winograd_of(j->t, j->kf.f, anchor, k.algorithm);
+        k.work_bytes = winograd_work_bytes(&w);
+    }
     return k;
 }
 
@@ -224,7 +255,7 @@ static void fill(struct job *j, const struct kernel *k) {
     for (size_t i = 0; i < k->nouts + k->nins; i++) {
         nid v = i < k->nouts ? k->outs[i] : k->ins[i - k->nouts];
         const struct node *n = node_at(j->kf.f, v);
-        size_t bytes = j->kf.places[v].layout.bytes * ROWS;
+        size_t bytes = j->kf.places[v].layout.bytes * j->rows;
         bool packed = codegen_wants_packed(j->t, &j->kf, k, v);
         if (packed) bytes = codegen_packed_bytes(j->t, &j->kf, k, v);
         char *p = arena_alloc(j->arena, bytes + 64, 1);
@@ -234,21 +265,22 @@ static void fill(struct job *j, const struct kernel *k) {
     }
     if (k->prologue != NID_NONE)
         j->buffers[at++] = arena_alloc(j->arena, k->scratch_layout.bytes, 1);
+    if (k->work_bytes) j->buffers[at++] = arena_alloc(j->arena, k->work_bytes, 1);
 }
 
 static void run(void *ctx) {
     struct job *j = ctx;
-    j->fn(j->buffers, ROWS);
+    j->fn(j->buffers, j->rows);
 }
 
 static bool bench(const struct shape *s, const struct target *t, double peak,
                   struct diags *d) {
-    struct job j = {.arena = d->arena, .t = t};
+    struct job j = {.arena = d->arena, .t = t, .rows = rows_of(s)};
     struct builder b;
     nid anchor = NID_NONE;
     builder_init(&b, j.arena, "bench");
     nid root = build(&b, s, &anchor);
-    j.kf = (struct kfunc){.f = b.f, .batch = ROWS};
+    j.kf = (struct kfunc){.f = b.f, .batch = j.rows};
     j.kf.places = NEW_N(j.arena, struct place, b.f->nodes.n);
     struct kernel k = plan(&j, s, root, anchor);
     fill(&j, &k);
@@ -260,9 +292,10 @@ static bool bench(const struct shape *s, const struct target *t, double peak,
         symbol && codegen_finish(cg, 1, d) && (j.fn = codegen_address(cg, symbol, d));
     double compiled = seconds();
     if (ok) {
-        double flops = kernel_flops(b.f, anchor), each = time_call(run, &j) / ROWS;
-        printf("%-16s %-26s %9.2f us %8.1f GFLOP/s", op_info(s->op)->name, s->name,
-               1e6 * each, 1e-9 * flops / each);
+        double flops = kernel_flops(b.f, anchor),
+               each = time_call(run, &j) / (double)j.rows;
+        printf("%-16s %-26s %-12s %9.2f us %8.1f GFLOP/s", op_info(s->op)->name, s->name,
+               kernel_how(&j.kf, &k), 1e6 * each, 1e-9 * flops / each);
         if (peak > 0) printf(" %5.1f%%", 100 * flops / each / peak);
         printf("   emit %.1f compile %.1f ms\n", 1e3 * (emitted - start),
                1e3 * (compiled - emitted));

@@ -2,6 +2,7 @@
 // with ops that cannot be compiled; everything that only a pass can get wrong is a bug.
 #include "codegen/conv_plan.h"
 #include "codegen/emit.h"
+#include "ir/winograd.h"
 
 #define MAX_DEPTH 400 // of expressions; their evaluation is recursive
 
@@ -45,6 +46,10 @@ static bool check_first(struct check *c, const struct node *anchor) {
         if (!check_value(c, k->prologue, 0)) return false;
     } else CHECK(reads_loaded(c->f, k, anchor->in[0]));
     CHECK(l->border >= kernel_border(c->f, k->anchor));
+    if (k->algorithm != ALGORITHM_DIRECT) {
+        CHECK(winograd_fits(c->f, k->anchor, winograd_m(k->algorithm)));
+        CHECK(k->prologue == NID_NONE && l->kind == LAYOUT_BLOCKED && k->work_bytes > 0);
+    }
     return true;
 }
 

@@ -247,7 +247,8 @@ struct point channel_point(struct emit *e, struct ix c, size_t channels, uint32_
 void emit_conv(struct emit *e);        // and conv_dx
 void emit_conv_joined(struct emit *e); // the same; goes over the rows itself
 void emit_conv_dw(struct emit *e);
-void emit_matmul(struct emit *e); // goes over the rows itself
+void emit_matmul(struct emit *e);   // goes over the rows itself
+void emit_winograd(struct emit *e); // the same
 struct view
 anchor_operand(struct emit *e); // the first operand, in its place or in scratch
 // Begins the code of one row: pointers, scalars, prologue.

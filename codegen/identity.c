@@ -102,7 +102,9 @@ static void write_kernel(struct writer *w) {
         write_layout(w, &w->kf->places[k->outs[i]].layout);
         write_node(w, k->outs[i]);
     }
-    if (k->anchor != NID_NONE) text_add(w->out, "\nanchor #%u", w->number[k->anchor]);
+    if (k->anchor != NID_NONE)
+        text_add(w->out, "\nanchor #%u %d %zu", w->number[k->anchor], k->algorithm,
+                 k->work_bytes);
     if (k->prologue == NID_NONE) return;
     text_add(w->out, "\nprologue #%u", w->number[k->prologue]);
     write_layout(w, &k->scratch_layout);

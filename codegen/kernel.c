@@ -139,6 +139,7 @@ static void emit_body(struct emit *e) {
     }
     bool matmul = k->anchor != NID_NONE && node_at(e->f, k->anchor)->op == OP_MATMUL;
     if (matmul) emit_matmul(e);
+    else if (k->algorithm != ALGORITHM_DIRECT) emit_winograd(e);
     else emit_rows(e);
     if_end(e, after);
     LLVMBuildRetVoid(e->b);

@@ -2,6 +2,7 @@
 #include "codegen/codegen.h"
 #include "codegen/conv_plan.h"
 #include "codegen/matmul_plan.h"
+#include "codegen/winograd_plan.h"
 
 bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
                           const struct kernel *k, nid node) {
@@ -17,6 +18,10 @@ static size_t packed_floats(const struct target *t, const struct kfunc *kf,
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
         struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
         return matmul_pack_floats(&plan);
+    }
+    if (k->algorithm != ALGORITHM_DIRECT) {
+        struct winograd plan = winograd_of(t, kf->f, k->anchor, k->algorithm);
+        return winograd_pack_floats(&plan);
     }
     struct conv_plan plan = conv_plan_of(t, kf, k);
     return conv_pack_floats(&plan);
@@ -37,8 +42,13 @@ void codegen_pack(const struct target *t, const struct kfunc *kf, const struct k
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
         struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
         matmul_pack(&plan, data, out);
-    } else {
-        struct conv_plan plan = conv_plan_of(t, kf, k);
-        conv_pack(&plan, data, out);
+        return;
     }
+    struct conv_plan plan = conv_plan_of(t, kf, k);
+    if (k->algorithm == ALGORITHM_DIRECT) {
+        conv_pack(&plan, data, out);
+        return;
+    }
+    struct winograd w = winograd_of(t, kf->f, k->anchor, k->algorithm);
+    winograd_pack(&w, &plan, data, out);
 }

@@ -114,6 +114,9 @@ double kernel_row_bytes(const struct kfunc *kf, const struct kernel *k);
 bool kernel_joins_rows(const struct kfunc *kf, const struct kernel *k);
 // The zero border that an anchor wants around its first operand [C,H,W].
 size_t kernel_border(const struct func *f, nid anchor);
+// How many rows at once the kernel's algorithm makes good use of; fewer take longer each, but
+// give the same results.
+size_t kernel_wants_rows(const struct kfunc *kf, const struct kernel *k);
 // Multiply-adds count two; what one row of the node costs, itself only.
 double kernel_flops(const struct func *f, nid node);
 // The same for all that is computed a row; what rows share is left out.

@@ -101,6 +101,9 @@ static void print_kernel(const struct kfunc *k, const struct kernel *kernel,
     if (kernel->anchor != NID_NONE)
         text_add(out, "  %s %%%u", op_info(node_at(k->f, kernel->anchor)->op)->name,
                  kernel->anchor);
+    if (kernel->algorithm != ALGORITHM_DIRECT)
+        text_add(out, " by %s, with %zu bytes at %zu", kernel_how(k, kernel),
+                 kernel->work_bytes, kernel->work_offset);
     if (kernel->prologue != NID_NONE)
         text_add(out, "  makes %%%u in scratch", kernel->prologue);
     text_add(out, "\n");

@@ -8,6 +8,7 @@
 
 #include "codegen/codegen.h"
 #include "ir/eval.h"
+#include "ir/winograd.h"
 #include "tests/unit/code_map.h"
 #include "tests/unit/guest.h"
 #include "tests/unit/ir_random.h"
@@ -194,6 +195,21 @@ static inline void rig_scratch(struct rig *g, struct kernel *k) {
     l->bytes = size_align(l->bytes, 64);
 }
 
+// Any algorithm that can compute the anchor of k.
+static inline void rig_algorithm(struct rig *g, struct kernel *k) {
+    static const enum algorithm MORE[] = {ALGORITHM_WINOGRAD_4, ALGORITHM_WINOGRAD_2};
+    const struct layout *l = &g->kf.places[node_at(g->f, k->anchor)->in[0]].layout;
+    if (k->prologue != NID_NONE || l->kind != LAYOUT_BLOCKED) return;
+    for (size_t i = 0; i < COUNT(MORE); i++) {
+        if (!winograd_fits(g->f, k->anchor, winograd_m(MORE[i]))) continue;
+        if (random_below(&g->r, 3) == 0) continue;
+        k->algorithm = MORE[i];
+        struct winograd w = winograd_of(&g->t, g->f, k->anchor, k->algorithm);
+        k->work_bytes = winograd_work_bytes(&w);
+        return;
+    }
+}
+
 static inline void rig_kernel(struct rig *g, nid root, nid anchor, nid prologue) {
     struct kernel k = {
         .outs = {root}, .nouts = 1, .anchor = anchor, .prologue = prologue};
@@ -202,6 +218,7 @@ static inline void rig_kernel(struct rig *g, nid root, nid anchor, nid prologue)
         k.outs[k.nouts++] = g->extra[anchor];
     rig_inputs(g, &k, root, seen);
     if (prologue != NID_NONE) rig_scratch(g, &k);
+    if (anchor != NID_NONE) rig_algorithm(g, &k);
     VEC_PUSH(g->arena, &g->kf.kernels, k);
 }
 
@@ -333,7 +350,7 @@ static inline void rig_call(struct rig *g, const char *symbol, char *const *buff
 
 static inline void rig_run_kernel(struct rig *g, size_t i, size_t from, size_t n) {
     const struct kernel *k = &g->kf.kernels.at[i];
-    char *buffers[KERNEL_MAX_BUFFERS + 8], *packed = NULL, *scratch = NULL;
+    char *buffers[KERNEL_MAX_BUFFERS + 8], *packed = NULL, *scratch = NULL, *work = NULL;
     size_t at = 0, packed_bytes = 0;
     nid w = rig_weight(g, k);
     if (w != NID_NONE) {
@@ -348,9 +365,11 @@ static inline void rig_run_kernel(struct rig *g, size_t i, size_t from, size_t n
     }
     if (k->prologue != NID_NONE)
         buffers[at++] = scratch = rig_room(g, k->scratch_layout.bytes);
+    if (k->work_bytes) buffers[at++] = work = rig_room(g, k->work_bytes);
     rig_call(g, g->symbol[i], buffers, at, n);
     rig_release(g, packed, packed_bytes);
     rig_release(g, scratch, k->scratch_layout.bytes);
+    rig_release(g, work, k->work_bytes);
 }
 
 // Rows [from, from + n); what all rows share is computed in the first call.

@@ -100,6 +100,40 @@ static nid build_conv_dx(struct builder *b, struct random *r) {
     return epilogue(b, r, b_conv_dx(b, d, w, &s.c, s.h, s.w));
 }
 
+// What Winograd's algorithm takes, and maps that are too small for it; also forms of the
+// epilogue that read them. The rig picks the algorithm.
+static bool winograd_sizes(struct random *r, struct sizes *s) {
+    *s = (struct sizes){.channels = 1 + random_below(r, 70),
+                        .outs = 1 + random_below(r, 70),
+                        .h = 1 + random_below(r, 21),
+                        .w = 1 + random_below(r, 21),
+                        .kh = 3,
+                        .kw = 3,
+                        .c = {.strides = {1, 1}, .dilations = {1, 1}, .groups = 1}};
+    for (int i = 0; i < 4; i++) s->c.pads[i] = random_between(r, 0, 2);
+    size_t high = s->h + (size_t)(s->c.pads[0] + s->c.pads[2]);
+    size_t wide = s->w + (size_t)(s->c.pads[1] + s->c.pads[3]);
+    s->oh = high - 2;
+    s->ow = wide - 2;
+    return high > 2 && wide > 2;
+}
+
+static nid build_winograd(struct builder *b, struct random *r) {
+    struct sizes s;
+    if (!winograd_sizes(r, &s)) return NID_NONE;
+    nid x = b_unary(b, OP_RELU, operand(b, r, "x", s.channels, s.h, s.w));
+    nid w = rig_constant_of(b, r, 4, (size_t[]){s.outs, s.channels, 3, 3});
+    return epilogue(b, r, b_conv(b, x, w, &s.c));
+}
+
+static nid build_winograd_dx(struct builder *b, struct random *r) {
+    struct sizes s;
+    if (!winograd_sizes(r, &s)) return NID_NONE;
+    nid d = b_unary(b, OP_RELU, operand(b, r, "d", s.outs, s.oh, s.ow));
+    nid w = rig_constant_of(b, r, 4, (size_t[]){s.outs, s.channels, 3, 3});
+    return epilogue(b, r, b_conv_dx(b, d, w, &s.c, s.h, s.w));
+}
+
 static nid build_conv_dw(struct builder *b, struct random *r) {
     struct sizes s;
     if (!random_sizes(r, &s)) return NID_NONE;
@@ -168,6 +202,16 @@ static void conv_dx(void **state) {
     assert_int_equal(rig_check_all("conv_dx", build_conv_dx, 120, TOLERANCE), 0);
 }
 
+static void winograd(void **state) {
+    (void)state;
+    assert_int_equal(rig_check_all("winograd", build_winograd, 100, TOLERANCE), 0);
+}
+
+static void winograd_dx(void **state) {
+    (void)state;
+    assert_int_equal(rig_check_all("winograd dx", build_winograd_dx, 60, TOLERANCE), 0);
+}
+
 static void conv_dw(void **state) {
     (void)state;
     assert_int_equal(rig_check_all("conv_dw", build_conv_dw, 60, TOLERANCE), 0);
@@ -196,6 +240,7 @@ static void stacked_matmul(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv),        cmocka_unit_test(conv_dx),
+        cmocka_unit_test(winograd),    cmocka_unit_test(winograd_dx),
         cmocka_unit_test(conv_dw),     cmocka_unit_test(conv_dw_sqnorm),
         cmocka_unit_test(matmul),      cmocka_unit_test(stacked_matmul),
         cmocka_unit_test(deep_matmul),

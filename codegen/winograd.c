@@ -1,0 +1,346 @@
+// Winograd convolution, conv and conv_dx alike (see ir/winograd.h).
+//
+// The tiles of all rows are one list; a group of it goes through three steps, with what is
+// between them in the kernel's work memory:
+//
+//     operands  V [plane][block of operand channels][tile][lanes]
+//     products  M [plane][block of result channels][tile][lanes] = V times the weights
+//     results
+//
+// The products of a plane are a matrix product with a tile of sums in registers, some blocks
+// of channels times some tiles; those past the last tile of the list are computed of what
+// happens to be there and left. Each tile is the same sums in the same order whatever the
+// group it is in.
+#include "codegen/emit.h"
+#include "codegen/winograd_plan.h"
+
+struct steps {
+    struct emit *e;
+    struct winograd w;
+    LLVMTypeRef vec;
+    int64_t at[2]; // operand place of the first result's first tap
+    LLVMValueRef operands, products, weights;
+};
+
+struct tile_place {    // one tile of a group
+    LLVMValueRef row;  // of the batch
+    struct ix y, x;    // its first result
+    LLVMValueRef slot; // which of the group it is
+};
+
+// ---- the transforms of one line -------------------------------------------------------
+// x * by + y
+static LLVMValueRef mul_add(struct steps *s, LLVMValueRef x, double by, LLVMValueRef y) {
+    return ll_mul_add(s->e, x, ll_fsplat(s->e, by, s->e->lanes), y);
+}
+
+static LLVMValueRef add(struct steps *s, LLVMValueRef x, LLVMValueRef y) {
+    return LLVMBuildFAdd(s->e->b, x, y, "");
+}
+
+static LLVMValueRef sub(struct steps *s, LLVMValueRef x, LLVMValueRef y) {
+    return LLVMBuildFSub(s->e->b, x, y, "");
+}
+
+static LLVMValueRef scale(struct steps *s, LLVMValueRef x, double by) {
+    return LLVMBuildFMul(s->e->b, x, ll_fsplat(s->e, by, s->e->lanes), "");
+}
+
+// B^T d for m = 2: x^2 - a^2, x (x + a), x (x - a), x (x^2 - a^2).
+static void operands_2(struct steps *s, const LLVMValueRef *d, LLVMValueRef *out) {
+    const double a = WINOGRAD_A, aa = a * a;
+    out[0] = mul_add(s, d[0], -aa, d[2]);
+    out[1] = mul_add(s, d[1], a, d[2]);
+    out[2] = mul_add(s, d[1], -a, d[2]);
+    out[3] = mul_add(s, d[1], -aa, d[3]);
+}
+
+// B^T d for m = 4: (x^2 - a^2)(x^2 - b^2), x (x + a)(x^2 - b^2), x (x - a)(x^2 - b^2),
+// x (x + b)(x^2 - a^2), x (x - b)(x^2 - a^2), x (x^2 - a^2)(x^2 - b^2).
+static void operands_4(struct steps *s, const LLVMValueRef *d, LLVMValueRef *out) {
+    const double a = WINOGRAD_A, b = WINOGRAD_B, aa = a * a, bb = b * b;
+    LLVMValueRef even_a = mul_add(s, d[2], -bb, d[4]),
+                 odd_a = mul_add(s, d[1], -bb, d[3]);
+    LLVMValueRef even_b = mul_add(s, d[2], -aa, d[4]),
+                 odd_b = mul_add(s, d[1], -aa, d[3]);
+    out[0] = mul_add(s, d[0], aa * bb, mul_add(s, d[2], -(aa + bb), d[4]));
+    out[1] = mul_add(s, odd_a, a, even_a);
+    out[2] = mul_add(s, odd_a, -a, even_a);
+    out[3] = mul_add(s, odd_b, b, even_b);
+    out[4] = mul_add(s, odd_b, -b, even_b);
+    out[5] = mul_add(s, d[1], aa * bb, mul_add(s, d[3], -(aa + bb), d[5]));
+}
+
+// A^T v for m = 2.
+static void results_2(struct steps *s, const LLVMValueRef *v, LLVMValueRef *out) {
+    LLVMValueRef sum = add(s, v[1], v[2]), difference = sub(s, v[1], v[2]);
+    out[0] = add(s, v[0], sum);
+    out[1] = mul_add(s, difference, WINOGRAD_A, v[3]);
+}
+
+// A^T v for m = 4.
+static void results_4(struct steps *s, const LLVMValueRef *v, LLVMValueRef *out) {
+    const double a = WINOGRAD_A, b = WINOGRAD_B;
+    LLVMValueRef sum_a = add(s, v[1], v[2]), difference_a = sub(s, v[1], v[2]);
+    LLVMValueRef sum_b = add(s, v[3], v[4]), difference_b = sub(s, v[3], v[4]);
+    out[0] = add(s, v[0], add(s, sum_a, sum_b));
+    out[1] = mul_add(s, difference_a, a, scale(s, difference_b, b));
+    out[2] = mul_add(s, sum_a, a * a, scale(s, sum_b, b * b));
+    out[3] =
+        mul_add(s, difference_b, b * b * b, mul_add(s, difference_a, a * a * a, v[5]));
+}
+
+// in [n][n], of which lines of `count` are made along both axes: out [count][count].
+typedef void (*line_fn)(struct steps *s, const LLVMValueRef *in, LLVMValueRef *out);
+
+static void transform(struct steps *s, line_fn line, size_t count, const LLVMValueRef *in,
+                      LLVMValueRef *out) {
+    LLVMValueRef half[WINOGRAD_MOST * WINOGRAD_MOST]; // [count][n]
+    LLVMValueRef from[WINOGRAD_MOST], to[WINOGRAD_MOST];
+    size_t n = s->w.n;
+    for (size_t x = 0; x < n; x++) {
+        for (size_t y = 0; y < n; y++) from[y] = in[y * n + x];
+        line(s, from, to);
+        for (size_t y = 0; y < count; y++) half[y * n + x] = to[y];
+    }
+    for (size_t y = 0; y < count; y++) line(s, half + y * n, out + y * count);
+}
+
+// ---- memory ---------------------------------------------------------------------------
+
+static LLVMValueRef load_vector(struct steps *s, LLVMValueRef at, size_t floats) {
+    LLVMValueRef from = ll_at_const(s->e, s->e->f32, at, (int64_t)floats);
+    return ll_load(s->e, s->vec, from, 4 * s->e->lanes);
+}
+
+// The vector of `slot` in block `block` of the first plane.
+static LLVMValueRef work_at(struct steps *s, LLVMValueRef base, struct ix block,
+                            LLVMValueRef slot) {
+    struct emit *e = s->e;
+    struct ix way = ix_scale(e, block, (int64_t)(s->w.group * e->lanes));
+    LLVMValueRef at = ll_at_ix(e, e->f32, base, way);
+    return ll_at(e, s->vec, at, slot);
+}
+
+// ---- first step: operands -------------------------------------------------------------
+
+static void emit_operand(struct steps *s, LLVMValueRef from, LLVMValueRef to) {
+    struct emit *e = s->e;
+    LLVMValueRef in[WINOGRAD_MOST * WINOGRAD_MOST] = {0}, out[COUNT(in)];
+    struct view x = anchor_operand(e);
+    size_t n = s->w.n, pitch_y = layout_pitch_y(e, x.layout, x.type);
+    for (size_t i = 0; i < n * n; i++)
+        in[i] = load_vector(s, from, i / n * pitch_y + i % n * e->lanes);
+    transform(s, n == 4 ? operands_2 : operands_4, n, in, out);
+    for (size_t i = 0; i < n * n; i++) {
+        size_t way = i * winograd_in_plane(&s->w);
+        ll_store(e, out[i], ll_at_const(e, e->f32, to, (int64_t)way), 4 * e->lanes);
+    }
+}
+
+static void emit_operands(struct steps *s, const struct tile_place *t) {
+    struct emit *e = s->e;
+    struct view x = anchor_operand(e);
+    int64_t pitch_y = (int64_t)layout_pitch_y(e, x.layout, x.type);
+    int64_t border = (int64_t)x.layout->border, lanes = (int64_t)e->lanes;
+    struct ix y = ix_shift(e, t->y, border + s->at[0]), block;
+    struct ix at = ix_scale(e, ix_shift(e, t->x, border + s->at[1]), lanes);
+    at = ix_add(e, ix_scale(e, y, pitch_y), at);
+    LLVMValueRef from = ll_settled(e, ll_at_ix(e, e->f32, x.row, at));
+    struct loop l = loop_over(e, 0, (int64_t)s->w.in, 1, NULL, 0, &block);
+    struct ix plane = ix_scale(e, block, (int64_t)layout_plane(e, x.layout, x.type));
+    emit_operand(s, ll_at_ix(e, e->f32, from, plane),
+                 work_at(s, s->operands, block, t->slot));
+    loop_end(e, &l, NULL);
+}
+
+// ---- second step: products ------------------------------------------------------------
+
+struct product {                              // one tile of sums
+    LLVMValueRef operands, products, weights; // of the plane; weights: of the group too
+    struct ix block;                          // the first of the group
+    LLVMValueRef slot;
+    size_t blocks;
+};
+
+// Where operand channel `channel` of the first tile lies.
+static LLVMValueRef channel_at(struct steps *s, const struct product *p,
+                               struct ix channel) {
+    struct emit *e = s->e;
+    struct ix at = ix_scale(e, ix_div(e, channel, (int64_t)e->lanes),
+                            (int64_t)(s->w.group * e->lanes));
+    at = ix_add(e, at, ix_mod(e, channel, (int64_t)e->lanes));
+    return ll_at_ix(e, e->f32, ll_at(e, s->vec, p->operands, p->slot), at);
+}
+
+static void emit_product(struct steps *s, const struct product *p) {
+    struct emit *e = s->e;
+    size_t tiles = s->w.tile_tiles, n = tiles * p->blocks;
+    LLVMValueRef sums[LOOP_MAX_CARRIED], w[8];
+    struct ix channel;
+    CHECK(n <= COUNT(sums) && p->blocks <= COUNT(w));
+    for (size_t i = 0; i < n; i++) sums[i] = ll_zero(s->vec);
+    struct loop l = loop_over(e, 0, (int64_t)s->w.channels, 1, sums, n, &channel);
+    struct ix way = ix_scale(e, channel, (int64_t)(p->blocks * e->lanes));
+    LLVMValueRef weights = ll_at_ix(e, e->f32, p->weights, way);
+    LLVMValueRef from = channel_at(s, p, channel);
+    for (size_t b = 0; b < p->blocks; b++) w[b] = load_vector(s, weights, b * e->lanes);
+    for (size_t i = 0; i < tiles; i++) {
+        LLVMValueRef at = ll_at_const(e, e->f32, from, (int64_t)(i * e->lanes));
+        LLVMValueRef x = ll_splat(e, ll_load(e, e->f32, at, 4), e->lanes);
+        for (size_t b = 0; b < p->blocks; b++)
+            l.carried[i * p->blocks + b] =
+                ll_mul_add(e, w[b], x, l.carried[i * p->blocks + b]);
+    }
+    loop_end(e, &l, l.carried);
+    for (size_t b = 0; b < p->blocks; b++) {
+        struct ix block = ix_shift(e, p->block, (int64_t)b);
+        LLVMValueRef to = work_at(s, p->products, block, p->slot);
+        for (size_t i = 0; i < tiles; i++)
+            ll_store(e, l.carried[i * p->blocks + b],
+                     ll_at_const(e, s->vec, to, (int64_t)i), 4 * e->lanes);
+    }
+}
+
+// Groups of p->blocks blocks in [from, to), each over all tiles.
+static void emit_blocks(struct steps *s, struct product *p, size_t from, size_t to,
+                        LLVMValueRef count) {
+    struct emit *e = s->e;
+    LLVMValueRef weights = p->weights;
+    if (from == to) return;
+    struct loop l =
+        loop_over(e, (int64_t)from, (int64_t)to, (int64_t)p->blocks, NULL, 0, &p->block);
+    struct ix way = ix_scale(e, p->block, (int64_t)(e->lanes * s->w.channels));
+    p->weights = ll_settled(e, ll_at_ix(e, e->f32, weights, way));
+    struct loop tiles =
+        loop_begin(e, ll_i64(e, 0), count, (int64_t)s->w.tile_tiles, NULL, 0);
+    p->slot = tiles.i;
+    emit_product(s, p);
+    loop_end(e, &tiles, NULL);
+    loop_end(e, &l, NULL);
+    p->weights = weights;
+}
+
+static LLVMValueRef plane_at(struct steps *s, LLVMValueRef base, struct ix plane,
+                             size_t floats) {
+    struct emit *e = s->e;
+    return ll_settled(e, ll_at_ix(e, e->f32, base, ix_scale(e, plane, (int64_t)floats)));
+}
+
+static void emit_products(struct steps *s, LLVMValueRef count) {
+    struct emit *e = s->e;
+    const struct winograd *w = &s->w;
+    size_t whole = w->out / w->tile_blocks * w->tile_blocks;
+    struct ix plane;
+    struct loop l = loop_over(e, 0, (int64_t)(w->n * w->n), 1, NULL, 0, &plane);
+    struct product p = {
+        .operands = plane_at(s, s->operands, plane, winograd_in_plane(w)),
+        .products = plane_at(s, s->products, plane, winograd_out_plane(w)),
+        .weights = plane_at(s, s->weights, plane, winograd_weight_plane(w)),
+        .blocks = w->tile_blocks};
+    emit_blocks(s, &p, 0, whole, count);
+    p.blocks = w->out - whole;
+    emit_blocks(s, &p, whole, w->out, count);
+    loop_end(e, &l, NULL);
+}
+
+// ---- third step: results --------------------------------------------------------------
+
+static void emit_result(struct steps *s, const struct tile_place *t, struct ix block) {
+    struct emit *e = s->e;
+    LLVMValueRef in[WINOGRAD_MOST * WINOGRAD_MOST] = {0}, out[16];
+    struct point p[16];
+    size_t n = s->w.n, m = s->w.m, plane = winograd_out_plane(&s->w);
+    LLVMValueRef from = work_at(s, s->products, block, t->slot);
+    for (size_t i = 0; i < n * n; i++) in[i] = load_vector(s, from, i * plane);
+    transform(s, m == 2 ? results_2 : results_4, m, in, out);
+    struct ix channel = ix_scale(e, block, (int64_t)e->lanes);
+    size_t channels = node_at(e->f, e->k->anchor)->type.dim[0];
+    struct point q = channel_point(e, channel, channels, 3);
+    for (size_t i = 0; i < m * m; i++) {
+        q.at[1] = ix_shift(e, t->y, (int64_t)(i / m));
+        q.at[2] = ix_shift(e, t->x, (int64_t)(i % m));
+        p[i] = q;
+    }
+    emit_results(e, p, out, m * m);
+}
+
+static void emit_tile_results(struct steps *s, const struct tile_place *t) {
+    struct emit *e = s->e;
+    struct ix block;
+    emit_hoisted(e, e->k->outs, e->k->nouts);
+    struct loop l = loop_over(e, 0, (int64_t)s->w.out, 1, NULL, 0, &block);
+    emit_result(s, t, block);
+    loop_end(e, &l, NULL);
+}
+
+// ---- all tiles ------------------------------------------------------------------------
+
+// First result along an axis of the tile-th tile.
+static struct ix first_result(struct steps *s, int axis, LLVMValueRef tile) {
+    struct emit *e = s->e;
+    int64_t m = (int64_t)s->w.m, last = (int64_t)s->w.size[axis] - m;
+    LLVMValueRef at = LLVMBuildMul(e->b, tile, ll_i64(e, m), "");
+    if (last % m) at = ll_min(e, at, ll_i64(e, last));
+    return ix_uniform(at, 0, last, 1, 0);
+}
+
+// Goes over the tiles of a group; `step` does its part of each.
+static void each_tile(struct steps *s, LLVMValueRef first, LLVMValueRef count,
+                      void (*step)(struct steps *, const struct tile_place *)) {
+    struct emit *e = s->e;
+    LLVMValueRef all = ll_i64(e, (int64_t)winograd_row_tiles(&s->w));
+    LLVMValueRef across = ll_i64(e, (int64_t)s->w.tiles[1]);
+    struct loop l = loop_begin(e, ll_i64(e, 0), count, 1, NULL, 0);
+    LLVMValueRef tile = LLVMBuildAdd(e->b, first, l.i, "");
+    struct tile_place t = {.row = LLVMBuildUDiv(e->b, tile, all, ""), .slot = l.i};
+    LLVMValueRef of_row = LLVMBuildURem(e->b, tile, all, "");
+    t.y = first_result(s, 0, LLVMBuildUDiv(e->b, of_row, across, ""));
+    t.x = first_result(s, 1, LLVMBuildURem(e->b, of_row, across, ""));
+    emit_row(e, t.row);
+    step(s, &t);
+    loop_end(e, &l, NULL);
+}
+
+static void clear_borders(struct emit *e, LLVMValueRef n) {
+    struct loop l = loop_begin(e, ll_i64(e, 0), n, 1, NULL, 0);
+    emit_row(e, l.i);
+    for (size_t i = 0; i < e->k->nouts; i++) {
+        struct view to = view_out(e, i);
+        emit_zero_border(e, &to);
+    }
+    loop_end(e, &l, NULL);
+}
+
+static struct steps steps_of(struct emit *e) {
+    const struct kernel *k = e->k;
+    const struct node *n = node_at(e->f, k->anchor);
+    struct conv_attrs c = conv_attrs_of(n);
+    struct steps s = {.e = e,
+                      .w = winograd_of(e->t, e->f, k->anchor, k->algorithm),
+                      .vec = ll_vec(e->f32, e->lanes)};
+    for (int a = 0; a < 2; a++) s.at[a] = n->op == OP_CONV ? -c.pads[a] : c.pads[a] - 2;
+    size_t planes = s.w.n * s.w.n, work = k->nouts + k->nins;
+    s.operands = e->base[work];
+    s.products =
+        ll_at_const(e, e->f32, s.operands, (int64_t)(planes * winograd_in_plane(&s.w)));
+    emit_row(e, ll_i64(e, 0)); // for the constants
+    s.weights = view_in(e, n->in[1]).row;
+    return s;
+}
+
+void emit_winograd(struct emit *e) {
+    struct steps s = steps_of(e);
+    bool rows = type_at(e->f, e->k->outs[0])->rows;
+    LLVMValueRef n = rows ? LLVMGetParam(e->fn, 1) : ll_i64(e, 1);
+    int64_t of_row = (int64_t)winograd_row_tiles(&s.w), group = (int64_t)s.w.group;
+    LLVMValueRef all = LLVMBuildMul(e->b, n, ll_i64(e, of_row), "");
+    struct loop l = loop_begin(e, ll_i64(e, 0), all, group, NULL, 0);
+    LLVMValueRef left = LLVMBuildSub(e->b, all, l.i, "");
+    LLVMValueRef count = ll_min(e, left, ll_i64(e, group));
+    each_tile(&s, l.i, count, emit_operands);
+    emit_products(&s, count);
+    each_tile(&s, l.i, count, emit_tile_results);
+    loop_end(e, &l, NULL);
+    clear_borders(e, n);
+}

@@ -1,0 +1,146 @@
+// See winograd.h.
+#include "ir/winograd.h"
+
+#include "ir/build.h"
+
+bool winograd_fits(const struct func *f, nid anchor, size_t m) {
+    const struct node *n = node_at(f, anchor);
+    if (n->op != OP_CONV && n->op != OP_CONV_DX) return false;
+    const struct type *w = type_at(f, n->in[1]);
+    struct conv_attrs c = conv_attrs_of(n);
+    if (!op_is_constant(node_at(f, n->in[1])->op) || c.groups != 1) return false;
+    for (int a = 0; a < 2; a++)
+        if (w->dim[2 + a] != 3 || c.strides[a] != 1 || c.dilations[a] != 1 ||
+            n->type.dim[1 + a] < m)
+            return false;
+    return type_count(&n->type) > 0 && type_count(type_at(f, n->in[0])) > 0;
+}
+
+size_t winograd_m(enum algorithm a) {
+    switch (a) {
+    case ALGORITHM_WINOGRAD_2: return 2;
+    case ALGORITHM_WINOGRAD_4: return 4;
+    case ALGORITHM_DIRECT: break;
+    }
+    return 0;
+}
+
+size_t winograd_row_tiles(const struct winograd *w) {
+    return w->tiles[0] * w->tiles[1];
+}
+
+// ---- tiles of sums, groups ------------------------------------------------------------
+
+#define ENOUGH    64 // tiles over which the reading of weights is spread
+#define MOST_ROWS 16
+
+static size_t wanted_rows(size_t row_tiles) {
+    return size_min((ENOUGH + row_tiles - 1) / row_tiles, MOST_ROWS);
+}
+
+size_t kernel_wants_rows(const struct kfunc *kf, const struct kernel *k) {
+    size_t m = winograd_m(k->algorithm);
+    if (!m) return 1;
+    const size_t *size = node_at(kf->f, k->anchor)->type.dim + 1;
+    return wanted_rows((size[0] + m - 1) / m * ((size[1] + m - 1) / m));
+}
+
+// As many sums as hide the latency of an addition, and by which the tiles of the rows that
+// go through together divide best; of these the most.
+static void choose_tile(const struct target *t, struct winograd *w) {
+    size_t some = winograd_row_tiles(w), least_waste = SIZE_MAX;
+    some *= wanted_rows(some);
+    w->tile_blocks = size_min(w->out, 2);
+    size_t most = (t->registers >= 32 ? 28 : 12) / w->tile_blocks;
+    for (size_t tiles = most; tiles >= size_min(most, 8) / 2 + 2; tiles--) {
+        size_t waste = (some + tiles - 1) / tiles * tiles - some;
+        if (waste >= least_waste) continue;
+        least_waste = waste;
+        w->tile_tiles = tiles;
+    }
+}
+
+// What is between the steps had better stay in the second-level cache; but where the weights
+// do not, each group reads them anew, and had better be larger.
+static void choose_group(const struct target *t, struct winograd *w) {
+    size_t planes = w->n * w->n, line = w->lanes * sizeof(float);
+    size_t tile = planes * (w->in + w->out) * line;
+    size_t weights = planes * w->channels * w->out * line;
+    size_t some = winograd_row_tiles(w) * wanted_rows(winograd_row_tiles(w));
+    size_t group = size_max(t->l2 / 8 / tile, weights > t->l2 / 2 * 3 ? 56 : 28);
+    group = size_max(size_min(group, some), w->tile_tiles);
+    w->group = (group + w->tile_tiles - 1) / w->tile_tiles * w->tile_tiles;
+}
+
+struct winograd winograd_of(const struct target *t, const struct func *f, nid anchor,
+                            enum algorithm a) {
+    const struct node *n = node_at(f, anchor);
+    const struct type *x = type_at(f, n->in[0]);
+    size_t m = winograd_m(a), lanes = t->lanes;
+    struct winograd w = {.m = m, .n = m + 2, .lanes = lanes, .channels = x->dim[0]};
+    for (int i = 0; i < 2; i++) {
+        w.size[i] = n->type.dim[1 + i];
+        w.tiles[i] = (w.size[i] + m - 1) / m;
+    }
+    w.in = (x->dim[0] + lanes - 1) / lanes;
+    w.out = (n->type.dim[0] + lanes - 1) / lanes;
+    choose_tile(t, &w);
+    choose_group(t, &w);
+    return w;
+}
+
+// ---- work memory ----------------------------------------------------------------------
+
+// A line of the cache more than it needs: planes that are a multiple of some pages apart
+// would all want the same few places of the first cache.
+static size_t plane(const struct winograd *w, size_t blocks) {
+    size_t line = 64 / sizeof(float);
+    return size_align(blocks * w->group * w->lanes, line) + line;
+}
+
+size_t winograd_in_plane(const struct winograd *w) {
+    return plane(w, w->in);
+}
+
+size_t winograd_out_plane(const struct winograd *w) {
+    return plane(w, w->out);
+}
+
+size_t winograd_work_bytes(const struct winograd *w) {
+    size_t floats = w->n * w->n * (winograd_in_plane(w) + winograd_out_plane(w)), bytes;
+    CHECK(size_mul(floats, sizeof(float), &bytes));
+    return bytes;
+}
+
+// ---- weights --------------------------------------------------------------------------
+// The polynomial g at the points, each over what the interpolation divides by.
+
+static void weights_2(const double *g, size_t step, double *out, size_t out_step) {
+    const double a = WINOGRAD_A, aa = a * a;
+    double even = (g[0] + aa * g[2 * step]) / (2 * aa), odd = g[step] / (2 * a);
+    out[0] = -g[0] / aa;
+    out[out_step] = even + odd;
+    out[2 * out_step] = even - odd;
+    out[3 * out_step] = g[2 * step];
+}
+
+static void weights_4(const double *g, size_t step, double *out, size_t out_step) {
+    const double a = WINOGRAD_A, b = WINOGRAD_B, aa = a * a, bb = b * b;
+    double over_a = 1 / (2 * aa * (aa - bb)), over_b = 1 / (2 * bb * (bb - aa));
+    double even_a = (g[0] + aa * g[2 * step]) * over_a, odd_a = a * g[step] * over_a;
+    double even_b = (g[0] + bb * g[2 * step]) * over_b, odd_b = b * g[step] * over_b;
+    out[0] = g[0] / (aa * bb);
+    out[out_step] = even_a + odd_a;
+    out[2 * out_step] = even_a - odd_a;
+    out[3 * out_step] = even_b + odd_b;
+    out[4 * out_step] = even_b - odd_b;
+    out[5 * out_step] = g[2 * step];
+}
+
+void winograd_weights(size_t m, const double *g, double *out) {
+    double half[WINOGRAD_MOST * 3]; // [n][3]
+    void (*line)(const double *, size_t, double *, size_t) =
+        m == 4 ? weights_4 : weights_2;
+    for (size_t x = 0; x < 3; x++) line(g + x, 3, half + x, 3);
+    for (size_t y = 0; y < m + 2; y++) line(half + 3 * y, 1, out + y * (m + 2), 1);
+}
