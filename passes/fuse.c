@@ -78,12 +78,19 @@ static size_t op_cost(enum op op) {
     }
 }
 
+// Do no two windows of a pool have an element in common?
+static bool windows_apart(const struct node *pool) {
+    const int64_t *kernel = attr_ints(pool, "kernel", NULL);
+    const int64_t *strides = attr_ints(pool, "strides", NULL);
+    return kernel[0] <= strides[0] && kernel[1] <= strides[1];
+}
+
 // How often user evaluates each element of operand v, roughly.
 static double repeats(const struct fuse *s, nid v, nid user) {
     const struct node *u = fnode(s, user);
     const struct type *t = type_at(s->f, v);
     if (u->type.rows && !t->rows) return 2;
-    if (u->op == OP_MAXPOOL || u->op == OP_AVGPOOL) return 2;
+    if (u->op == OP_MAXPOOL || u->op == OP_AVGPOOL) return windows_apart(u) ? 1 : 2;
     if (u->op == OP_MAXPOOL_DX || u->op == OP_MAXPOOL_JVP) return 2;
     if (flags(s, user) & (OPF_REDUCE | OPF_ANCHOR)) return 1; // anchors: once, in scratch
     return (double)type_count(&u->type) / (double)type_count(t);
