@@ -159,6 +159,18 @@ static nid build_take(struct builder *b, struct random *r) {
     return b_take(b, table, index);
 }
 
+// An index an element, or one for several along some axes.
+static nid build_choose(struct builder *b, struct random *r) {
+    struct type t = random_shape_of(r);
+    if (t.rank == 0 || t.rank == TYPE_MAX_RANK) return NID_NONE;
+    t.rows = random_below(r, 2);
+    size_t dim[TYPE_MAX_RANK];
+    for (uint32_t i = 1; i < t.rank; i++) dim[i - 1] = random_below(r, 3) ? t.dim[i] : 1;
+    nid table = t.rows ? b_input(b, "table", t) : rig_constant_of(b, r, t.rank, t.dim);
+    nid index = b_input(b, "index", type_tensor(ELEM_I32, true, t.rank - 1, dim));
+    return build_node(b, OP_CHOOSE, (nid[]){table, index}, 2, NULL, NULL);
+}
+
 static nid build_window(struct builder *b, struct random *r) {
     size_t dim[] = {some(r, 20), some(r, 40), some(r, 40)};
     size_t h = some(r, dim[1]), w = some(r, dim[2]);
@@ -197,6 +209,7 @@ CHECKS(reduction, 100)
 CHECKS(softmax, 20)
 CHECKS(pool, 80)
 CHECKS(take, 30)
+CHECKS(choose, 40)
 CHECKS(window, 30)
 CHECKS(patches, 30)
 
@@ -208,6 +221,7 @@ int main(void) {
         cmocka_unit_test(softmax),
         cmocka_unit_test(pool),
         cmocka_unit_test(take),
+        cmocka_unit_test(choose),
         cmocka_unit_test(window),
         cmocka_unit_test(patches),
     };

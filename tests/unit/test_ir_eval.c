@@ -172,6 +172,8 @@ static void moves(void **state) {
         {MATRIX "%1 = const i32[] [1] %9 = take(%0, %1)", "f32[3]", {4, 5, 6}},
         {MATRIX "%1 = const i32[] [-5] %9 = take(%0, %1)", "f32[3]", {1, 2, 3}},
         {MATRIX "%1 = const i32[] [5] %9 = take(%0, %1)", "f32[3]", {4, 5, 6}},
+        {MATRIX "%1 = const i32[3] [1, -5, 5] %9 = choose(%0, %1)", "f32[3]", {4, 2, 6}},
+        {MATRIX "%1 = const i32[1] [1] %9 = choose(%0, %1)", "f32[3]", {4, 5, 6}},
         {"%0 = const f32[1,2,3] [1,2,3,4,5,6] %1 = const i32[4] [1,1,1,2]\n"
          "%9 = window(%0, %1, h=1, w=2)",
          "f32[1,1,2]",
@@ -418,7 +420,8 @@ static void check_pool_laws(struct random *r) {
     struct type dt = *type_at(b.f, most);
     nid d = b_input(&b, "d", dt);
     nid t = b_input(&b, "t", rows_f32(3, dim));
-    nid outs_in[] = {most, mean,
+    nid outs_in[] = {most,
+                     mean,
                      build_node(&b, OP_MAXPOOL_DX, (nid[]){x, most, d}, 3, v, NULL),
                      build_node(&b, OP_AVGPOOL_DX, &d, 1, v, NULL),
                      build_node(&b, OP_MAXPOOL_JVP, (nid[]){x, most, t}, 3, v, NULL),
