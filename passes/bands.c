@@ -5,21 +5,28 @@
 // - what a band reads of others, and what others read of it;
 // - what lives inside of a band but is pushed out before it is read, as so many rows of it
 //   and the weights need more than the cache;
-// - weights: once for each call if those of the whole band stay in cache, else once for each
-//   round where a kernel takes all rows through each weight, else once for each row; never,
-//   if those of all kernels stay;
-// - the call of a kernel, as if it were some bytes.
+// - weights: once for each call if those of the whole band stay in cache, else once for as
+//   many rows of a round as a kernel takes through each of them; never, if those of all
+//   kernels stay;
+// - as if they were bytes, too: the call of a kernel; and sums of nothing, where the rows of a
+//   round do not fill the tiles of Winograd's kernels.
 //
 // The sum, in bytes a row, is least over all ways of cutting the kernels into bands and all
 // numbers of rows; larger calls are taken only where they save something to speak of. None
 // of it can be seen in results: kernels compute each row by itself.
 #include "passes/bands.h"
 
-#define LONGEST    96     // kernels of a band: bounds the search
+#include "ir/winograd.h"
+
+#include <math.h>
+
+#define LONGEST    64     // kernels of a band: bounds the search
 #define CROSSING   1.5    // a byte between bands: written far away, fetched from there
 #define CALL_BYTES 4000.0 // what a call costs: about 0.1 us
-#define WORTH      0.02   // of all work: what a larger call must save
-#define CALL_FLOPS 4e11   // of a call: about a second, in which nobody can stop it
+#define BAND_BYTES 64.0   // one band more: only where it saves something
+#define FMA_BYTES  2.0  // that come from far away while vectors are multiplied and added
+#define WORTH      0.02 // of all work: what a larger call must save
+#define CALL_FLOPS 4e11 // of a call: about a second, in which nobody can stop it
 
 static const size_t ROWS[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
 #define NROWS COUNT(ROWS)
@@ -35,12 +42,18 @@ struct touched { // by a kernel, apart from weights
     uint32_t at[KERNEL_MAX_BUFFERS + COUNT(((struct kernel *)0)->outs)];
 };
 
+// In bytes a row, by the rows of a round.
+struct by_rows {
+    double work;    // calls and sums of nothing
+    double weights; // if those of the band do not stay
+};
+
 struct cost_of { // one kernel
     struct touched values;
     double touched; // bytes of these
     double weights; // and other constants, bytes
     double own;     // scratch and work, bytes
-    bool each_row;  // reads its weights again for each row
+    struct by_rows at[NROWS];
 };
 
 struct cut { // the best way that ends behind a kernel
@@ -51,11 +64,15 @@ struct cut { // the best way that ends behind a kernel
 
 struct bands {
     const struct kfunc *k;
-    double room; // of cache
-    size_t n;    // kernels
+    const struct target *t;
+    double room;  // of cache
+    size_t n;     // kernels
+    size_t nrows; // of ROWS: what a call may take
     VEC(struct datum) values;
     struct cost_of *kernels;
-    double *across; // by kernel: bytes that lie between it and others of the band at hand
+    // By kernel, of the band at hand: bytes of a row that it touches and that do not leave
+    // the band; that lie between others of the band while it runs.
+    double *inside, *across;
     struct cut *best[NROWS]; // by kernels in front, for calls of so many rows
 };
 
@@ -79,11 +96,8 @@ static void touch(struct cost_of *c, const struct bands *b, uint32_t value) {
 
 static uint32_t add_value(struct arena *arena, struct bands *b, nid v, size_t kernel) {
     const struct place *p = &b->k->places[v];
-    bool inside = p->kind == PLACE_ARENA;
-    VEC_PUSH(arena, &b->values,
-             (struct datum){.bytes = (double)p->layout.bytes,
-                            .first = inside ? kernel : SIZE_MAX,
-                            .last = inside ? kernel : SIZE_MAX});
+    size_t at = p->kind == PLACE_ARENA ? kernel : SIZE_MAX;
+    VEC_PUSH(arena, &b->values, (struct datum){(double)p->layout.bytes, at, at});
     return (uint32_t)b->values.n;
 }
 
@@ -102,6 +116,8 @@ static void add_ins(struct arena *arena, struct bands *b, size_t i, uint32_t *of
     for (size_t j = 0; j < k->nins; j++) {
         nid v = k->ins[j];
         if (!type_at(b->k->f, v)->rows) {
+            // Of what they gather from, loops read no more for a row than they write.
+            if (k->anchor == NID_NONE) continue;
             c->weights += (double)b->k->places[v].layout.bytes * growth(k->algorithm);
             continue;
         }
@@ -112,88 +128,100 @@ static void add_ins(struct arena *arena, struct bands *b, size_t i, uint32_t *of
     }
 }
 
+static void add_own(const struct bands *b, size_t i) {
+    const struct kernel *k = &b->k->kernels.at[i];
+    if (k->prologue != NID_NONE) b->kernels[i].own += (double)k->scratch_layout.bytes;
+    b->kernels[i].own += (double)k->work_bytes;
+}
+
+// Of `rows` rows, how many meet a weight while it is at hand.
+static double rows_joined(const struct bands *b, size_t i, double rows) {
+    const struct kernel *k = &b->k->kernels.at[i];
+    if (b->kernels[i].weights <= b->room / 2) return rows;
+    if (!kernel_joins_rows(b->k, k)) return 1;
+    if (k->algorithm == ALGORITHM_DIRECT) return rows;
+    return fmin(rows, (double)kernel_wants_rows(b->k, k));
+}
+
+// Sums of tiles that are not there, as bytes a row.
+static double waste(const struct bands *b, size_t i, double rows) {
+    const struct kernel *k = &b->k->kernels.at[i];
+    if (k->anchor == NID_NONE || k->algorithm == ALGORITHM_DIRECT) return 0;
+    struct winograd w = winograd_of(b->t, b->k->f, k->anchor, k->algorithm);
+    double tiles = rows * (double)winograd_row_tiles(&w), at_once = (double)w.tile_tiles;
+    double missing = ceil(tiles / at_once) * at_once - tiles;
+    return FMA_BYTES * missing * (double)(w.n * w.n * w.channels * w.out) / rows;
+}
+
 static void find_costs(struct arena *arena, struct bands *b) {
     uint32_t *of = NEW_N(arena, uint32_t, b->k->f->nodes.n);
-    b->kernels = NEW_N(arena, struct cost_of, b->n);
     double weights = 0;
+    b->kernels = NEW_N(arena, struct cost_of, b->n);
     for (size_t i = 0; i < b->n; i++) {
-        const struct kernel *k = &b->k->kernels.at[i];
-        struct cost_of *c = &b->kernels[i];
         add_outs(arena, b, i, of);
         add_ins(arena, b, i, of);
-        if (k->prologue != NID_NONE) c->own += (double)k->scratch_layout.bytes;
-        c->own += (double)k->work_bytes;
-        c->each_row = !kernel_joins_rows(b->k, k);
-        weights += c->weights;
+        add_own(b, i);
+        weights += b->kernels[i].weights;
     }
-    for (size_t i = 0; i < b->n && weights <= b->room / 2; i++) b->kernels[i].weights = 0;
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t r = 0; r < b->nrows; r++) {
+            struct cost_of *c = &b->kernels[i];
+            double rows = (double)ROWS[r];
+            if (weights <= b->room / 2) c->weights = 0;
+            c->at[r] = (struct by_rows){CALL_BYTES / rows + waste(b, i, rows),
+                                        c->weights / rows_joined(b, i, rows)};
+        }
 }
 
 // ---- what a band costs ----------------------------------------------------------------
 
 struct span_of { // a band: kernels [first, end)
     size_t first, end;
-    double weights; // of all
-    double most;    // bytes a row, where they are most
+    double weights;           // of all
+    double most;              // bytes a row, where they are most
+    struct by_rows at[NROWS]; // of all kernels
 };
 
-static bool inside(const struct span_of *s, const struct datum *v) {
-    return v->first >= s->first && v->last < s->end;
+static bool touches(const struct cost_of *c, uint32_t value) {
+    for (size_t i = 0; i < c->values.n; i++)
+        if (c->values.at[i] == value) return true;
+    return false;
 }
 
-// The band grows by a kernel in front: what that makes lies between the kernels behind it.
+// A value that does not leave the band: who touches it, and whom it lies in the way of.
+static void keep_inside(struct bands *b, uint32_t value) {
+    const struct datum *v = &b->values.at[value];
+    for (size_t k = v->first; k <= v->last; k++) {
+        double *to = touches(&b->kernels[k], value) ? b->inside : b->across;
+        to[k] += v->bytes;
+    }
+}
+
+// The band grows by a kernel in front.
 static void extend(struct bands *b, struct span_of *s) {
     const struct cost_of *c = &b->kernels[--s->first];
-    s->weights += c->weights;
-    b->across[s->first] = 0;
+    b->inside[s->first] = b->across[s->first] = 0;
     for (size_t i = 0; i < c->values.n; i++) {
         const struct datum *v = &b->values.at[c->values.at[i]];
-        if (v->first != s->first || !inside(s, v)) continue;
-        for (size_t k = v->first + 1; k < v->last; k++) b->across[k] += v->bytes;
+        if (v->first == s->first && v->last < s->end) keep_inside(b, c->values.at[i]);
     }
     s->most = 0;
-    for (size_t k = s->first; k < s->end; k++) {
-        double bytes = b->kernels[k].touched + b->across[k];
-        if (bytes > s->most) s->most = bytes;
+    for (size_t k = s->first; k < s->end; k++)
+        s->most = fmax(s->most, b->kernels[k].touched + b->across[k]);
+    s->weights += c->weights;
+    for (size_t r = 0; r < b->nrows; r++) {
+        s->at[r].work += c->at[r].work;
+        s->at[r].weights += c->at[r].weights;
     }
 }
 
-static double values_cost(const struct bands *b, const struct span_of *s, size_t k,
-                          double rows) {
-    const struct cost_of *c = &b->kernels[k];
-    double need = rows * (c->touched + b->across[k]) + c->weights + c->own, cost = 0;
-    double out = need > b->room ? 1 - b->room / need : 0;
-    for (size_t i = 0; i < c->values.n; i++) {
-        const struct datum *v = &b->values.at[c->values.at[i]];
-        cost += v->bytes * (inside(s, v) ? out : CROSSING);
-    }
-    return cost;
-}
-
-// A band's cost with so many rows a round, for a row of a call.
-struct round_cost {
-    double each; // whatever the call's rows
-    double call; // once a call
-};
-
-// Weights that stay while a band is at work have to come once a call.
-static bool stay(const struct bands *b, const struct span_of *s, double rows) {
-    return s->weights + rows * s->most <= b->room;
-}
-
-static double weights_cost(const struct bands *b, size_t k, double rows) {
-    const struct cost_of *c = &b->kernels[k];
-    bool again = c->each_row && c->weights > b->room / 2;
-    return again ? c->weights : c->weights / rows;
-}
-
-static struct round_cost round_cost(const struct bands *b, const struct span_of *s,
-                                    double rows) {
-    bool kept = stay(b, s, rows);
-    struct round_cost cost = {.call = kept ? s->weights : 0};
+static double values_cost(const struct bands *b, const struct span_of *s, double rows) {
+    double cost = 0;
     for (size_t k = s->first; k < s->end; k++) {
-        cost.each += values_cost(b, s, k, rows) + CALL_BYTES / rows;
-        if (!kept) cost.each += weights_cost(b, k, rows);
+        const struct cost_of *c = &b->kernels[k];
+        double need = rows * (c->touched + b->across[k]) + c->weights + c->own;
+        double out = need > b->room ? 1 - b->room / need : 0;
+        cost += CROSSING * (c->touched - b->inside[k]) + out * b->inside[k];
     }
     return cost;
 }
@@ -204,22 +232,25 @@ static void improve(struct cut *to, double cost, size_t first, size_t rows) {
     if (!to->rows || cost < to->cost) *to = (struct cut){cost, first, rows};
 }
 
-// Calls of ROWS[r] rows can take any band so many rows, or fewer, at a time.
+// Calls of ROWS[r] rows can take the band as many rows, or fewer, at a time. Weights that
+// stay while it is at work have to come once a call.
 static void try_band(struct bands *b, const struct span_of *s) {
-    struct round_cost round[NROWS];
-    for (size_t r = 0; r < NROWS; r++) {
-        round[r] = round_cost(b, s, (double)ROWS[r]);
-        double before = b->best[r][s->first].cost;
-        for (size_t i = 0; i <= r; i++) {
-            double cost = round[i].each + round[i].call / (double)ROWS[r];
-            improve(&b->best[r][s->end], before + cost, s->first, ROWS[i]);
+    for (size_t i = 0; i < b->nrows; i++) {
+        double rows = (double)ROWS[i];
+        double cost = BAND_BYTES + values_cost(b, s, rows) + s->at[i].work;
+        bool stay = s->weights + rows * s->most <= b->room;
+        for (size_t r = i; r < b->nrows; r++) {
+            double weights = stay ? s->weights / (double)ROWS[r] : s->at[i].weights;
+            improve(&b->best[r][s->end], b->best[r][s->first].cost + cost + weights,
+                    s->first, ROWS[i]);
         }
     }
 }
 
 static void find_cuts(struct arena *arena, struct bands *b) {
+    b->inside = NEW_N(arena, double, b->n);
     b->across = NEW_N(arena, double, b->n);
-    for (size_t r = 0; r < NROWS; r++) b->best[r] = NEW_N(arena, struct cut, b->n + 1);
+    for (size_t r = 0; r < b->nrows; r++) b->best[r] = NEW_N(arena, struct cut, b->n + 1);
     for (size_t end = 1; end <= b->n; end++) {
         struct span_of s = {.first = end, .end = end};
         while (s.first > 0 && end - s.first < LONGEST) {
@@ -229,12 +260,10 @@ static void find_cuts(struct arena *arena, struct bands *b) {
     }
 }
 
-// The fewest rows of a call that cost about the least.
-static size_t choose_rows(const struct bands *b, double work, size_t most) {
-    size_t best = 0;
-    for (size_t r = 1; r < NROWS && ROWS[r] <= most; r++)
-        if (b->best[r][b->n].cost < b->best[best][b->n].cost) best = r;
-    double least = b->best[best][b->n].cost;
+// The fewest rows of a call that cost about the least; an index of ROWS.
+static size_t choose_rows(const struct bands *b, double work) {
+    double least = b->best[0][b->n].cost;
+    for (size_t r = 1; r < b->nrows; r++) least = fmin(least, b->best[r][b->n].cost);
     size_t r = 0;
     while (b->best[r][b->n].cost > least + WORTH * (work + least)) r++;
     return r;
@@ -252,18 +281,25 @@ static void keep_bands(struct arena *arena, const struct bands *b, size_t r,
     }
 }
 
+static size_t count_rows(double flops, size_t most) {
+    size_t n = 1;
+    while (n < NROWS && ROWS[n] <= most && (double)ROWS[n] * flops <= CALL_FLOPS) n++;
+    return n;
+}
+
 void bands_choose(struct arena *arena, const struct target *t, struct kfunc *k,
                   size_t most) {
-    struct bands b = {.k = k, .room = (double)t->l2 * 3 / 4, .n = k->kernels.n};
+    double flops = func_flops(k->f);
+    struct bands b = {.k = k,
+                      .t = t,
+                      .room = (double)t->l2 * 3 / 4,
+                      .n = k->kernels.n,
+                      .nrows = count_rows(flops, most)};
     k->batch = 1;
     if (b.n == 0) return;
     find_costs(arena, &b);
     find_cuts(arena, &b);
-    double flops = func_flops(k->f);
-    if ((double)most * flops > CALL_FLOPS)
-        most = size_max(1, (size_t)(CALL_FLOPS / flops));
-    // A vector of multiply-adds takes about as long as so many bytes from far away.
-    size_t r = choose_rows(&b, flops / (double)t->lanes, most);
+    size_t r = choose_rows(&b, FMA_BYTES * flops / 2 / (double)t->lanes);
     k->batch = ROWS[r];
     keep_bands(arena, &b, r, k);
 }
