@@ -78,21 +78,59 @@ struct plane { // one channel: value (y, x) is at[y * row + x * step]
     size_t row, step;
 };
 
-static uint8_t weighted(const uint8_t *in, size_t step, const int32_t *weight, size_t n) {
-    int32_t sum = 1 << (WEIGHT_BITS - 1);
-    for (size_t i = 0; i < n; i++) sum += in[i * step] * weight[i];
+static uint8_t rounded(int32_t sum) {
     sum >>= WEIGHT_BITS;
     return (uint8_t)(sum > 255 ? 255 : sum); // no weight is negative
 }
 
+#define HALF (1 << (WEIGHT_BITS - 1))
+
+static uint8_t weighted(const uint8_t *in, size_t step, const int32_t *weight, size_t n) {
+    int32_t sum = HALF;
+    for (size_t i = 0; i < n; i++) sum += in[i * step] * weight[i];
+    return rounded(sum);
+}
+
+// The same for four rows, which share the weights.
+static void weighted_rows(const uint8_t *in, size_t row, size_t step,
+                          const int32_t *weight, size_t n, uint8_t *out, size_t out_row) {
+    int32_t a = HALF, b = HALF, c = HALF, d = HALF;
+    for (size_t i = 0; i < n; i++, in += step) {
+        a += in[0] * weight[i];
+        b += in[row] * weight[i];
+        c += in[2 * row] * weight[i];
+        d += in[3 * row] * weight[i];
+    }
+    out[0] = rounded(a);
+    out[out_row] = rounded(b);
+    out[2 * out_row] = rounded(c);
+    out[3 * out_row] = rounded(d);
+}
+
 static void pass_rows(struct plane in, const struct taps *t, size_t top, size_t rows,
                       uint8_t *out) {
-    for (size_t y = 0; y < rows; y++) {
+    for (size_t y = 0, n; y < rows; y += n) {
         const uint8_t *row = in.at + (top + y) * in.row;
-        for (size_t x = 0; x < t->n; x++)
-            out[y * t->n + x] = weighted(row + t->start[x] * in.step, in.step,
-                                         t->weight + x * t->width, t->count[x]);
+        n = rows - y >= 4 ? 4 : 1;
+        for (size_t x = 0; x < t->n; x++) {
+            const uint8_t *at = row + t->start[x] * in.step;
+            const int32_t *weight = t->weight + x * t->width;
+            uint8_t *to = out + y * t->n + x;
+            if (n == 1) *to = weighted(at, in.step, weight, t->count[x]);
+            else weighted_rows(at, in.row, in.step, weight, t->count[x], to, t->n);
+        }
     }
+}
+
+#define TOGETHER ((size_t)16) // values of a line, in vectors
+
+static void weighted_line(const uint8_t *in, size_t row, const int32_t *weight, size_t n,
+                          uint8_t *out) {
+    int32_t sum[TOGETHER];
+    for (size_t i = 0; i < TOGETHER; i++) sum[i] = HALF;
+    for (size_t t = 0; t < n; t++, in += row)
+        for (size_t i = 0; i < TOGETHER; i++) sum[i] += in[i] * weight[t];
+    for (size_t i = 0; i < TOGETHER; i++) out[i] = rounded(sum[i]);
 }
 
 // in starts at row `top` of the image.
@@ -101,7 +139,10 @@ static void pass_columns(struct plane in, const struct taps *t, size_t top, size
     for (size_t y = 0; y < t->n; y++) {
         const int32_t *weight = t->weight + y * t->width;
         const uint8_t *first = in.at + (t->start[y] - top) * in.row;
-        for (size_t x = 0; x < cols; x++)
+        size_t x = 0;
+        for (; in.step == 1 && x + TOGETHER <= cols; x += TOGETHER)
+            weighted_line(first + x, in.row, weight, t->count[y], out + y * cols + x);
+        for (; x < cols; x++)
             out[y * cols + x] =
                 weighted(first + x * in.step, in.row, weight, t->count[y]);
     }
