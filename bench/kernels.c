@@ -133,13 +133,19 @@ static double time_call(void (*call)(void *), void *ctx) {
         store(out, sum[0]);                                                              \
     }
 
+// Without multiply-adds: a multiplication and an addition, each of which a core may have as
+// many units for.
+static __m128 mul_add_4(__m128 x, __m128 y, __m128 sum) {
+    return _mm_add_ps(_mm_mul_ps(sum, y), x);
+}
+
 PEAK(peak_16, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps)
 PEAK(peak_8, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps)
+PEAK(peak_4, "sse2", __m128, _mm_set1_ps, mul_add_4, _mm_storeu_ps)
 
 static double measure_peak(const struct target *t) {
     float out[16];
-    if (!t->fma) return 0;
-    double s = time_call(t->lanes == 16 ? peak_16 : peak_8, out);
+    double s = time_call(t->lanes == 16 ? peak_16 : t->lanes == 8 ? peak_8 : peak_4, out);
     return 2.0 * (double)(PEAK_SUMS * PEAK_ROUNDS * t->lanes) / s;
 }
 

@@ -90,22 +90,27 @@ static size_t columns(const struct side *x, size_t pixels) {
     return n;
 }
 
-// Cycles a kernel row takes: two multiply-adds and two loads a cycle, four cycles from
-// one to the next on the same sum.
+// Cycles from one multiply-add to the next on the same sum; as measured, since they do not
+// follow each other at once.
+#define LATENCY 4.5
+
+// Cycles a kernel row takes: two multiply-adds and two loads a cycle.
 static double row_cycles(const struct side *x, const struct tile *t, size_t pixels) {
     double taps = (double)x->taps, blocks = (double)t->blocks;
     double work = blocks * (double)pixels * taps;
     double loads = t->row_live ? blocks * taps + (double)columns(x, pixels)
                                : taps * (blocks + (double)pixels);
     double cycles = (work > loads ? work / 2 : loads / 2) + loads / 20;
-    return cycles > 4 * taps ? cycles : 4 * taps;
+    return cycles > LATENCY * taps ? cycles : LATENCY * taps;
 }
 
-// As measured: more sums than hide the latency gain nothing, and LLVM begins to spill.
+// As measured: more sums than hide the latency gain nothing, and LLVM begins to spill; sooner
+// without multiply-adds, where products take registers until they are added.
 static bool fits(const struct conv_plan *c, const struct side *x, const struct tile *t) {
     size_t registers = c->t->registers, sums = t->blocks * t->pixels;
     size_t weights = t->blocks * (t->row_live ? (size_t)x->taps : 1);
     size_t most = registers >= 32 ? registers / 2 : registers * 3 / 4;
+    if (!c->t->fma) return !t->row_live && sums <= registers * 9 / 16;
     return sums <= most && sums + weights + 1 < registers;
 }
 
