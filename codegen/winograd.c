@@ -173,6 +173,22 @@ static LLVMValueRef channel_at(struct steps *s, const struct product *p,
     return ll_at_ix(e, e->f32, ll_at(e, s->vec, p->operands, p->slot), at);
 }
 
+// Weights that come from far are asked for a group ahead, a line a round. Else the tiles
+// that use them first would wait for nearly all of them, and those after them for none.
+static void fetch_ahead(struct steps *s, const struct product *p, struct ix channel) {
+    struct emit *e = s->e;
+    const struct winograd *w = &s->w;
+    int64_t line = 64 / sizeof(float), channels = (int64_t)w->channels;
+    LLVMValueRef tile =
+        LLVMBuildUDiv(e->b, p->slot, ll_i64(e, (int64_t)w->tile_tiles), "");
+    struct ix at = ix_uniform(tile, 0, (int64_t)w->group, 1, 0);
+    at = ix_scale(e, ix_add(e, ix_scale(e, at, channels), channel), line);
+    at = ix_shift(e, at, (int64_t)(w->tile_blocks * e->lanes) * channels);
+    LLVMValueRef args[] = {ll_at_ix(e, e->f32, p->weights, at), ll_i32(e, 0),
+                           ll_i32(e, 2), ll_i32(e, 1)}; // to read, second cache, data
+    ll_call(e, "llvm.prefetch", &e->ptr, 1, args, COUNT(args));
+}
+
 static void emit_product(struct steps *s, const struct product *p) {
     struct emit *e = s->e;
     size_t tiles = s->w.tile_tiles, n = tiles * p->blocks;
@@ -184,6 +200,7 @@ static void emit_product(struct steps *s, const struct product *p) {
     struct ix way = ix_scale(e, channel, (int64_t)(p->blocks * e->lanes));
     LLVMValueRef weights = ll_at_ix(e, e->f32, p->weights, way);
     LLVMValueRef from = channel_at(s, p, channel);
+    if (s->w.far) fetch_ahead(s, p, channel);
     for (size_t b = 0; b < p->blocks; b++) w[b] = load_vector(s, weights, b * e->lanes);
     for (size_t i = 0; i < tiles; i++) {
         LLVMValueRef at = ll_at_const(e, e->f32, from, (int64_t)(i * e->lanes));

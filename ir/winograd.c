@@ -46,13 +46,12 @@ size_t kernel_wants_rows(const struct kfunc *kf, const struct kernel *k) {
 }
 
 // As many sums as hide the latency of an addition, and by which the tiles of the rows that
-// go through together divide best; of these the most.
-static void choose_tile(const struct target *t, struct winograd *w) {
-    size_t some = winograd_row_tiles(w), least_waste = SIZE_MAX;
-    some *= wanted_rows(some);
+// go through together (`some`) divide best; of these the most.
+static void choose_tile(const struct target *t, size_t some, struct winograd *w) {
+    size_t least_waste = SIZE_MAX;
     w->tile_blocks = size_min(w->out, 2);
     size_t most = (t->registers >= 32 ? 28 : 12) / w->tile_blocks;
-    for (size_t tiles = most; tiles >= size_min(most, 8) / 2 + 2; tiles--) {
+    for (size_t tiles = most; tiles >= (most + 1) / 2; tiles--) {
         size_t waste = (some + tiles - 1) / tiles * tiles - some;
         if (waste >= least_waste) continue;
         least_waste = waste;
@@ -60,15 +59,15 @@ static void choose_tile(const struct target *t, struct winograd *w) {
     }
 }
 
-// What is between the steps had better stay in the second-level cache; but where the weights
-// do not, each group reads them anew, and had better be larger.
-static void choose_group(const struct target *t, struct winograd *w) {
+// What is between the steps had better stay in the second-level cache. But each group reads
+// all weights: where these come from far, all tiles had better be one.
+static void choose_group(const struct target *t, size_t some, struct winograd *w) {
     size_t planes = w->n * w->n, line = w->lanes * sizeof(float);
     size_t tile = planes * (w->in + w->out) * line;
     size_t weights = planes * w->channels * w->out * line;
-    size_t some = winograd_row_tiles(w) * wanted_rows(winograd_row_tiles(w));
-    size_t group = size_max(t->l2 / 8 / tile, weights > t->l2 / 2 * 3 ? 56 : 28);
-    group = size_max(size_min(group, some), w->tile_tiles);
+    w->far = weights > (size_t)4 << 20;
+    size_t group = size_max(t->l2 / 8 / tile, w->far ? ENOUGH : ENOUGH / 2);
+    if (some < 2 * group) group = some;
     w->group = (group + w->tile_tiles - 1) / w->tile_tiles * w->tile_tiles;
 }
 
@@ -84,8 +83,9 @@ struct winograd winograd_of(const struct target *t, const struct func *f, nid an
     }
     w.in = (x->dim[0] + lanes - 1) / lanes;
     w.out = (n->type.dim[0] + lanes - 1) / lanes;
-    choose_tile(t, &w);
-    choose_group(t, &w);
+    size_t some = winograd_row_tiles(&w) * wanted_rows(winograd_row_tiles(&w));
+    choose_tile(t, some, &w);
+    choose_group(t, some, &w);
     return w;
 }
 
@@ -113,34 +113,47 @@ size_t winograd_work_bytes(const struct winograd *w) {
 }
 
 // ---- weights --------------------------------------------------------------------------
-// The polynomial g at the points, each over what the interpolation divides by.
+// The polynomial g at the points, each over what the interpolation divides by. g and out are
+// lines of three and of n vectors, `step` and `out_step` numbers apart.
 
-static void weights_2(const double *g, size_t step, double *out, size_t out_step) {
-    const double a = WINOGRAD_A, aa = a * a;
-    double even = (g[0] + aa * g[2 * step]) / (2 * aa), odd = g[step] / (2 * a);
-    out[0] = -g[0] / aa;
-    out[out_step] = even + odd;
-    out[2 * out_step] = even - odd;
-    out[3 * out_step] = g[2 * step];
+static void weights_2(size_t wide, const double *restrict g, size_t step,
+                      double *restrict out, size_t out_step) {
+    const double a = WINOGRAD_A, over_0 = -1 / (a * a), over_a = 1 / (2 * a * a);
+    for (size_t i = 0; i < wide; i++) {
+        double g0 = g[i], g1 = g[step + i], g2 = g[2 * step + i];
+        double even = (g0 + a * a * g2) * over_a, odd = a * g1 * over_a;
+        out[i] = g0 * over_0;
+        out[out_step + i] = even + odd;
+        out[2 * out_step + i] = even - odd;
+        out[3 * out_step + i] = g2;
+    }
 }
 
-static void weights_4(const double *g, size_t step, double *out, size_t out_step) {
+static void weights_4(size_t wide, const double *restrict g, size_t step,
+                      double *restrict out, size_t out_step) {
     const double a = WINOGRAD_A, b = WINOGRAD_B, aa = a * a, bb = b * b;
-    double over_a = 1 / (2 * aa * (aa - bb)), over_b = 1 / (2 * bb * (bb - aa));
-    double even_a = (g[0] + aa * g[2 * step]) * over_a, odd_a = a * g[step] * over_a;
-    double even_b = (g[0] + bb * g[2 * step]) * over_b, odd_b = b * g[step] * over_b;
-    out[0] = g[0] / (aa * bb);
-    out[out_step] = even_a + odd_a;
-    out[2 * out_step] = even_a - odd_a;
-    out[3 * out_step] = even_b + odd_b;
-    out[4 * out_step] = even_b - odd_b;
-    out[5 * out_step] = g[2 * step];
+    const double over_0 = 1 / (aa * bb), over_a = 1 / (2 * aa * (aa - bb));
+    const double over_b = 1 / (2 * bb * (bb - aa));
+    for (size_t i = 0; i < wide; i++) {
+        double g0 = g[i], g1 = g[step + i], g2 = g[2 * step + i];
+        double even_a = (g0 + aa * g2) * over_a, odd_a = a * g1 * over_a;
+        double even_b = (g0 + bb * g2) * over_b, odd_b = b * g1 * over_b;
+        out[i] = g0 * over_0;
+        out[out_step + i] = even_a + odd_a;
+        out[2 * out_step + i] = even_a - odd_a;
+        out[3 * out_step + i] = even_b + odd_b;
+        out[4 * out_step + i] = even_b - odd_b;
+        out[5 * out_step + i] = g2;
+    }
 }
 
-void winograd_weights(size_t m, const double *g, double *out) {
-    double half[WINOGRAD_MOST * 3]; // [n][3]
-    void (*line)(const double *, size_t, double *, size_t) =
+void winograd_weights(size_t m, size_t wide, const double *g, double *out) {
+    double half[WINOGRAD_MOST * 3 * WINOGRAD_WIDE]; // [n][3][wide]
+    void (*line)(size_t, const double *restrict, size_t, double *restrict, size_t) =
         m == 4 ? weights_4 : weights_2;
-    for (size_t x = 0; x < 3; x++) line(g + x, 3, half + x, 3);
-    for (size_t y = 0; y < m + 2; y++) line(half + 3 * y, 1, out + y * (m + 2), 1);
+    CHECK(wide <= WINOGRAD_WIDE);
+    for (size_t x = 0; x < 3; x++)
+        line(wide, g + x * wide, 3 * wide, half + x * wide, 3 * wide);
+    for (size_t y = 0; y < m + 2; y++)
+        line(wide, half + 3 * y * wide, wide, out + y * (m + 2) * wide, wide);
 }

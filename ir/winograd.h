@@ -20,7 +20,8 @@
 
 #define WINOGRAD_A    0.625
 #define WINOGRAD_B    1.5
-#define WINOGRAD_MOST 6 // n at most
+#define WINOGRAD_MOST 6  // n at most
+#define WINOGRAD_WIDE 32 // weights transformed together, at most
 
 struct winograd {
     size_t m, n;
@@ -33,6 +34,7 @@ struct winograd {
         tile_blocks;   // of the tile of sums in registers: blocks of result channels, and
     size_t tile_tiles; // tiles
     size_t group;      // tiles that go through the steps together
+    bool far;          // the weights are more than a cache near by holds
 };
 
 // Whether the convolution can be computed so with tiles of m x m: 3x3, all steps 1, one
@@ -48,7 +50,7 @@ size_t winograd_out_plane(const struct winograd *w);
 size_t winograd_work_bytes(const struct winograd *w);
 // Tiles of one row.
 size_t winograd_row_tiles(const struct winograd *w);
-// G g G^T for the taps g [3][3], as [n][n].
-void winograd_weights(size_t m, const double *g, double *out);
+// G g G^T for `wide` pairs of channels together: the taps g [3][3][wide], out [n][n][wide].
+void winograd_weights(size_t m, size_t wide, const double *g, double *out);
 
 #endif
