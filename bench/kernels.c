@@ -7,8 +7,8 @@
 #include "codegen/codegen.h"
 #include "ir/build.h"
 #include "ir/winograd.h"
+#include "runtime/peak.h"
 
-#include <immintrin.h>
 #include <time.h>
 
 #define ROWS  16
@@ -113,40 +113,6 @@ static double time_call(void (*call)(void *), void *ctx) {
     }
     qsort(each, TRIES, sizeof *each, by_value);
     return each[TRIES / 2];
-}
-
-// ---- the peak -------------------------------------------------------------------------
-
-#define PEAK_SUMS   12
-#define PEAK_ROUNDS 4096
-
-#define PEAK(name, isa, vec, set, fma, store)                                            \
-    __attribute__((target(isa))) static void name(void *out) {                           \
-        vec sum[PEAK_SUMS], x = set(1.0f), y = set(1e-9f);                               \
-        for (int i = 0; i < PEAK_SUMS; i++) sum[i] = set((float)i);                      \
-        for (int r = 0; r < PEAK_ROUNDS; r++) {                                          \
-            _Pragma("GCC unroll 16") for (int i = 0; i < PEAK_SUMS; i++) sum[i] =        \
-                fma(x, y, sum[i]);                                                       \
-            __asm__ volatile("" : "+x"(x), "+x"(y));                                     \
-        }                                                                                \
-        for (int i = 1; i < PEAK_SUMS; i++) sum[0] = fma(sum[i], y, sum[0]);             \
-        store(out, sum[0]);                                                              \
-    }
-
-// Without multiply-adds: a multiplication and an addition, each of which a core may have as
-// many units for.
-static __m128 mul_add_4(__m128 x, __m128 y, __m128 sum) {
-    return _mm_add_ps(_mm_mul_ps(sum, y), x);
-}
-
-PEAK(peak_16, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps)
-PEAK(peak_8, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps)
-PEAK(peak_4, "sse2", __m128, _mm_set1_ps, mul_add_4, _mm_storeu_ps)
-
-static double measure_peak(const struct target *t) {
-    float out[16];
-    double s = time_call(t->lanes == 16 ? peak_16 : t->lanes == 8 ? peak_8 : peak_4, out);
-    return 2.0 * (double)(PEAK_SUMS * PEAK_ROUNDS * t->lanes) / s;
 }
 
 // ---- one kernel -----------------------------------------------------------------------
@@ -317,7 +283,7 @@ int main(int argc, char **argv) {
     if (!arena) return 1;
     diags_init(&d, arena);
     bool ok = codegen_target_named(arena, argc > 1 ? argv[1] : "native", &t, &d);
-    double peak = ok ? measure_peak(&t) : 0;
+    double peak = ok ? peak_flops(1, t.lanes) : 0;
     if (ok) printf("%s, %zu lanes; peak %.1f GFLOP/s\n", t.cpu, t.lanes, 1e-9 * peak);
     for (size_t i = 0; ok && i < COUNT(SHAPES); i++) {
         const char *op = op_info(SHAPES[i].op)->name;

@@ -35,9 +35,10 @@ struct loop {
 
 #include <immintrin.h>
 
-#define HOLD(v)          "+x"(v)
-#define FOR(isa)         __attribute__((target(isa)))
-#define SSE_FMA(s, x, y) _mm_add_ps(_mm_mul_ps(x, y), s)
+#define HOLD(v)  "+x"(v)
+#define FOR(isa) __attribute__((target(isa)))
+// No sum shares its multiplication with another.
+#define SSE_FMA(s, x, y) _mm_add_ps(_mm_mul_ps(s, y), x)
 #define AVX_FMA(s, x, y) _mm256_fmadd_ps(x, y, s)
 #define Z_FMA(s, x, y)   _mm512_fmadd_ps(x, y, s)
 
