@@ -226,14 +226,14 @@ void profile_call(struct profile_lane *l, const struct plan_func *f) {
     l->func = l->cells[which] ? f : NULL;
     l->close = l->closely[which] < CALLS_CLOSELY;
     l->closely[which] += l->close;
-    l->parts[PROFILE_REST] += lap(l);
     // A thread is most likely put aside where it asks the system for its own time: outside
     // of the call, this way around.
     l->worked_at = processor_seconds();
     l->called_at = clock_seconds();
     if (l->ended_at > 0)
         l->lost += l->called_at - l->ended_at - (l->worked_at - l->worked_until);
-    l->call_began = l->last = ticks_now();
+    l->parts[PROFILE_REST] += lap(l);
+    l->call_began = l->last;
 }
 
 // What its kernels took, now that it is known whether other programs came between.
