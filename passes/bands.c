@@ -3,8 +3,8 @@
 // rows, and through how many kernels, is a matter of what has to come from farther away:
 //
 // - what a band reads of others, and what others read of it;
-// - what lives inside of a band but is pushed out before it is read, as so many rows of it
-//   and the weights need more than the cache;
+// - what lives inside of a band but is pushed out before it is read, by as many rows of what
+//   is read and written meanwhile, and the weights;
 // - weights: once for each call if those of the whole band stay in cache, else once for as
 //   many rows of a round as a kernel takes through each of them; never, if those of all
 //   kernels stay;
@@ -20,11 +20,14 @@
 
 #include <math.h>
 
-#define LONGEST    64     // kernels of a band: bounds the search
-#define CROSSING   1.5    // a byte between bands: written far away, fetched from there
-#define CALL_BYTES 4000.0 // what a call costs: about 0.1 us
+#define LONGEST 256 // kernels of a band: bounds the search
+
+// Bytes that come from far away.
+#define CROSSING   1.5    // for a byte between bands: it is written there as well
+#define CALL_BYTES 4000.0 // while a kernel is called: about 0.1 us
 #define BAND_BYTES 64.0   // one band more: only where it saves something
-#define FMA_BYTES  2.0  // that come from far away while vectors are multiplied and added
+#define FMA_BYTES  2.0    // while vectors are multiplied and added
+
 #define WORTH      0.02 // of all work: what a larger call must save
 #define CALL_FLOPS 4e11 // of a call: about a second, in which nobody can stop it
 
@@ -33,27 +36,27 @@ static const size_t ROWS[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64};
 
 struct datum { // a row of a stored value
     double bytes;
-    size_t first, last; // kernels that make it and that read it last; it stays with the
-                        // caller: SIZE_MAX
+    size_t made, last; // kernels that make it and that read it last; SIZE_MAX: the caller
+    struct touch *touched; // lately
 };
 
-struct touched { // by a kernel, apart from weights
-    size_t n;
-    uint32_t at[KERNEL_MAX_BUFFERS + COUNT(((struct kernel *)0)->outs)];
-};
-
-// In bytes a row, by the rows of a round.
-struct by_rows {
-    double work;    // calls and sums of nothing
-    double weights; // if those of the band do not stay
+struct touch { // a kernel makes or reads a value
+    const struct datum *value;
+    size_t kernel;
+    struct touch *next; // of the value
+    double
+        lost[NROWS]; // bytes of it pushed out since the touch before, by rows of a round
 };
 
 struct cost_of { // one kernel
-    struct touched values;
-    double touched; // bytes of these
-    double weights; // and other constants, bytes
-    double own;     // scratch and work, bytes
-    struct by_rows at[NROWS];
+    size_t ntouches;
+    struct touch *touches[KERNEL_MAX_BUFFERS + COUNT(((struct kernel *)0)->outs)];
+    double touched;         // bytes of a row that it makes and reads
+    double weights;         // bytes
+    double fixed;           // bytes, whatever the rows: weights, scratch and work
+    double work[NROWS];     // calls and sums of nothing, as bytes a row
+    double streamed[NROWS]; // weights as bytes a row, if those of the band do not stay
+    double made_before, fixed_before; // sums over the kernels before it
 };
 
 struct cut { // the best way that ends behind a kernel
@@ -68,11 +71,7 @@ struct bands {
     double room;  // of cache
     size_t n;     // kernels
     size_t nrows; // of ROWS: what a call may take
-    VEC(struct datum) values;
     struct cost_of *kernels;
-    // By kernel, of the band at hand: bytes of a row that it touches and that do not leave
-    // the band; that lie between others of the band while it runs.
-    double *inside, *across;
     struct cut *best[NROWS]; // by kernels in front, for calls of so many rows
 };
 
@@ -88,50 +87,43 @@ static double growth(enum algorithm a) {
     BUG("no such algorithm");
 }
 
-static void touch(struct cost_of *c, const struct bands *b, uint32_t value) {
-    CHECK(c->values.n < COUNT(c->values.at));
-    c->values.at[c->values.n++] = value;
-    c->touched += b->values.at[value].bytes;
-}
-
-static uint32_t add_value(struct arena *arena, struct bands *b, nid v, size_t kernel) {
+static struct datum *new_datum(struct arena *arena, const struct bands *b, nid v,
+                               size_t kernel) {
     const struct place *p = &b->k->places[v];
-    size_t at = p->kind == PLACE_ARENA ? kernel : SIZE_MAX;
-    VEC_PUSH(arena, &b->values, (struct datum){(double)p->layout.bytes, at, at});
-    return (uint32_t)b->values.n;
+    struct datum *d = NEW(arena, struct datum);
+    d->bytes = (double)p->layout.bytes;
+    d->made = d->last = p->kind == PLACE_ARENA ? kernel : SIZE_MAX;
+    return d;
 }
 
-static void add_outs(struct arena *arena, struct bands *b, size_t i, uint32_t *of) {
-    const struct kernel *k = &b->k->kernels.at[i];
-    for (size_t j = 0; j < k->nouts; j++) {
-        if (!type_at(b->k->f, k->outs[j])->rows) continue;
-        of[k->outs[j]] = add_value(arena, b, k->outs[j], i);
-        touch(&b->kernels[i], b, of[k->outs[j]] - 1);
-    }
+static void add_touch(struct arena *arena, struct bands *b, struct datum *d, size_t i) {
+    struct cost_of *c = &b->kernels[i];
+    struct touch *t = NEW(arena, struct touch);
+    CHECK(c->ntouches < COUNT(c->touches));
+    *t = (struct touch){.value = d, .kernel = i};
+    c->touches[c->ntouches++] = t;
+    c->touched += d->bytes;
+    if (d->touched) d->touched->next = t;
+    d->touched = t;
+    if (d->last != SIZE_MAX) d->last = i;
 }
 
-static void add_ins(struct arena *arena, struct bands *b, size_t i, uint32_t *of) {
+static void find_touches(struct arena *arena, struct bands *b, size_t i,
+                         struct datum **of) {
     const struct kernel *k = &b->k->kernels.at[i];
     struct cost_of *c = &b->kernels[i];
-    for (size_t j = 0; j < k->nins; j++) {
-        nid v = k->ins[j];
-        if (!type_at(b->k->f, v)->rows) {
+    for (size_t j = 0; j < k->nouts + k->nins; j++) {
+        nid v = j < k->nouts ? k->outs[j] : k->ins[j - k->nouts];
+        if (type_at(b->k->f, v)->rows) {
+            if (!of[v]) of[v] = new_datum(arena, b, v, i);
+            add_touch(arena, b, of[v], i);
+        } else if (k->anchor != NID_NONE) {
             // Of what they gather from, loops read no more for a row than they write.
-            if (k->anchor == NID_NONE) continue;
             c->weights += (double)b->k->places[v].layout.bytes * growth(k->algorithm);
-            continue;
         }
-        if (!of[v]) of[v] = add_value(arena, b, v, i);
-        struct datum *o = &b->values.at[of[v] - 1];
-        if (o->last != SIZE_MAX) o->last = i;
-        touch(c, b, of[v] - 1);
     }
-}
-
-static void add_own(const struct bands *b, size_t i) {
-    const struct kernel *k = &b->k->kernels.at[i];
-    if (k->prologue != NID_NONE) b->kernels[i].own += (double)k->scratch_layout.bytes;
-    b->kernels[i].own += (double)k->work_bytes;
+    if (k->prologue != NID_NONE) c->fixed += (double)k->scratch_layout.bytes;
+    c->fixed += (double)k->work_bytes + c->weights;
 }
 
 // Of `rows` rows, how many meet a weight while it is at hand.
@@ -153,77 +145,88 @@ static double waste(const struct bands *b, size_t i, double rows) {
     return FMA_BYTES * missing * (double)(w.n * w.n * w.channels * w.out) / rows;
 }
 
+// Sums over kernels, for what is touched between two of them.
+static void sum_before(struct bands *b) {
+    for (size_t i = 1; i < b->n; i++) {
+        const struct cost_of *before = &b->kernels[i - 1];
+        double made = 0;
+        for (size_t j = 0; j < before->ntouches; j++)
+            if (before->touches[j]->value->made == i - 1)
+                made += before->touches[j]->value->bytes;
+        b->kernels[i].made_before = before->made_before + made;
+        b->kernels[i].fixed_before = before->fixed_before + before->fixed;
+    }
+}
+
+// What is pushed out between two touches of a value: as much as all that is touched by then
+// exceeds the cache, rows being taken one after the other.
+static void find_lost(const struct bands *b, struct touch *from) {
+    struct touch *to = from->next;
+    if (!to) return;
+    const struct cost_of *p = &b->kernels[from->kernel], *q = &b->kernels[to->kernel];
+    const struct cost_of *behind = p + (to->kernel > from->kernel);
+    double row = fmax(p->touched, q->touched) + q->made_before - behind->made_before;
+    double fixed = fmax(p->fixed, q->fixed) + q->fixed_before - behind->fixed_before;
+    for (size_t r = 0; r < b->nrows; r++) {
+        double need = (double)ROWS[r] * row + fixed;
+        if (need > b->room) to->lost[r] = to->value->bytes * (1 - b->room / need);
+    }
+}
+
 static void find_costs(struct arena *arena, struct bands *b) {
-    uint32_t *of = NEW_N(arena, uint32_t, b->k->f->nodes.n);
+    struct datum **of = NEW_N(arena, struct datum *, b->k->f->nodes.n);
     double weights = 0;
     b->kernels = NEW_N(arena, struct cost_of, b->n);
     for (size_t i = 0; i < b->n; i++) {
-        add_outs(arena, b, i, of);
-        add_ins(arena, b, i, of);
-        add_own(b, i);
+        find_touches(arena, b, i, of);
         weights += b->kernels[i].weights;
     }
-    for (size_t i = 0; i < b->n; i++)
+    sum_before(b);
+    for (size_t i = 0; i < b->n; i++) {
+        struct cost_of *c = &b->kernels[i];
+        for (size_t j = 0; j < c->ntouches; j++) find_lost(b, c->touches[j]);
+        if (weights <= b->room / 2) c->weights = 0;
         for (size_t r = 0; r < b->nrows; r++) {
-            struct cost_of *c = &b->kernels[i];
             double rows = (double)ROWS[r];
-            if (weights <= b->room / 2) c->weights = 0;
-            c->at[r] = (struct by_rows){CALL_BYTES / rows + waste(b, i, rows),
-                                        c->weights / rows_joined(b, i, rows)};
+            c->work[r] = CALL_BYTES / rows + waste(b, i, rows);
+            c->streamed[r] = c->weights / rows_joined(b, i, rows);
         }
+    }
 }
 
 // ---- what a band costs ----------------------------------------------------------------
 
 struct span_of { // a band: kernels [first, end)
     size_t first, end;
-    double weights;           // of all
-    double most;              // bytes a row, where they are most
-    struct by_rows at[NROWS]; // of all kernels
+    double weights; // of all
+    double most;    // bytes of a row that one kernel touches
+    // By rows of a round, sums over its kernels.
+    double cost[NROWS], streamed[NROWS];
 };
 
-static bool touches(const struct cost_of *c, uint32_t value) {
-    for (size_t i = 0; i < c->values.n; i++)
-        if (c->values.at[i] == value) return true;
-    return false;
-}
-
-// A value that does not leave the band: who touches it, and whom it lies in the way of.
-static void keep_inside(struct bands *b, uint32_t value) {
-    const struct datum *v = &b->values.at[value];
-    for (size_t k = v->first; k <= v->last; k++) {
-        double *to = touches(&b->kernels[k], value) ? b->inside : b->across;
-        to[k] += v->bytes;
+// A kernel comes in front: what it reads comes from outside. What was read from outside up to
+// now, but is touched by it, may still be in cache; if it makes it for the band alone, what is
+// pushed out was written, too.
+static void extend_by(const struct bands *b, struct span_of *s, const struct touch *t) {
+    const struct datum *v = t->value;
+    bool makes = v->made == t->kernel, leaves = v->last >= s->end;
+    bool again = t->next && t->next->kernel < s->end;
+    double outside = (makes && !leaves ? 0 : 1) - (again ? 1 : 0);
+    for (size_t r = 0; r < b->nrows; r++) {
+        s->cost[r] += CROSSING * v->bytes * outside;
+        if (again) s->cost[r] += t->next->lost[r] * (makes && !leaves ? 2 : 1);
     }
 }
 
-// The band grows by a kernel in front.
-static void extend(struct bands *b, struct span_of *s) {
+static void extend(const struct bands *b, struct span_of *s) {
     const struct cost_of *c = &b->kernels[--s->first];
-    b->inside[s->first] = b->across[s->first] = 0;
-    for (size_t i = 0; i < c->values.n; i++) {
-        const struct datum *v = &b->values.at[c->values.at[i]];
-        if (v->first == s->first && v->last < s->end) keep_inside(b, c->values.at[i]);
-    }
-    s->most = 0;
-    for (size_t k = s->first; k < s->end; k++)
-        s->most = fmax(s->most, b->kernels[k].touched + b->across[k]);
+    for (size_t i = 0; i < c->ntouches; i++) extend_by(b, s, c->touches[i]);
+    s->most = fmax(s->most, c->touched);
     s->weights += c->weights;
     for (size_t r = 0; r < b->nrows; r++) {
-        s->at[r].work += c->at[r].work;
-        s->at[r].weights += c->at[r].weights;
+        s->cost[r] += c->work[r];
+        s->streamed[r] += c->streamed[r];
     }
-}
-
-static double values_cost(const struct bands *b, const struct span_of *s, double rows) {
-    double cost = 0;
-    for (size_t k = s->first; k < s->end; k++) {
-        const struct cost_of *c = &b->kernels[k];
-        double need = rows * (c->touched + b->across[k]) + c->weights + c->own;
-        double out = need > b->room ? 1 - b->room / need : 0;
-        cost += CROSSING * (c->touched - b->inside[k]) + out * b->inside[k];
-    }
-    return cost;
 }
 
 // ---- the best cut ---------------------------------------------------------------------
@@ -236,11 +239,10 @@ static void improve(struct cut *to, double cost, size_t first, size_t rows) {
 // stay while it is at work have to come once a call.
 static void try_band(struct bands *b, const struct span_of *s) {
     for (size_t i = 0; i < b->nrows; i++) {
-        double rows = (double)ROWS[i];
-        double cost = BAND_BYTES + values_cost(b, s, rows) + s->at[i].work;
-        bool stay = s->weights + rows * s->most <= b->room;
+        double cost = BAND_BYTES + s->cost[i];
+        bool stay = s->weights + (double)ROWS[i] * s->most <= b->room;
         for (size_t r = i; r < b->nrows; r++) {
-            double weights = stay ? s->weights / (double)ROWS[r] : s->at[i].weights;
+            double weights = stay ? s->weights / (double)ROWS[r] : s->streamed[i];
             improve(&b->best[r][s->end], b->best[r][s->first].cost + cost + weights,
                     s->first, ROWS[i]);
         }
@@ -248,8 +250,6 @@ static void try_band(struct bands *b, const struct span_of *s) {
 }
 
 static void find_cuts(struct arena *arena, struct bands *b) {
-    b->inside = NEW_N(arena, double, b->n);
-    b->across = NEW_N(arena, double, b->n);
     for (size_t r = 0; r < b->nrows; r++) b->best[r] = NEW_N(arena, struct cut, b->n + 1);
     for (size_t end = 1; end <= b->n; end++) {
         struct span_of s = {.first = end, .end = end};
