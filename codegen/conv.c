@@ -207,10 +207,9 @@ static LLVMValueRef first_element(struct conv *c, const struct tile_at *t) {
     return ll_at_ix(e, e->f32, c->x.row, sum);
 }
 
-static void store_tile(struct conv *c, const struct tile_at *t,
-                       const LLVMValueRef *sums) {
+// Where the tile's results lie, block by block.
+static void tile_points(struct conv *c, const struct tile_at *t, struct point *p) {
     struct emit *e = c->e;
-    struct point p[LOOP_MAX_CARRIED];
     for (size_t b = 0; b < t->blocks; b++) {
         struct ix channel = ix_shift(e, t->channel, (int64_t)(b * e->lanes));
         struct point q = channel_point(e, channel, c->plan.out->dim[0], 3);
@@ -221,13 +220,46 @@ static void store_tile(struct conv *c, const struct tile_at *t,
             p[b * t->pixels + i] = q;
         }
     }
-    emit_results(e, p, sums, t->blocks * t->pixels);
+}
+
+static void ask_all(struct emit *e, const struct view *v, const struct point *p, size_t n,
+                    bool write) {
+    if (v->layout->kind != LAYOUT_BLOCKED) return;
+    for (size_t i = 0; i < n; i++) emit_ask(e, v, &p[i], write);
+}
+
+// What the results are joined with and where they go is far away, if large: it is asked for
+// before the sums, which take longer than its way.
+static void ask_ahead(struct conv *c, const struct tile_at *t) {
+    struct emit *e = c->e;
+    const struct kernel *k = e->k;
+    struct point p[LOOP_MAX_CARRIED];
+    size_t n = t->blocks * t->pixels;
+    tile_points(c, t, p);
+    for (size_t i = 0; i < k->nins; i++) {
+        const struct type *type = type_at(e->f, k->ins[i]);
+        if (!type->rows || !type_same_shape(type, c->plan.out)) continue;
+        struct view v = view_in(e, k->ins[i]);
+        if (k->ins[i] != node_at(e->f, k->anchor)->in[0]) ask_all(e, &v, p, n, false);
+    }
+    for (size_t i = 0; i < k->nouts; i++) {
+        struct view v = view_out(e, i);
+        ask_all(e, &v, p, n, true);
+    }
+}
+
+static void store_tile(struct conv *c, const struct tile_at *t,
+                       const LLVMValueRef *sums) {
+    struct point p[LOOP_MAX_CARRIED];
+    tile_points(c, t, p);
+    emit_results(c->e, p, sums, t->blocks * t->pixels);
 }
 
 static void emit_tile(struct conv *c, const struct tile_at *t) {
     LLVMValueRef sums[LOOP_MAX_CARRIED];
     CHECK(t->blocks * t->pixels <= COUNT(sums));
     for (size_t i = 0; i < t->blocks * t->pixels; i++) sums[i] = ll_zero(c->vec);
+    ask_ahead(c, t);
     if (c->side[0].taps && c->side[1].taps) {
         LLVMValueRef x = first_element(c, t);
         if (c->plan.depthwise) kernel_rows(c, t, x, t->weights, sums);

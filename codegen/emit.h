@@ -118,6 +118,7 @@ LLVMValueRef ll_settled(struct emit *e, LLVMValueRef at); // for inner loops to 
 LLVMValueRef ll_load(struct emit *e, LLVMTypeRef t, LLVMValueRef at, size_t align);
 void ll_store(struct emit *e, LLVMValueRef v, LLVMValueRef at, size_t align);
 bool ll_const(LLVMValueRef v, int64_t *out); // an integer known now?
+void ll_prefetch(struct emit *e, LLVMValueRef at, bool write);
 
 // for (i = from; i < to; i += step), at least one round; values in `carried` (n of them)
 // are taken from round to round. Code between begin and end is the body.
@@ -176,6 +177,8 @@ size_t layout_plane(const struct emit *e, const struct layout *l, const struct t
 LLVMValueRef emit_load(struct emit *e, const struct view *v, const struct point *p);
 void emit_store(struct emit *e, const struct view *v, const struct point *p,
                 LLVMValueRef value);
+// Has the block of channels at p, which lies in the view, brought near.
+void emit_ask(struct emit *e, const struct view *v, const struct point *p, bool write);
 void emit_zero_border(struct emit *e, const struct view *v);
 void emit_zero_row(struct emit *e, const struct view *v);
 // The index of a constant table at i, which lies in [0, n).

@@ -144,6 +144,12 @@ void ll_store(struct emit *e, LLVMValueRef v, LLVMValueRef at, size_t align) {
     LLVMSetAlignment(LLVMBuildStore(e->b, v, at), (unsigned)align);
 }
 
+void ll_prefetch(struct emit *e, LLVMValueRef at, bool write) {
+    enum { KEEP = 3, DATA = 1 };
+    LLVMValueRef args[] = {at, ll_i32(e, write), ll_i32(e, KEEP), ll_i32(e, DATA)};
+    ll_call(e, "llvm.prefetch", &e->ptr, 1, args, COUNT(args));
+}
+
 bool ll_const(LLVMValueRef v, int64_t *out) {
     if (!LLVMIsAConstantInt(v)) return false;
     *out = LLVMConstIntGetSExtValue(v);

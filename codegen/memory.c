@@ -254,6 +254,12 @@ void emit_store(struct emit *e, const struct view *v, const struct point *p,
     else store_at(e, v, planar_position(e, v, p), p->mask, p->lanes, value, false);
 }
 
+void emit_ask(struct emit *e, const struct view *v, const struct point *p, bool write) {
+    CHECK(is_blocked(v->layout));
+    struct ix at = block_position(e, v, p, p->at[0]);
+    ll_prefetch(e, ll_at_ix(e, e->f32, v->row, at), write);
+}
+
 // ---- zeros ----------------------------------------------------------------------------
 
 // `n` vectors of zero from element `at` on.
