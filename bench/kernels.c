@@ -2,6 +2,7 @@
 //
 //     ddg-bench-kernels [TARGET] [NAME]
 //
+// NAME: part of a line as it is printed ("conv", "@56", "64>64 @56, winograd 4x4").
 // Times are of the thread's own processor time, the median of several; on a machine that
 // others use too, trust the ratio to the peak.
 #include "codegen/codegen.h"
@@ -120,7 +121,7 @@ static double time_call(void (*call)(void *), void *ctx) {
 // As many as keep a Winograd convolution busy and a first cache or two.
 static size_t rows_of(const struct shape *s) {
     size_t pixels = s->op == OP_MATMUL ? 128 : s->side * s->side;
-    return size_max(1, size_min(ROWS, 1024 / pixels));
+    return size_min(ROWS, (1024 + pixels - 1) / pixels);
 }
 
 struct job {
@@ -245,8 +246,15 @@ static void run(void *ctx) {
     j->fn(j->buffers, j->rows);
 }
 
-static bool bench(const struct shape *s, const struct target *t, double peak,
-                  struct diags *d) {
+static const char *title_of(struct arena *arena, const struct shape *s) {
+    size_t m = winograd_m(s->algorithm);
+    const char *op = op_info(s->op)->name;
+    if (!m) return arena_printf(arena, "%s %s", op, s->name);
+    return arena_printf(arena, "%s %s, winograd %zux%zu", op, s->name, m, m);
+}
+
+static bool bench(const char *title, const struct shape *s, const struct target *t,
+                  double peak, struct diags *d) {
     struct job j = {.arena = d->arena, .t = t, .rows = rows_of(s)};
     struct builder b;
     nid anchor = NID_NONE;
@@ -266,8 +274,7 @@ static bool bench(const struct shape *s, const struct target *t, double peak,
     if (ok) {
         double flops = kernel_flops(b.f, anchor),
                each = time_call(run, &j) / (double)j.rows;
-        printf("%-16s %-26s %-12s %9.2f us %8.1f GFLOP/s", op_info(s->op)->name, s->name,
-               kernel_how(&j.kf, &k), 1e6 * each, 1e-9 * flops / each);
+        printf("%-42s %9.2f us %8.1f GFLOP/s", title, 1e6 * each, 1e-9 * flops / each);
         if (peak > 0) printf(" %5.1f%%", 100 * flops / each / peak);
         printf("   emit %.1f compile %.1f ms\n", 1e3 * (emitted - start),
                1e3 * (compiled - emitted));
@@ -286,10 +293,9 @@ int main(int argc, char **argv) {
     double peak = ok ? peak_flops(1, t.lanes) : 0;
     if (ok) printf("%s, %zu lanes; peak %.1f GFLOP/s\n", t.cpu, t.lanes, 1e-9 * peak);
     for (size_t i = 0; ok && i < COUNT(SHAPES); i++) {
-        const char *op = op_info(SHAPES[i].op)->name;
-        if (argc > 2 && strcmp(argv[2], op) != 0 && !strstr(SHAPES[i].name, argv[2]))
-            continue;
-        ok = bench(&SHAPES[i], &t, peak, &d);
+        const char *title = title_of(arena, &SHAPES[i]);
+        if (argc > 2 && !strstr(title, argv[2])) continue;
+        ok = bench(title, &SHAPES[i], &t, peak, &d);
     }
     diags_print(&d, stderr, diag_color(stderr));
     arena_free(arena);

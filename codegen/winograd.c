@@ -90,28 +90,28 @@ static void results_4(struct steps *s, const LLVMValueRef *v, LLVMValueRef *out)
         mul_add(s, difference_b, b * b * b, mul_add(s, difference_a, a * a * a, v[5]));
 }
 
-// in [n][n], of which lines of `count` are made along both axes: out [count][count].
 typedef void (*line_fn)(struct steps *s, const LLVMValueRef *in, LLVMValueRef *out);
-
-static void transform(struct steps *s, line_fn line, size_t count, const LLVMValueRef *in,
-                      LLVMValueRef *out) {
-    LLVMValueRef half[WINOGRAD_MOST * WINOGRAD_MOST]; // [count][n]
-    LLVMValueRef from[WINOGRAD_MOST], to[WINOGRAD_MOST];
-    size_t n = s->w.n;
-    for (size_t x = 0; x < n; x++) {
-        for (size_t y = 0; y < n; y++) from[y] = in[y * n + x];
-        line(s, from, to);
-        for (size_t y = 0; y < count; y++) half[y * n + x] = to[y];
-    }
-    for (size_t y = 0; y < count; y++) line(s, half + y * n, out + y * count);
-}
-
-// ---- memory ---------------------------------------------------------------------------
 
 static LLVMValueRef load_vector(struct steps *s, LLVMValueRef at, size_t floats) {
     LLVMValueRef from = ll_at_const(s->e, s->e->f32, at, (int64_t)floats);
     return ll_load(s->e, s->vec, from, 4 * s->e->lanes);
 }
+
+// The transform of the columns of n x n vectors, which lie by_y and by_x floats apart:
+// half is [..][n]. Each is loaded when it is needed, because registers are few.
+static void transform_columns(struct steps *s, line_fn line, LLVMValueRef from,
+                              size_t by_y, size_t by_x, size_t count,
+                              LLVMValueRef *half) {
+    LLVMValueRef in[WINOGRAD_MOST] = {0}, out[WINOGRAD_MOST];
+    for (size_t x = 0; x < s->w.n; x++) {
+        for (size_t y = 0; y < s->w.n; y++)
+            in[y] = load_vector(s, from, y * by_y + x * by_x);
+        line(s, in, out);
+        for (size_t y = 0; y < count; y++) half[y * s->w.n + x] = out[y];
+    }
+}
+
+// ---- memory ---------------------------------------------------------------------------
 
 // The vector of `slot` in block `block` of the first plane.
 static LLVMValueRef work_at(struct steps *s, LLVMValueRef base, struct ix block,
@@ -126,15 +126,18 @@ static LLVMValueRef work_at(struct steps *s, LLVMValueRef base, struct ix block,
 
 static void emit_operand(struct steps *s, LLVMValueRef from, LLVMValueRef to) {
     struct emit *e = s->e;
-    LLVMValueRef in[WINOGRAD_MOST * WINOGRAD_MOST] = {0}, out[COUNT(in)];
+    LLVMValueRef half[WINOGRAD_MOST * WINOGRAD_MOST], out[WINOGRAD_MOST];
     struct view x = anchor_operand(e);
-    size_t n = s->w.n, pitch_y = layout_pitch_y(e, x.layout, x.type);
-    for (size_t i = 0; i < n * n; i++)
-        in[i] = load_vector(s, from, i / n * pitch_y + i % n * e->lanes);
-    transform(s, n == 4 ? operands_2 : operands_4, n, in, out);
-    for (size_t i = 0; i < n * n; i++) {
-        size_t way = i * winograd_in_plane(&s->w);
-        ll_store(e, out[i], ll_at_const(e, e->f32, to, (int64_t)way), 4 * e->lanes);
+    size_t n = s->w.n, plane = winograd_in_plane(&s->w);
+    line_fn line = n == 4 ? operands_2 : operands_4;
+    transform_columns(s, line, from, layout_pitch_y(e, x.layout, x.type), e->lanes, n,
+                      half);
+    for (size_t y = 0; y < n; y++) {
+        line(s, half + y * n, out);
+        for (size_t i = 0; i < n; i++) {
+            int64_t way = (int64_t)((y * n + i) * plane);
+            ll_store(e, out[i], ll_at_const(e, e->f32, to, way), 4 * e->lanes);
+        }
     }
 }
 
@@ -265,12 +268,13 @@ static void emit_products(struct steps *s, LLVMValueRef count) {
 
 static void emit_result(struct steps *s, const struct tile_place *t, struct ix block) {
     struct emit *e = s->e;
-    LLVMValueRef in[WINOGRAD_MOST * WINOGRAD_MOST] = {0}, out[16];
+    LLVMValueRef half[4 * WINOGRAD_MOST], out[16];
     struct point p[16];
     size_t n = s->w.n, m = s->w.m, plane = winograd_out_plane(&s->w);
     LLVMValueRef from = work_at(s, s->products, block, t->slot);
-    for (size_t i = 0; i < n * n; i++) in[i] = load_vector(s, from, i * plane);
-    transform(s, m == 2 ? results_2 : results_4, m, in, out);
+    line_fn line = m == 2 ? results_2 : results_4;
+    transform_columns(s, line, from, n * plane, plane, m, half);
+    for (size_t y = 0; y < m; y++) line(s, half + y * n, out + y * m);
     struct ix channel = ix_scale(e, block, (int64_t)e->lanes);
     size_t channels = node_at(e->f, e->k->anchor)->type.dim[0];
     struct point q = channel_point(e, channel, channels, 3);
