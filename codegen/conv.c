@@ -7,8 +7,9 @@
 // with whole vectors of the operand in place of spread elements, and no loop over
 // channels.
 //
-// Rows are the outermost loop, or, where weights are more than a row, the next one inside that
-// over blocks of channels: as many rows as stay in cache meet a block's weights together.
+// Rows are the outermost loop, or, where weights are more than a row, the next one inside
+// that over blocks of channels: as many rows as stay in cache meet a block's weights
+// together.
 #include "codegen/conv_plan.h"
 #include "codegen/emit.h"
 
@@ -228,8 +229,8 @@ static void ask_all(struct emit *e, const struct view *v, const struct point *p,
     for (size_t i = 0; i < n; i++) emit_ask(e, v, &p[i], write);
 }
 
-// What the results are joined with and where they go is far away, if large: it is asked for
-// before the sums, which take longer than its way.
+// What the results are joined with and where they go is far away, if large: it is asked
+// for before the sums, which take longer than its way.
 static void ask_ahead(struct conv *c, const struct tile_at *t) {
     struct emit *e = c->e;
     const struct kernel *k = e->k;

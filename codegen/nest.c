@@ -213,7 +213,7 @@ static void fill_blocked(struct fill *fill) {
     loop_end(e, &l, NULL);
 }
 
-// ---- vectors along the last axis, and single elements -----------------------------------
+// ---- vectors along the last axis, and single elements ---------------------------------
 
 // Calls set(i) and stores, for vectors of indices that cover [0, n).
 static void along(struct fill *fill, int64_t n, void (*set)(struct fill *, struct ix)) {

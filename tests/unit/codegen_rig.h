@@ -202,7 +202,7 @@ static inline void rig_algorithm(struct rig *g, struct kernel *k) {
     if (k->prologue != NID_NONE || l->kind != LAYOUT_BLOCKED) return;
     for (size_t i = 0; i < COUNT(MORE); i++) {
         if (!winograd_fits(g->f, k->anchor, winograd_m(MORE[i]))) continue;
-        if (random_below(&g->r, 3) == 0) continue;
+        if (rig_chance(g, 3)) continue;
         k->algorithm = MORE[i];
         struct winograd w = winograd_of(&g->t, g->f, k->anchor, k->algorithm);
         k->work_bytes = winograd_work_bytes(&w);
