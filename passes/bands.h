@@ -7,5 +7,7 @@
 // Fills k->bands and k->batch, at most `most` rows of it.
 void bands_choose(struct arena *arena, const struct target *t, struct kfunc *k,
                   size_t most);
+// Fills places in the arena, for the bands as they are, and its size (memory.c).
+void bands_place(struct arena *arena, struct kfunc *k);
 
 #endif

@@ -125,15 +125,19 @@ static size_t assign(struct blocks *b) {
     return total;
 }
 
+void bands_place(struct arena *arena, struct kfunc *k) {
+    struct blocks b = {.k = k};
+    find_blocks(arena, &b);
+    k->arena_bytes = assign(&b);
+}
+
 // Needs: layouts. Fills the batch, bands, arena offsets and the arena's size.
 bool pass_memory(struct module *m, struct module_func *mf, struct diags *d) {
     (void)d;
     struct kfunc *k = mf->k;
     for (size_t most = MOST_ROWS; most > 0; most = k->batch / 2) {
-        struct blocks b = {.k = k};
         bands_choose(m->arena, m->target, k, most);
-        find_blocks(m->arena, &b);
-        k->arena_bytes = assign(&b);
+        bands_place(m->arena, k);
         if (k->arena_bytes <= MOST_BYTES) break;
     }
     return true;

@@ -4,9 +4,10 @@
 // committed.
 //
 // And on random functions: no pass changes what a function computes.
+#include "ir/build.h"
 #include "ir/eval.h"
 #include "ir/text.h"
-#include "passes/pass.h"
+#include "passes/bands.h"
 
 #include "ir_random.h"
 
@@ -231,6 +232,54 @@ static void check_memory(const struct kfunc *k, uint64_t seed) {
     free(u.owner);
 }
 
+// Bands as nobody would choose them.
+static void cut_anyhow(struct arena *a, struct kfunc *k, struct random *r) {
+    k->batch = 1 + random_below(r, 7);
+    k->bands.n = 0;
+    for (size_t left = k->kernels.n; left > 0;) {
+        size_t n = 1 + random_below(r, left);
+        VEC_PUSH(a, &k->bands, (struct band){n, 1 + random_below(r, k->batch)});
+        left -= n;
+    }
+    bands_place(a, k);
+}
+
+// Convolutions one behind the other, each joined by what some earlier one made.
+static struct func *deep_func(struct arena *a, uint64_t seed) {
+    static const float taps[8 * 8];
+    enum { LAYERS = 12 };
+    const struct conv_attrs c = {{1, 1}, {0, 0, 0, 0}, {1, 1}, 1};
+    struct random r = {seed};
+    struct builder b;
+    nid made[LAYERS + 1];
+    builder_init(&b, a, "deep");
+    made[0] =
+        b_input(&b, "x", type_tensor(ELEM_F32, true, 3, (size_t[]){8, 1 + seed % 4, 4}));
+    struct type w = type_tensor(ELEM_F32, false, 4, (size_t[]){8, 8, 1, 1});
+    for (size_t i = 0; i < LAYERS; i++) {
+        nid y = b_conv(&b, made[i], b_const(&b, w, taps), &c);
+        made[i + 1] = b_binary(&b, OP_ADD, y, made[random_below(&r, i + 1)]);
+    }
+    build_output(&b, "y", made[LAYERS]);
+    return builder_finish(&b);
+}
+
+static void deep_functions_keep_theirs(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        struct arena *a = arena_new();
+        struct random r = {seed};
+        struct module m = {.arena = a, .target = &machine};
+        VEC_PUSH(a, &m.funcs, (struct module_func){.f = deep_func(a, seed)});
+        run_up_to(&m, "memory");
+        for (size_t i = 0; i < 4; i++) {
+            cut_anyhow(a, m.funcs.at[0].k, &r);
+            check_memory(m.funcs.at[0].k, seed);
+        }
+        arena_free(a);
+    }
+}
+
 // Machines of all sizes: small ones cut functions into several bands.
 static void what_is_read_is_still_there(void **state) {
     (void)state;
@@ -249,6 +298,9 @@ static void what_is_read_is_still_there(void **state) {
         VEC_PUSH(a, &m.funcs, (struct module_func){.f = f});
         if (computed) {
             run_up_to(&m, "memory");
+            struct random r = {seed};
+            check_memory(m.funcs.at[0].k, seed);
+            cut_anyhow(a, m.funcs.at[0].k, &r);
             check_memory(m.funcs.at[0].k, seed);
         }
         arena_free(a);
@@ -269,6 +321,7 @@ int main(void) {
         cmocka_unit_test(values_stay),
         cmocka_unit_test(values_of_cases_stay),
         cmocka_unit_test(what_is_read_is_still_there),
+        cmocka_unit_test(deep_functions_keep_theirs),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
