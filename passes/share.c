@@ -7,7 +7,7 @@
 #define MOST_BYTES  ((size_t)64 << 20) // of what is kept of one image
 #define MOST_CUTS   ((size_t)1000)
 // What it takes to gather one element and store it, in operations of a convolution.
-#define GATHER_OPS 24.0
+#define GATHER_OPS 80.0
 // Sharing has to save this part of the work at least.
 #define WORTH 0.03
 

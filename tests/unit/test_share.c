@@ -39,7 +39,7 @@ static nid random_conv(struct net *n, nid x) {
     struct conv_attrs c = {.groups = 1};
     bool three = random_below(&n->r, 2),
          apart = in[0] % 2 == 0 && !random_below(&n->r, 4);
-    size_t out = 4 + 4 * random_below(&n->r, 5), k[2];
+    size_t out = 8 + 4 * random_below(&n->r, 5), k[2];
     for (int i = 0; i < 2; i++) {
         k[i] = three ? 3 : sides[random_below(&n->r, COUNT(sides))];
         c.strides[i] = random_below(&n->r, 3) ? 1 : 2;
@@ -255,7 +255,7 @@ static void same_bits(void **state) {
         shared += n > 0;
         twice += n > 1;
     }
-    assert_true(shared > 15);
+    assert_true(shared > 10);
     assert_true(twice > 0);
 }
 
@@ -263,7 +263,7 @@ static void same_values(void **state) {
     struct fixture *f = *state;
     size_t shared = 0;
     for (uint64_t seed = 0; seed < 20; seed++) shared += compare(f->root, seed, true) > 0;
-    assert_true(shared > 7);
+    assert_true(shared > 4);
 }
 
 int main(void) {
