@@ -94,6 +94,20 @@ static void pairs_are_complements(void **state) {
     assert_memory_not_equal(c.z, other.z, 64 * 9);
 }
 
+// Each coalition is one of those that are left, and no two of these are equal.
+static void equal_ones_are_found(void **state) {
+    struct arena *a = *state;
+    struct coalitions c, each;
+    coalitions_draw(a, 128, 9, 5, false, &c);
+    const int64_t *which = coalitions_distinct(a, &c, &each);
+    assert_in_range(each.n, 10, 127);
+    for (size_t i = 0; i < c.n; i++)
+        assert_memory_equal(each.z + (size_t)which[i] * 9, c.z + i * 9, 9);
+    for (size_t i = 0; i < each.n; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_memory_not_equal(each.z + i * 9, each.z + j * 9, 9);
+}
+
 static void undetermined(void **state) {
     struct arena *a = *state;
     const char *why = NULL;
@@ -128,9 +142,13 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact_values), cmocka_unit_test(kernel_is_exact_on_additive),
-        cmocka_unit_test(draws),        cmocka_unit_test(pairs_are_complements),
-        cmocka_unit_test(undetermined), cmocka_unit_test(one_player),
+        cmocka_unit_test(exact_values),
+        cmocka_unit_test(kernel_is_exact_on_additive),
+        cmocka_unit_test(draws),
+        cmocka_unit_test(pairs_are_complements),
+        cmocka_unit_test(undetermined),
+        cmocka_unit_test(one_player),
+        cmocka_unit_test(equal_ones_are_found),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
