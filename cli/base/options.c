@@ -147,7 +147,7 @@ void help_words(const char *text, int *column, FILE *to) {
 
 int help_option(const struct option *o, FILE *to) {
     const char *value = o->value ? o->value : "";
-    int at = fprintf(to, "  %s%s%s", o->name, *value == '[' ? "" : " ", value);
+    int at = fprintf(to, "  %s%s%s", o->name, strncmp(value, "[=", 2) ? " " : "", value);
     int left = HELP_COLUMN - 1 - at;
     if (left > 0) fprintf(to, "%*s", left, "");
     return left > 0 ? HELP_COLUMN - 1 : at;
