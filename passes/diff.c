@@ -337,6 +337,31 @@ static void vjp_take(struct diff *x, const struct node *n, nid y, nid g) {
     add_to(x, n->in[0], b_reshape(x->b, v, t.dim, t.rank));
 }
 
+// v with an axis of one in front.
+static nid in_front(struct diff *x, nid v) {
+    struct type t = *dtype(x, v);
+    memmove(t.dim + 1, t.dim, t.rank * sizeof t.dim[0]);
+    t.dim[0] = 1;
+    return b_reshape(x->b, v, t.dim, t.rank + 1);
+}
+
+// An element of g goes to the entry that it was taken from.
+static void vjp_choose(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    size_t places = dtype(x, n->in[0])->dim[0], dim[TYPE_MAX_RANK] = {places};
+    int32_t last = (int32_t)places - 1, zero = 0;
+    struct type scalar = type_scalar(ELEM_I32, false);
+    if (!x->wanted[n->in[0]]) return;
+    int32_t *v = NEW_N(x->arena, int32_t, places);
+    for (size_t i = 0; i < places; i++) v[i] = (int32_t)i;
+    for (uint32_t i = 1; i <= n->type.rank; i++) dim[i] = 1;
+    nid entry = b_const(x->b, type_tensor(ELEM_I32, false, n->type.rank + 1, dim), v);
+    nid index = b_binary(x->b, OP_MIN, n->in[1], b_const(x->b, scalar, &last));
+    index = b_binary(x->b, OP_MAX, index, b_const(x->b, scalar, &zero));
+    nid taken = b_binary(x->b, OP_EQ, entry, in_front(x, index));
+    add_to(x, n->in[0], mul(x, b_cast(x->b, taken, ELEM_F32), in_front(x, g)));
+}
+
 // [C,h,w] to [C,w,places]: g's rows go to where they were cut from, and the axes turn.
 static nid uncut(struct diff *x, nid g, nid start, size_t places) {
     struct type t = *dtype(x, g);
@@ -488,6 +513,7 @@ static const vjp_rule rules[OP_COUNT] = {
     [OP_CONCAT] = vjp_concat,
     [OP_GATHER] = vjp_gather,
     [OP_TAKE] = vjp_take,
+    [OP_CHOOSE] = vjp_choose,
     [OP_WINDOW] = vjp_window,
     [OP_SUM] = vjp_sum,
     [OP_AMAX] = vjp_amax,

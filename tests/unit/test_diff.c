@@ -102,6 +102,16 @@ static nid scalar_taken(struct builder *b, nid x) {
     nid list = b_reshape(b, x, (size_t[]){4 * 6 * 6}, 1);
     return b_take(b, list, whole(b, 1, (int32_t[]){12}));
 }
+// Some entries are taken twice, some never; -3 and 9 are held to the ends.
+static nid chosen(struct builder *b, nid x) {
+    const int32_t index[6] = {3, 0, 3, -3, 9, 1};
+    size_t line[2] = {1, 6}, column[2] = {6, 1};
+    nid across = b_const(b, type_tensor(ELEM_I32, false, 2, line), index);
+    nid down = b_const(b, type_tensor(ELEM_I32, false, 2, column), index);
+    nid y = build_node(b, OP_CHOOSE, (nid[]){x, across}, 2, NULL, NULL);
+    return b_binary(b, OP_MUL, y,
+                    build_node(b, OP_CHOOSE, (nid[]){x, down}, 2, NULL, NULL));
+}
 static nid window(struct builder *b, nid x) { // held inside: its top is 3, not 5
     struct value size[2] = {val_int(3), val_int(5)};
     nid box = whole(b, 4, (int32_t[]){5, 1, 3, 5});
@@ -269,6 +279,7 @@ static const struct {
     {"gather all once", permuted},
     {"take", taken},
     {"take a number", scalar_taken},
+    {"choose", chosen},
     {"window", window},
     {"sum", summed},
     {"amax", largest},
