@@ -107,7 +107,7 @@ static void test_tanh(void **state) {
 
 static void test_sigmoid(void **state) {
     (void)state;
-    check(OP_SIGMOID, exact_sigmoid, 2.25);
+    check(OP_SIGMOID, exact_sigmoid, 2.5);
 }
 
 static void test_erf(void **state) {
