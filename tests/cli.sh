@@ -147,7 +147,7 @@ says "wrote 10 rows to k=4/f"
 says "2 points, 1 failed"
 
 # ---- being told to stop ----
-sed 's/samples = 20/samples = 600/; s/limit: int = 8/limit: int = 12/' "$small" |
+sed 's/samples = 20/samples = 1500/; s/limit: int = 8/limit: int = 12/' "$small" |
   sed "s|\.\./\.\./\.\./|$here/../|" >long.ddg
 stop() { # signal, arguments ...: stops a run when its store is open
   signal=$1
@@ -157,7 +157,7 @@ stop() { # signal, arguments ...: stops a run when its store is open
   pid=$!
   tries=0
   while [ ! -e slow/locks ] && [ $tries -lt 300 ]; do sleep 0.1 && tries=$((tries + 1)); done
-  sleep 1
+  sleep 0.5
   kill -"$signal" $pid
   wait $pid
   got=$?
