@@ -18,7 +18,8 @@ struct conv_plan conv_plan_of(const struct target *t, const struct kfunc *kf,
                           .out = &n->type,
                           .transposed = n->op == OP_CONV_DX,
                           .classes = {1, 1},
-                          .attrs = conv_attrs_of(n)};
+                          .attrs = conv_attrs_of(n),
+                          .tiling = k->tiling};
     c.groups = (size_t)c.attrs.groups;
     c.in_per = c.in->dim[0] / c.groups;
     c.out_per = c.out->dim[0] / c.groups;
@@ -72,6 +73,8 @@ bool conv_class(const struct conv_plan *c, size_t y, size_t x, struct side side[
 size_t conv_blocks(const struct conv_plan *c) {
     return (c->out->dim[0] + c->t->lanes - 1) / c->t->lanes;
 }
+
+#define MOST_BLOCKS 6 // of a tile
 
 // ---- tiles ----------------------------------------------------------------------------
 
@@ -135,11 +138,10 @@ static double line_cycles(const struct conv_plan *c, const struct side *x,
     return rest.blocks ? cycles + group_cycles(c, x, &rest) : cycles;
 }
 
-struct tile conv_tile(const struct conv_plan *c, const struct side side[2]) {
-    const struct side *x = &side[1];
+static struct tile best_tile(const struct conv_plan *c, const struct side *x) {
     struct tile best = {1, 1, false};
     double least = 0;
-    size_t most_blocks = c->depthwise ? 1 : size_min(conv_blocks(c), 6);
+    size_t most_blocks = c->depthwise ? 1 : size_min(conv_blocks(c), MOST_BLOCKS);
     for (size_t blocks = 1; blocks <= most_blocks; blocks++)
         for (size_t pixels = 1; pixels <= (size_t)x->outs && pixels <= 28; pixels++)
             for (int live = 1; live >= 0; live--) {
@@ -151,6 +153,39 @@ struct tile conv_tile(const struct conv_plan *c, const struct side side[2]) {
                 best = t;
             }
     return best;
+}
+
+struct tile conv_tile(const struct conv_plan *c, const struct side side[2]) {
+    const struct tiling *t = &c->tiling;
+    if (!t->blocks) return best_tile(c, &side[1]);
+    CHECK(conv_takes(c, t));
+    return (struct tile){t->blocks, t->pixels, t->row_live};
+}
+
+bool conv_tile_is_free(const struct conv_plan *c) {
+    return c->classes[0] * c->classes[1] == 1 && (c->groups == 1 || c->depthwise);
+}
+
+// What fits() finds best is less than what there are registers for. Kept rows of weights are
+// met from the left, which is another order than tap by tap where taps go to the left.
+bool conv_takes(const struct conv_plan *c, const struct tiling *t) {
+    struct side side[2];
+    if (!conv_tile_is_free(c) || !conv_class(c, 0, 0, side)) return false;
+    const struct side *x = &side[1];
+    size_t blocks = c->depthwise ? 1 : size_min(conv_blocks(c), MOST_BLOCKS), sums;
+    if (!x->taps || !t->blocks || t->blocks > blocks) return false;
+    if (!t->pixels || t->pixels > (size_t)x->outs || t->group) return false;
+    if (x->at_step < 0 && t->row_live != best_tile(c, x).row_live) return false;
+    size_t weights = t->blocks * (t->row_live ? (size_t)x->taps : 1);
+    return size_mul(t->blocks, t->pixels, &sums) && sums < c->t->registers &&
+           sums + weights < c->t->registers;
+}
+
+double conv_tile_cycles(const struct conv_plan *c, const struct tiling *t) {
+    struct side side[2];
+    struct tile tile = {t->blocks, t->pixels, t->row_live};
+    CHECK(conv_takes(c, t) && conv_class(c, 0, 0, side));
+    return line_cycles(c, &side[1], &tile);
 }
 
 // ---- packed weights -------------------------------------------------------------------

@@ -32,6 +32,7 @@ struct conv_plan {
     size_t groups, in_per, out_per; // channels of a group
     size_t classes[2];
     struct conv_attrs attrs;
+    struct tiling tiling; // of the kernel
 };
 
 struct conv_plan conv_plan_of(const struct target *t, const struct kfunc *kf,
@@ -39,6 +40,13 @@ struct conv_plan conv_plan_of(const struct target *t, const struct kfunc *kf,
 // The class of residues (y, x); false: no result falls into it.
 bool conv_class(const struct conv_plan *c, size_t y, size_t x, struct side side[2]);
 struct tile conv_tile(const struct conv_plan *c, const struct side side[2]);
+// Whether results are the same bits whatever the tile, and a kernel may say which: not where
+// it falls into several classes, and with groups a tile's weights would have other zeros.
+bool conv_tile_is_free(const struct conv_plan *c);
+// Whether the kernel may say that its tile is t.
+bool conv_takes(const struct conv_plan *c, const struct tiling *t);
+// Cycles, but for a factor, that all results take with t.
+double conv_tile_cycles(const struct conv_plan *c, const struct tiling *t);
 size_t conv_blocks(const struct conv_plan *c); // of result channels
 // Operand channels that `blocks` blocks of results from channel `from` on depend on:
 // always conv_span of them, from conv_first.

@@ -103,8 +103,9 @@ static void write_kernel(struct writer *w) {
         write_node(w, k->outs[i]);
     }
     if (k->anchor != NID_NONE)
-        text_add(w->out, "\nanchor #%u %d %zu", w->number[k->anchor], k->algorithm,
-                 k->work_bytes);
+        text_add(w->out, "\nanchor #%u %d %zu tiling %zu,%zu,%zu,%d",
+                 w->number[k->anchor], k->algorithm, k->work_bytes, k->tiling.blocks,
+                 k->tiling.pixels, k->tiling.group, k->tiling.row_live);
     if (k->prologue == NID_NONE) return;
     text_add(w->out, "\nprologue #%u", w->number[k->prologue]);
     write_layout(w, &k->scratch_layout);

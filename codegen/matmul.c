@@ -382,7 +382,7 @@ static void emit_batch(const struct matmul *mm) {
 void emit_matmul(struct emit *e) {
     const struct node *n = node_at(e->f, e->k->anchor);
     const struct type *x = type_at(e->f, n->in[0]);
-    struct matmul mm = {.e = e, .n = n, .plan = matmul_plan_of(e->t, e->f, e->k->anchor)};
+    struct matmul mm = {.e = e, .n = n, .plan = matmul_plan_of(e->t, e->f, e->k)};
     mm.packed = codegen_wants_packed(e->t, e->kf, e->k, n->in[1]);
     if (type_count(&n->type) == 0) return;
     bool planar = e->k->prologue == NID_NONE && mm.plan.lead == 0;

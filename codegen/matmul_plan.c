@@ -27,12 +27,17 @@ static size_t vectors(const struct matmul_plan *p) {
     return (p->n + p->t->lanes - 1) / p->t->lanes;
 }
 
+size_t matmul_most_blocks(const struct matmul_plan *p) {
+    size_t most = p->t->registers >= 32 ? MATMUL_MAX_BLOCKS : 2;
+    return size_max(1, size_min(vectors(p), most));
+}
+
 // Products of a single row take rows of the batch for rows of the tile: they are as many as
 // there happen to be, and the more of them share what is read of y the better.
 static size_t best_blocks(const struct matmul_plan *p) {
-    size_t all = vectors(p), most = p->t->registers >= 32 ? MATMUL_MAX_BLOCKS : 2;
+    size_t all = vectors(p);
     if (p->m == 1) return size_max(1, size_min(all, 2));
-    size_t best = size_max(1, size_min(all, most));
+    size_t best = matmul_most_blocks(p);
     double least = 0;
     for (size_t blocks = best; blocks >= 1; blocks--) {
         double cycles = (double)(all / blocks) * column_cycles(p, blocks);
@@ -52,8 +57,8 @@ static size_t depth_in_cache(const struct matmul_plan *p) {
 }
 
 struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,
-                                  nid matmul) {
-    const struct node *n = node_at(f, matmul);
+                                  const struct kernel *k) {
+    const struct node *n = node_at(f, k->anchor);
     const size_t *x = type_at(f, n->in[0])->dim, *out = n->type.dim;
     struct matmul_plan p = {.t = t, .lead = n->type.rank - 2, .stack = 1};
     p.tx = attr_int(n, "tx") != 0;
@@ -62,7 +67,8 @@ struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,
     p.m = out[p.lead];
     p.n = out[p.lead + 1];
     p.k = x[p.lead + !p.tx];
-    p.blocks = best_blocks(&p);
+    CHECK(k->tiling.blocks <= matmul_most_blocks(&p));
+    p.blocks = k->tiling.blocks ? k->tiling.blocks : best_blocks(&p);
     p.depth = depth_in_cache(&p);
     return p;
 }

@@ -23,7 +23,8 @@ struct matmul_plan {
 };
 
 struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,
-                                  nid matmul);
+                                  const struct kernel *k);
+size_t matmul_most_blocks(const struct matmul_plan *p); // that a group may have
 // Rows of a tile over `blocks` vectors, whatever m is.
 size_t matmul_rows(const struct matmul_plan *p, size_t blocks);
 size_t matmul_matrix_floats(const struct matmul_plan *p); // of one packed matrix

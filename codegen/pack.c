@@ -16,11 +16,11 @@ bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
 static size_t packed_floats(const struct target *t, const struct kfunc *kf,
                             const struct kernel *k) {
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
-        struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
+        struct matmul_plan plan = matmul_plan_of(t, kf->f, k);
         return matmul_pack_floats(&plan);
     }
     if (k->algorithm != ALGORITHM_DIRECT) {
-        struct winograd plan = winograd_of(t, kf->f, k->anchor, k->algorithm);
+        struct winograd plan = winograd_of_kernel(t, kf, k);
         return winograd_pack_floats(&plan);
     }
     struct conv_plan plan = conv_plan_of(t, kf, k);
@@ -40,7 +40,7 @@ void codegen_pack(const struct target *t, const struct kfunc *kf, const struct k
     size_t bytes = packed_floats(t, kf, k) * sizeof(float);
     memset((char *)out + bytes, 0, size_align(bytes, 64) - bytes);
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
-        struct matmul_plan plan = matmul_plan_of(t, kf->f, k->anchor);
+        struct matmul_plan plan = matmul_plan_of(t, kf->f, k);
         matmul_pack(&plan, data, out);
         return;
     }
@@ -49,6 +49,6 @@ void codegen_pack(const struct target *t, const struct kfunc *kf, const struct k
         conv_pack(&plan, data, out);
         return;
     }
-    struct winograd w = winograd_of(t, kf->f, k->anchor, k->algorithm);
+    struct winograd w = winograd_of_kernel(t, kf, k);
     winograd_pack(&w, &plan, data, out);
 }

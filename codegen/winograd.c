@@ -337,9 +337,8 @@ static struct steps steps_of(struct emit *e) {
     const struct kernel *k = e->k;
     const struct node *n = node_at(e->f, k->anchor);
     struct conv_attrs c = conv_attrs_of(n);
-    struct steps s = {.e = e,
-                      .w = winograd_of(e->t, e->f, k->anchor, k->algorithm),
-                      .vec = ll_vec(e->f32, e->lanes)};
+    struct steps s = {
+        .e = e, .w = winograd_of_kernel(e->t, e->kf, k), .vec = ll_vec(e->f32, e->lanes)};
     for (int a = 0; a < 2; a++) s.at[a] = n->op == OP_CONV ? -c.pads[a] : c.pads[a] - 2;
     size_t planes = s.w.n * s.w.n, work = k->nouts + k->nins;
     s.operands = e->base[work];

@@ -65,6 +65,15 @@ enum algorithm {
     ALGORITHM_WINOGRAD_4, // F(4x4, 3x3)
 };
 
+// How the tile of sums that an anchor keeps in registers is cut, and how many of them go
+// through its steps together: what cannot be seen in results.
+struct tiling {
+    size_t blocks; // vectors of result channels, or of columns; 0: what costs least
+    size_t pixels; // of one line; Winograd's way: tiles
+    size_t group;  // Winograd's way: tiles that go through the steps together
+    bool row_live; // tap by tap: the weights of a whole kernel row are kept, too
+};
+
 struct kernel {
     nid outs[4]; // stored nodes; outs[0] is the root
     size_t nouts;
@@ -77,6 +86,8 @@ struct kernel {
     struct layout scratch_layout;
     size_t scratch_offset;    // bytes, in the arena
     enum algorithm algorithm; // of the anchor
+    struct tiling tiling;
+    bool tuned; // one of the two is another than what costs least
     // Memory of its own that the kernel uses while it runs, once a call: what is between the
     // steps of an algorithm.
     size_t work_bytes, work_offset; // 0 bytes: none

@@ -76,7 +76,11 @@ struct winograd winograd_of(const struct target *t, const struct func *f, nid an
     const struct node *n = node_at(f, anchor);
     const struct type *x = type_at(f, n->in[0]);
     size_t m = winograd_m(a), lanes = t->lanes;
-    struct winograd w = {.m = m, .n = m + 2, .lanes = lanes, .channels = x->dim[0]};
+    struct winograd w = {.m = m,
+                         .n = m + 2,
+                         .lanes = lanes,
+                         .registers = t->registers,
+                         .channels = x->dim[0]};
     for (int i = 0; i < 2; i++) {
         w.size[i] = n->type.dim[1 + i];
         w.tiles[i] = (w.size[i] + m - 1) / m;
@@ -86,6 +90,26 @@ struct winograd winograd_of(const struct target *t, const struct func *f, nid an
     size_t some = winograd_row_tiles(&w) * wanted_rows(winograd_row_tiles(&w));
     choose_tile(t, some, &w);
     choose_group(t, some, &w);
+    return w;
+}
+
+// A register for each sum, for each vector of weights, and one that is spread.
+bool winograd_takes(const struct winograd *w, const struct tiling *t) {
+    size_t most = w->registers - 1, sums;
+    size_t blocks = size_min(w->out, WINOGRAD_MOST_BLOCKS);
+    if (!t->blocks || t->blocks > blocks || !t->pixels || t->row_live) return false;
+    if (!size_mul(t->blocks, t->pixels, &sums) || sums > most - t->blocks) return false;
+    return t->group && t->group % t->pixels == 0 && t->group <= WINOGRAD_MOST_GROUP;
+}
+
+struct winograd winograd_of_kernel(const struct target *t, const struct kfunc *kf,
+                                   const struct kernel *k) {
+    struct winograd w = winograd_of(t, kf->f, k->anchor, k->algorithm);
+    if (!k->tiling.blocks) return w;
+    CHECK(winograd_takes(&w, &k->tiling));
+    w.tile_blocks = k->tiling.blocks;
+    w.tile_tiles = k->tiling.pixels;
+    w.group = k->tiling.group;
     return w;
 }
 

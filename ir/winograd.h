@@ -22,6 +22,9 @@
 #define WINOGRAD_B    1.5
 #define WINOGRAD_MOST 6  // n at most
 #define WINOGRAD_WIDE 32 // weights transformed together, at most
+// Of tilings that are asked for:
+#define WINOGRAD_MOST_BLOCKS ((size_t)4)
+#define WINOGRAD_MOST_GROUP  ((size_t)4096)
 
 struct winograd {
     size_t m, n;
@@ -30,6 +33,7 @@ struct winograd {
     size_t channels; // of the operand
     size_t in, out;  // blocks of channels: of the operand, of the result
     size_t lanes;    // of a block
+    size_t registers;
     size_t
         tile_blocks;   // of the tile of sums in registers: blocks of result channels, and
     size_t tile_tiles; // tiles
@@ -44,6 +48,11 @@ bool winograd_fits(const struct func *f, nid anchor, size_t m);
 size_t winograd_m(enum algorithm a);
 struct winograd winograd_of(const struct target *t, const struct func *f, nid anchor,
                             enum algorithm a);
+// That of a kernel, with its tiling.
+struct winograd winograd_of_kernel(const struct target *t, const struct kfunc *kf,
+                                   const struct kernel *k);
+// Whether a tile of sums can be cut so: there are as many blocks, and registers for it.
+bool winograd_takes(const struct winograd *w, const struct tiling *t);
 // Floats of one plane: of the operand's transform, of the sums.
 size_t winograd_in_plane(const struct winograd *w);
 size_t winograd_out_plane(const struct winograd *w);

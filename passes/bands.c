@@ -139,7 +139,7 @@ static double rows_joined(const struct bands *b, size_t i, double rows) {
 static double waste(const struct bands *b, size_t i, double rows) {
     const struct kernel *k = &b->k->kernels.at[i];
     if (k->anchor == NID_NONE || k->algorithm == ALGORITHM_DIRECT) return 0;
-    struct winograd w = winograd_of(b->t, b->k->f, k->anchor, k->algorithm);
+    struct winograd w = winograd_of_kernel(b->t, b->k, k);
     double tiles = rows * (double)winograd_row_tiles(&w), at_once = (double)w.tile_tiles;
     double missing = ceil(tiles / at_once) * at_once - tiles;
     return FMA_BYTES * missing * (double)(w.n * w.n * w.channels * w.out) / rows;
