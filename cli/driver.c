@@ -23,6 +23,7 @@ bool driver_load(struct driver *v) {
                                 .text = v->options.text,
                                 .api = v->options.api,
                                 .model = v->options.model,
+                                .bf16 = v->options.bf16,
                                 .times = v->options.times};
     v->program = program_load(v->arena, &o, &v->d);
     v->load_s = clock_seconds() - start;

@@ -16,6 +16,7 @@ struct driver_options {
     const char *text;   // see program_options, as api
     bool api;
     const struct model *model; // the same; or NULL
+    bool bf16;              // see program_options
     const char *point;      // of a sweep (sweep_point.name): where results go; or NULL
     struct timeline *times; // may be NULL
     bool unshared;          // see module; for tests

@@ -41,6 +41,11 @@ static const char *take_output(struct args *a, const char *v) {
     return *v && strcmp(v, "-") != 0 ? NULL : "the name of a file";
 }
 
+static const char *take_precision(struct args *a, const char *v) {
+    a->bf16 = !strcmp(v, "bf16");
+    return a->bf16 || !strcmp(v, "fp32") ? NULL : "fp32 or bf16";
+}
+
 static const char *take_emit(struct args *a, const char *v) {
     a->emit = v;
     return NULL;
@@ -90,6 +95,10 @@ static const struct option options[] = {
      "x86-64-v4, aarch64; compile takes several, and the file chooses the best where it "
      "is started",
      take_target},
+    {'b', "--precision", "P",
+     "fp32 (the default) or bf16, which lets the layers of networks multiply bfloat16 "
+     "numbers where that is faster; for networks whose `onnx` says no `precision`",
+     take_precision},
     {'d', "--data", NULL,
      "ask the models about a few of the images that the program gives them, and warn of "
      "a "

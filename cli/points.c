@@ -37,6 +37,7 @@ void point_driver(const struct points *p, size_t i, struct arena *arena,
                                .ndefines = point->ndefines,
                                .threads = p->args->threads,
                                .target = points_target(p->args),
+                               .bf16 = p->args->bf16,
                                .point = point->name,
                                .times = args_times(p->args)};
     driver_init(v, arena, &o);

@@ -138,6 +138,7 @@ struct tree { // a whole program
     VEC(struct decl *) ordered; // those that are evaluated, each behind what it uses
     struct timeline *times;     // may be NULL: how long its models take
     const struct model *model;  // see program_options
+    bool bf16;                  // the same
 };
 
 #endif

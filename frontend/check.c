@@ -354,8 +354,11 @@ static void check_decl(struct checker *c, const struct decl *d) {
 }
 
 struct checked check_tree(struct arena *arena, const struct tree *tree, struct diags *d) {
-    struct checker c = {
-        .arena = arena, .d = d, .times = tree->times, .model = tree->model};
+    struct checker c = {.arena = arena,
+                        .d = d,
+                        .times = tree->times,
+                        .model = tree->model,
+                        .bf16 = tree->bf16};
     builder_init(&c.b, arena, "program");
     c.b.fold = false;
     c.globals = NEW_N(arena, struct result, tree->nvalues);

@@ -42,6 +42,7 @@ struct checker {
     VEC(struct loaded) models;
     struct timeline *times;    // may be NULL
     const struct model *model; // see program_options
+    bool bf16;                 // the same
 };
 
 // name is given to the node that e itself makes, or NULL.

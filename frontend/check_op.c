@@ -153,9 +153,8 @@ static bool same_attrs(const struct value *a, const struct value *b, size_t n) {
 }
 
 // Each network is read once, also when that failed.
-static const struct model *load_model(struct op_call *o) {
+static const struct model *read_model(struct op_call *o) {
     struct checker *c = o->c;
-    if (c->model) return c->model;
     for (size_t i = 0; i < c->models.n; i++)
         if (same_attrs(c->models.at[i].attrs, o->attrs, o->nattrs))
             return c->models.at[i].model;
@@ -174,6 +173,23 @@ static const struct model *load_model(struct op_call *o) {
     memcpy(made.attrs, o->attrs, sizeof made.attrs);
     VEC_PUSH(c->arena, &c->models, made);
     return made.model;
+}
+
+// What it multiplies says nothing of the file. The node shows what was settled on.
+static const struct model *load_model(struct op_call *o) {
+    struct checker *c = o->c;
+    struct value *precision = &o->attrs[op_attr(OP_ONNX, "precision", 9)];
+    const struct value given = *precision;
+    *precision = (struct value){.kind = VAL_NONE};
+    const struct model *m = c->model ? c->model : read_model(o);
+    bool bf16 = c->model                 ? c->model->bf16
+                : given.kind == VAL_NONE ? c->bf16
+                                         : strcmp(given.s, "bf16") == 0;
+    *precision = given.kind == VAL_NONE ? val_string(bf16 ? "bf16" : "fp32") : given;
+    if (!m || m->bf16 == bf16) return m;
+    struct model *other = arena_dup(c->arena, m, 1, sizeof *m);
+    other->bf16 = bf16;
+    return other;
 }
 
 // ---- calls --------------------------------------------------------------------------

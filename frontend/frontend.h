@@ -38,6 +38,7 @@ struct program_options {
     struct timeline *times; // may be NULL
     // What `onnx` is in the program, instead of the files it names; or NULL.
     const struct model *model;
+    bool bf16; // the precision of networks for which the program says none
 };
 
 // NULL when anything is wrong; everything found is in d.

@@ -342,6 +342,7 @@ struct program *program_load(struct arena *arena, const struct program_options *
     double began = timeline_now(o->times);
     tree->times = o->times;
     tree->model = o->model;
+    tree->bf16 = o->bf16;
     *l = (struct loader){.arena = arena, .d = d, .tree = tree};
     if (!load_files(l, o)) return NULL;
     for (size_t i = 0; i < o->ndefines; i++)

@@ -134,6 +134,7 @@ struct model {
     const char *path;        // as the program gave it, for messages
     double *mean, *std;      // one a channel; pixels are (x / 255 - mean) / std
     size_t channels, height, width, classes;
+    bool bf16;            // layers may multiply bfloat16 numbers, where that is faster
     struct digest digest; // graph, weights, mean and std; never the path
     struct digest graph;  // of the ops and their attributes alone, without weights
     size_t nweights;      // constants and parameters, in an order given by the graph

@@ -17,6 +17,7 @@ struct args {
     bool data;    // check: read it
     bool all;     // print everything
     double audit; // share of what is found that is computed again, 0 to 1
+    bool bf16;    // --precision: of networks for which the program says none
     bool sized;   // --size was given:
     uint64_t size;
     size_t side;            // --size of images; 0: not given

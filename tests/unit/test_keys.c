@@ -320,6 +320,9 @@ static unsigned effect_pixels(const struct effect *e, nid v) {
 // A network is known by what it computes, wherever it came from.
 static unsigned effect_model(const struct effect *e, nid v) {
     if (!is_changed(e, v) || e->change.attr < 0) return 0;
+    // The target that is compiled for has no bf16: what is permitted is not done.
+    if (!strcmp(__real_op_info(OP_ONNX)->attrs[e->change.attr].name, "precision"))
+        return 0;
     bool path = __real_op_info(OP_ONNX)->attrs[e->change.attr].path;
     return !path || e->change.content ? RECORD : 0;
 }
@@ -444,9 +447,12 @@ static nid copy_network(struct fixture *f, struct builder *b, const struct node 
     struct model_options o = {
         .path = attrs[0].s, .mean = attrs[1].fs, .std = attrs[2].fs};
     o.nmean = attrs[1].n, o.nstd = attrs[2].n;
-    const struct model *m = model_load(f->a, &o, &f->d);
+    const struct model *read = model_load(f->a, &o, &f->d);
+    if (!read) return NID_NONE;
+    struct model *m = arena_dup(f->a, read, 1, sizeof *read);
+    m->bf16 = attrs[3].kind == VAL_STRING && !strcmp(attrs[3].s, "bf16");
     b->name = n->name;
-    return m ? b_onnx(b, attrs, m) : NID_NONE;
+    return b_onnx(b, attrs, m);
 }
 
 // The graph with one attribute of one node changed; NULL when that does not fit together,
