@@ -81,9 +81,19 @@ static const char *target_name(const struct driver *v) {
     return v->options.target ? v->options.target : "native";
 }
 
+// The code of other programs runs on processors without, as the rest of it lets it.
+static bool wants_bf16(const struct func *graph) {
+    for (nid v = 0; v < graph->nodes.n; v++) {
+        const struct model *m = node_at(graph, v)->model;
+        if (m && m->bf16) return true;
+    }
+    return false;
+}
+
 bool driver_lower(struct driver *v, const char *last) {
     double start = clock_seconds();
     if (!codegen_target_named(v->arena, target_name(v), &v->target, &v->d)) return false;
+    v->target.bf16 = v->target.bf16 && wants_bf16(v->program->graph);
     v->module = (struct module){.arena = v->arena,
                                 .target = &v->target,
                                 .graph = v->program->graph,

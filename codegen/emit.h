@@ -79,7 +79,7 @@ struct emit {
     LLVMModuleRef module;
     LLVMBuilderRef b;
     LLVMValueRef fn;
-    LLVMTypeRef i1, i8, i32, i64, f32, ptr;
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, ptr;
     size_t lanes;
     // By position in the kernel's buffers: outs, ins, scratch, work.
     LLVMValueRef base[KERNEL_MAX_BUFFERS + 8]; // row 0
@@ -90,8 +90,8 @@ struct emit {
 };
 
 // ---- ll.c: LLVM in short --------------------------------------------------------------
-LLVMTypeRef ll_elem(struct emit *e, enum elem elem);
-LLVMTypeRef ll_vec(LLVMTypeRef elem, size_t lanes); // elem itself for one lane
+LLVMTypeRef ll_elem(struct emit *e, enum elem elem); // bf16: i16, its bits
+LLVMTypeRef ll_vec(LLVMTypeRef elem, size_t lanes);  // elem itself for one lane
 LLVMValueRef ll_i64(struct emit *e, int64_t v);
 LLVMValueRef ll_i32(struct emit *e, int64_t v);
 LLVMValueRef ll_f32(struct emit *e, double v);

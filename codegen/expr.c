@@ -142,6 +142,21 @@ static LLVMValueRef value_unary(struct emit *e, const struct node *n,
     }
 }
 
+// One instruction, also for a single number: so all are rounded alike.
+static LLVMValueRef to_bf16(struct emit *e, LLVMValueRef x, size_t lanes) {
+    LLVMValueRef all = lanes == 1 ? ll_splat(e, x, e->lanes) : x;
+    LLVMTypeRef bits = ll_vec(e->i16, e->lanes);
+    LLVMValueRef v = ll_call(e, "llvm.x86.avx512bf16.cvtneps2bf16.512", NULL, 0, &all, 1);
+    v = LLVMBuildBitCast(e->b, v, bits, "");
+    return lanes == 1 ? ll_lane(e, v, 0) : v;
+}
+
+static LLVMValueRef of_bf16(struct emit *e, LLVMValueRef x, size_t lanes) {
+    LLVMValueRef wide = LLVMBuildZExt(e->b, x, ll_vec(e->i32, lanes), "");
+    wide = LLVMBuildShl(e->b, wide, ll_isplat(e, 16, lanes), "");
+    return LLVMBuildBitCast(e->b, wide, ll_vec(e->f32, lanes), "");
+}
+
 // Floats are cut and held within the integer's range; integers keep their low bits.
 static LLVMValueRef value_cast(struct emit *e, const struct node *n,
                                const struct point *p) {
@@ -150,6 +165,8 @@ static LLVMValueRef value_cast(struct emit *e, const struct node *n,
     LLVMTypeRef type = ll_vec(ll_elem(e, to), p->lanes);
     bool byte = from == ELEM_U8;
     if (from == to) return x;
+    if (to == ELEM_BF16) return to_bf16(e, x, p->lanes);
+    if (from == ELEM_BF16) return of_bf16(e, x, p->lanes);
     if (from == ELEM_F32) {
         const char *cut = to == ELEM_U8 ? "llvm.fptoui.sat" : "llvm.fptosi.sat";
         return ll_call(e, cut, (LLVMTypeRef[]){type, LLVMTypeOf(x)}, 2, &x, 1);

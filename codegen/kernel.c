@@ -93,6 +93,19 @@ static void set_flag(struct emit *e, const char *name) {
                             LLVMCreateEnumAttribute(e->ctx, kind, 0));
 }
 
+static bool has_bf16(const struct emit *e) {
+    for (size_t i = 0; i < e->k->nouts + e->k->nins; i++)
+        if (type_at(e->f, buffer_node(e->k, i))->elem == ELEM_BF16) return true;
+    return false;
+}
+
+// Other kernels are to run on processors that have everything but this.
+static void use_bf16(struct emit *e) {
+    CHECK(e->t->bf16);
+    set_attribute(e, "target-features",
+                  arena_printf(e->arena, "%s,+avx512bf16", e->t->features));
+}
+
 // Some processors are tuned to avoid their widest vectors; the kernels count on them.
 static void begin_function(struct emit *e, const char *symbol) {
     LLVMTypeRef params[] = {e->ptr, e->i64};
@@ -103,6 +116,7 @@ static void begin_function(struct emit *e, const char *symbol) {
     snprintf(bits, sizeof bits, "%zu", e->lanes * 32);
     set_attribute(e, "prefer-vector-width", bits);
     set_attribute(e, "min-legal-vector-width", bits);
+    if (has_bf16(e)) use_bf16(e);
     set_flag(e, "nounwind");
     LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, e->fn, ""));
     const struct kernel *k = e->k;
@@ -148,6 +162,7 @@ static void emit_body(struct emit *e) {
 static void init_types(struct emit *e) {
     e->i1 = LLVMInt1TypeInContext(e->ctx);
     e->i8 = LLVMInt8TypeInContext(e->ctx);
+    e->i16 = LLVMInt16TypeInContext(e->ctx);
     e->i32 = LLVMInt32TypeInContext(e->ctx);
     e->i64 = LLVMInt64TypeInContext(e->ctx);
     e->f32 = LLVMFloatTypeInContext(e->ctx);

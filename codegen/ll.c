@@ -4,6 +4,7 @@
 LLVMTypeRef ll_elem(struct emit *e, enum elem elem) {
     switch (elem) {
     case ELEM_F32: return e->f32;
+    case ELEM_BF16: return e->i16;
     case ELEM_I32: return e->i32;
     case ELEM_U8: return e->i8;
     default: return e->i64;

@@ -108,7 +108,7 @@ static struct ix block_position(struct emit *e, const struct view *v,
 
 // ---- loads ----------------------------------------------------------------------------
 
-// Bytes and keys: no gather instruction exists, and LLVM would branch in every lane.
+// Bytes, halves and keys: no gather instruction exists, and LLVM would branch in every lane.
 static LLVMValueRef gather_singly(struct emit *e, LLVMTypeRef elem, LLVMValueRef base,
                                   LLVMValueRef at, LLVMValueRef mask, size_t align) {
     if (mask) at = LLVMBuildSelect(e->b, mask, at, ll_zero(LLVMTypeOf(at)), "");
@@ -127,7 +127,7 @@ static LLVMValueRef all_lanes(struct emit *e, LLVMValueRef mask) {
 
 static LLVMValueRef gather(struct emit *e, LLVMTypeRef elem, LLVMValueRef base,
                            LLVMValueRef at, LLVMValueRef mask, size_t align) {
-    if (elem == e->i8 || elem == e->i64)
+    if (elem == e->i8 || elem == e->i16 || elem == e->i64)
         return gather_singly(e, elem, base, at, mask, align);
     LLVMTypeRef vec = ll_vec(elem, e->lanes), ptrs = ll_vec(e->ptr, e->lanes);
     LLVMValueRef from = ll_at(e, elem, base, at);
@@ -257,30 +257,32 @@ void emit_store(struct emit *e, const struct view *v, const struct point *p,
 void emit_ask(struct emit *e, const struct view *v, const struct point *p, bool write) {
     CHECK(is_blocked(v->layout));
     struct ix at = block_position(e, v, p, p->at[0]);
-    ll_prefetch(e, ll_at_ix(e, e->f32, v->row, at), write);
+    ll_prefetch(e, ll_at_ix(e, ll_elem(e, v->type->elem), v->row, at), write);
 }
 
 // ---- zeros ----------------------------------------------------------------------------
 
 // `n` vectors of zero from element `at` on.
-static void zero_run(struct emit *e, LLVMValueRef at, size_t n) {
-    LLVMTypeRef vec = ll_vec(e->f32, e->lanes);
+static void zero_run(struct emit *e, enum elem elem, LLVMValueRef at, size_t n) {
+    LLVMTypeRef vec = ll_vec(ll_elem(e, elem), e->lanes);
     struct ix i;
     if (n == 0) return;
     struct loop l = loop_over(e, 0, (int64_t)n, 1, NULL, 0, &i);
-    ll_store(e, ll_zero(vec), ll_at(e, vec, at, l.i), 4 * e->lanes);
+    ll_store(e, ll_zero(vec), ll_at(e, vec, at, l.i), elem_size(elem) * e->lanes);
     loop_end(e, &l, NULL);
 }
 
 static void zero_sides(struct emit *e, const struct view *v, LLVMValueRef plane) {
     size_t border = v->layout->border, width = v->type->dim[2];
     size_t pitch = layout_pitch_y(e, v->layout, v->type);
+    enum elem elem = v->type->elem;
+    LLVMTypeRef type = ll_elem(e, elem);
     struct ix y;
     struct loop l = loop_over(e, (int64_t)border, (int64_t)(border + v->type->dim[1]), 1,
                               NULL, 0, &y);
-    LLVMValueRef line = ll_at_ix(e, e->f32, plane, ix_scale(e, y, (int64_t)pitch));
-    zero_run(e, line, border);
-    zero_run(e, ll_at_const(e, e->f32, line, (int64_t)((border + width) * e->lanes)),
+    LLVMValueRef line = ll_at_ix(e, type, plane, ix_scale(e, y, (int64_t)pitch));
+    zero_run(e, elem, line, border);
+    zero_run(e, elem, ll_at_const(e, type, line, (int64_t)((border + width) * e->lanes)),
              border);
     loop_end(e, &l, NULL);
 }
@@ -291,18 +293,21 @@ void emit_zero_border(struct emit *e, const struct view *v) {
     size_t blocks = (v->type->dim[0] + e->lanes - 1) / e->lanes;
     size_t plane = layout_plane(e, lay, v->type);
     size_t edge = lay->border * (v->type->dim[2] + 2 * lay->border); // vectors
+    enum elem elem = v->type->elem;
+    LLVMTypeRef type = ll_elem(e, elem);
     struct ix c;
     struct loop l = loop_over(e, 0, (int64_t)blocks, 1, NULL, 0, &c);
-    LLVMValueRef at = ll_at_ix(e, e->f32, v->row, ix_scale(e, c, (int64_t)plane));
-    zero_run(e, at, edge);
-    zero_run(e, ll_at_const(e, e->f32, at, (int64_t)(plane - edge * e->lanes)), edge);
+    LLVMValueRef at = ll_at_ix(e, type, v->row, ix_scale(e, c, (int64_t)plane));
+    LLVMValueRef end = ll_at_const(e, type, at, (int64_t)(plane - edge * e->lanes));
+    zero_run(e, elem, at, edge);
+    zero_run(e, elem, end, edge);
     zero_sides(e, v, at);
     loop_end(e, &l, NULL);
 }
 
 void emit_zero_row(struct emit *e, const struct view *v) {
     CHECK(v->layout->bytes % (4 * e->lanes) == 0);
-    zero_run(e, v->row, v->layout->bytes / (4 * e->lanes));
+    zero_run(e, ELEM_F32, v->row, v->layout->bytes / (4 * e->lanes));
 }
 
 // ---- constant tables ------------------------------------------------------------------

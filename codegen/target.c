@@ -21,6 +21,9 @@
 // wide.
 #define GIVEN "+64bit,+cmov,+cx8,+fxsr,+mmx,+sse,+sse2,+evex512"
 
+// Of these, only by kernels that multiply bf16 (kernel.c), and only in programs that let them.
+#define BF16 "avx512bf16"
+
 // Vectors of four floats, thirty-two of them: all that ARMv8-A asks for.
 #define NEON "+fp-armv8,+neon"
 
@@ -96,6 +99,7 @@ const char *codegen_needs(struct arena *arena, const struct target *t) {
         text_add(&out, ",");
         text_add_n(&out, at + 1, n - 1);
     }
+    if (t->bf16) text_add(&out, ",%s", BF16);
     return out.at;
 }
 
@@ -169,7 +173,9 @@ bool codegen_host_target(struct arena *arena, struct target *out, struct diags *
                            .features = features_used(arena, isa, all),
                            .l1 = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
                            .l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512 << 10)};
-    return finish_target(arena, out);
+    if (!finish_target(arena, out)) return false;
+    out->bf16 = has_feature(all, BF16) && out->lanes == 16;
+    return true;
 }
 
 bool codegen_target_named(struct arena *arena, const char *name, struct target *out,

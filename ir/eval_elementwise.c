@@ -1,5 +1,6 @@
 // The reference evaluator: elementwise ops. Floats are computed in double and rounded
 // once; integers wrap.
+#include "ir/bf16.h"
 #include "ir/eval_core.h"
 
 #include <math.h>
@@ -7,6 +8,7 @@
 // ---- elements -----------------------------------------------------------------------
 static double load_float(const void *p, enum elem e, size_t i) {
     if (e == ELEM_F32) return (double)((const float *)p)[i];
+    if (e == ELEM_BF16) return (double)bf16_value(((const uint16_t *)p)[i]);
     return (double)load_int(p, e, i);
 }
 
@@ -17,6 +19,7 @@ int64_t load_int(const void *p, enum elem e, size_t i) {
     case ELEM_U8: return ((const uint8_t *)p)[i];
     case ELEM_U64: return (int64_t)((const uint64_t *)p)[i];
     case ELEM_F32:
+    case ELEM_BF16:
     case ELEM_COUNT: break;
     }
     BUG("reading %s as an integer", elem_name(e));
@@ -30,9 +33,10 @@ void store_int(void *p, enum elem e, size_t i, int64_t v) {
     case ELEM_I64: ((int64_t *)p)[i] = v; return;
     case ELEM_U8: ((uint8_t *)p)[i] = (uint8_t)v; return;
     case ELEM_U64: ((uint64_t *)p)[i] = (uint64_t)v; return;
+    case ELEM_BF16:
     case ELEM_COUNT: break;
     }
-    BUG("storing to an unknown element type");
+    BUG("storing an integer as %s", elem_name(e));
 }
 
 // v without its fraction, within [low, high], where high + 1 is a power of two.
@@ -49,6 +53,7 @@ void store_float(void *p, enum elem e, size_t i, double v) {
     case ELEM_I64: ((int64_t *)p)[i] = cut(v, INT64_MIN, INT64_MAX); return;
     case ELEM_U8: ((uint8_t *)p)[i] = (uint8_t)cut(v, 0, UINT8_MAX); return;
     case ELEM_U64: ((uint64_t *)p)[i] = (uint64_t)cut(v, 0, INT64_MAX); return;
+    case ELEM_BF16: ((uint16_t *)p)[i] = bf16_of((float)v); return;
     case ELEM_COUNT: break;
     }
     BUG("storing to an unknown element type");
@@ -103,7 +108,19 @@ static int64_t int_op(enum op op, int64_t x, int64_t y) {
     }
 }
 
+// What networks have most of, their weights: without a look at each one's place and type.
+static bool halved(const struct eval_call *c) {
+    const float *from = c->in[0];
+    uint16_t *to = c->out;
+    if (c->n->op != OP_CAST || c->n->type.elem != ELEM_BF16) return false;
+    if (c->types[0]->elem != ELEM_F32) return false;
+    size_t count = type_count(&c->n->type);
+    for (size_t i = 0; i < count; i++) to[i] = bf16_of(from[i]);
+    return true;
+}
+
 bool eval_elementwise(const struct eval_call *c) {
+    if (halved(c)) return true;
     const struct type *out = &c->n->type, *x = c->types[0], *y = c->types[c->nin - 1];
     const void *py = c->in[c->nin - 1]; // of a unary op: x again, and not looked at
     struct cursor at = cursor_of(out);
@@ -112,7 +129,7 @@ bool eval_elementwise(const struct eval_call *c) {
     size_t count = type_count(out);
     for (size_t i = 0; i < count; i++, cursor_next(&at)) {
         size_t ix = (size_t)at.off[0], iy = (size_t)at.off[1];
-        if (x->elem == ELEM_F32)
+        if (x->elem == ELEM_F32 || x->elem == ELEM_BF16)
             store_float(c->out, out->elem, i,
                         float_op(c->n->op, load_float(c->in[0], x->elem, ix),
                                  load_float(py, y->elem, iy)));

@@ -1,5 +1,6 @@
 // The reference evaluator: reductions, matrix products and convolutions. Sums are taken
 // in double, in row-major order of what is summed.
+#include "ir/bf16.h"
 #include "ir/eval_core.h"
 
 #include <math.h>
@@ -86,6 +87,32 @@ bool eval_argmax(const struct eval_call *c) {
     return true;
 }
 
+// ---- factors of bf16 ----------------------------------------------------------------
+// As singles, whose products are exact in double as well. NULL: no memory.
+static float *widened(const struct eval_call *c, size_t i) {
+    size_t n = type_count(c->types[i]);
+    const uint16_t *from = c->in[i];
+    float *to = mem_alloc(n * sizeof *to + 1);
+    for (size_t k = 0; to && k < n; k++) to[k] = bf16_value(from[k]);
+    return to;
+}
+
+// fn of the call with its two operands as f32.
+static bool with_singles(const struct eval_call *c,
+                         void (*fn)(const struct eval_call *c)) {
+    struct eval_call of = *c;
+    if (c->types[0]->elem == ELEM_F32) {
+        fn(c);
+        return true;
+    }
+    float *x = widened(c, 0), *y = widened(c, 1);
+    of.in = (const void *const[]){x, y};
+    if (x && y) fn(&of);
+    mem_free(x);
+    mem_free(y);
+    return x && y;
+}
+
 // ---- matrix product -----------------------------------------------------------------
 struct product { // of one matrix
     bool tx, ty;
@@ -106,7 +133,7 @@ static void multiply(const struct product *p, const float *x, const float *y,
     }
 }
 
-bool eval_matmul(const struct eval_call *c) {
+static void matmul(const struct eval_call *c) {
     const struct type *t = &c->n->type;
     uint32_t lead = t->rank - 2;
     struct product p = {attr_int(c->n, "tx") != 0, attr_int(c->n, "ty") != 0,
@@ -116,8 +143,12 @@ bool eval_matmul(const struct eval_call *c) {
     for (uint32_t i = 0; i < lead; i++) stack *= t->dim[i];
     for (size_t s = 0; s < stack; s++)
         multiply(&p, (const float *)c->in[0] + s * p.m * p.k,
-                 (const float *)c->in[1] + s * p.k * p.n, (float *)c->out + s * p.m * p.n);
-    return true;
+                 (const float *)c->in[1] + s * p.k * p.n,
+                 (float *)c->out + s * p.m * p.n);
+}
+
+bool eval_matmul(const struct eval_call *c) {
+    return with_singles(c, matmul);
 }
 
 // ---- convolution --------------------------------------------------------------------
@@ -189,7 +220,7 @@ static double conv_at(const struct conv *v, size_t o, size_t p, size_t q) {
     return sum;
 }
 
-bool eval_conv(const struct eval_call *c) {
+static void conv(const struct eval_call *c) {
     const struct type *w = c->types[1];
     struct conv v = conv_of(c->n, c->types[0], &c->n->type, w->dim[2], w->dim[3]);
     v.x = c->in[0];
@@ -198,7 +229,10 @@ bool eval_conv(const struct eval_call *c) {
     for (size_t o = 0; o < v.outputs; o++)
         for (size_t p = 0; p < v.oh; p++)
             for (size_t q = 0; q < v.ow; q++) *out++ = (float)conv_at(&v, o, p, q);
-    return true;
+}
+
+bool eval_conv(const struct eval_call *c) {
+    return with_singles(c, conv);
 }
 
 static double conv_dx_at(const struct conv *v, size_t ch, size_t y, size_t x) {
@@ -217,7 +251,7 @@ static double conv_dx_at(const struct conv *v, size_t ch, size_t y, size_t x) {
     return sum;
 }
 
-bool eval_conv_dx(const struct eval_call *c) {
+static void conv_dx(const struct eval_call *c) {
     const struct type *w = c->types[1];
     struct conv v = conv_of(c->n, &c->n->type, c->types[0], w->dim[2], w->dim[3]);
     v.d = c->in[0];
@@ -226,7 +260,10 @@ bool eval_conv_dx(const struct eval_call *c) {
     for (size_t ch = 0; ch < v.channels; ch++)
         for (size_t y = 0; y < v.h; y++)
             for (size_t x = 0; x < v.wd; x++) *out++ = (float)conv_dx_at(&v, ch, y, x);
-    return true;
+}
+
+bool eval_conv_dx(const struct eval_call *c) {
+    return with_singles(c, conv_dx);
 }
 
 static double conv_dw_at(const struct conv *v, size_t o, size_t c, size_t i, size_t j) {

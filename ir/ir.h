@@ -126,6 +126,7 @@ struct func {
     VEC(struct node) nodes;
     VEC(nid) outs;
     VEC(const char *) out_names; // parallel to outs
+    bool bf16;                   // products may be of bf16, where the target has them
 };
 
 // A network: logits from normalised pixels, one row at a time.

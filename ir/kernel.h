@@ -17,6 +17,7 @@ struct target {
     size_t lanes;     // f32 lanes of a vector register
     size_t registers; // vector registers
     bool fma;
+    bool bf16; // sums of products of bf16 pairs; programs that want none have it unset
     size_t l1, l2; // bytes of data cache a core
     // All that decides the rounding of results, in words: "f32 fma lanes=16 registers=32 v1".
     // The version is raised when emitted code comes to round otherwise (codegen.h); they
@@ -26,7 +27,7 @@ struct target {
 
 enum layout_kind {
     LAYOUT_PLANAR, // row-major, no border; rows are dense
-    LAYOUT_BLOCKED, // rank 3 f32 [C,H,W] as [C/lanes][H+2*border][W+2*border][lanes]; the border
+    LAYOUT_BLOCKED, // rank 3 f32 or bf16 [C,H,W] as [C/lanes][H+2*border][W+2*border][lanes]; the border
                     // and the lanes past C hold zero
     LAYOUT_WEIGHT, // a constant packed as the one kernel that reads it wants it
 };

@@ -2,6 +2,7 @@
 // every node as it checks any other, so whatever a text says, the function is well
 // formed; what the builder refuses is reported at the operand or attribute at fault.
 // Reading stops at the first error: most later ones would follow from it.
+#include "ir/bf16.h"
 #include "ir/build_core.h"
 #include "ir/lex.h"
 #include "ir/text.h"
@@ -209,6 +210,13 @@ static bool report(struct reader *r, const struct statement *s,
 }
 
 // ---- constants ----------------------------------------------------------------------
+static bool read_bf16(struct reader *r, uint16_t *out) {
+    float v;
+    if (!lex_float(&r->lex, &v)) return false;
+    *out = bf16_of(v);
+    return true;
+}
+
 static bool read_element(struct reader *r, enum elem e, void *data, size_t i) {
     static const int64_t limit[ELEM_COUNT][2] = {[ELEM_I32] = {INT32_MIN, INT32_MAX},
                                                  [ELEM_I64] = {INT64_MIN, INT64_MAX},
@@ -216,6 +224,7 @@ static bool read_element(struct reader *r, enum elem e, void *data, size_t i) {
     struct span at = lex_span(&r->lex);
     int64_t v;
     if (e == ELEM_F32) return lex_float(&r->lex, (float *)data + i);
+    if (e == ELEM_BF16) return read_bf16(r, (uint16_t *)data + i);
     if (e == ELEM_U64) return lex_uint(&r->lex, (uint64_t *)data + i);
     if (!lex_int(&r->lex, &v)) return false;
     if (v < limit[e][0] || v > limit[e][1])
@@ -409,7 +418,9 @@ static bool read_head(struct reader *r) {
         if (pipeline) return lex_expected(&r->lex, "`)`: a pipeline has no inputs");
         if (!read_input(r)) return false;
     }
-    return lex_expect(&r->lex, ")") && lex_expect(&r->lex, "{");
+    if (!lex_expect(&r->lex, ")")) return false;
+    r->b.f->bf16 = !pipeline && lex_accept(&r->lex, "bf16");
+    return lex_expect(&r->lex, "{");
 }
 
 static bool read_return(struct reader *r) {

@@ -7,7 +7,9 @@
 //       : TYPE return "out" %3, ...
 //     }
 //
-// Absent attributes are left out, and absent operands at the end; one in between is `_`.
+// A function whose products may be of bf16 begins `func @NAME(...) bf16 {`. Absent
+// attributes are left out, and absent operands at the end; one in between is `_`.
+#include "ir/bf16.h"
 #include "ir/text.h"
 
 #include <ctype.h>
@@ -15,20 +17,27 @@
 #include <math.h>
 
 // ---- values -------------------------------------------------------------------------
+// How many digits tell any two numbers of the kind apart.
+enum precision { HALF = 4, SINGLE = 9, DOUBLE = 17 };
+
+static bool reads_back(const char *s, double v, enum precision p) {
+    if (p == HALF) return bf16_of(strtof(s, NULL)) == bf16_of((float)v);
+    return p == SINGLE ? strtof(s, NULL) == (float)v : strtod(s, NULL) == v;
+}
+
 // The fewest digits that read back as the same number, without an exponent when that is
-// readable. A single has at most 9 digits, a double 17.
-static void print_number(struct text *out, double v, bool single) {
+// readable.
+static void print_number(struct text *out, double v, enum precision precision) {
     char s[40];
     double size = fabs(v);
-    bool plain = size == 0 || (size >= 1e-4 && size < (single ? 1e9 : 1e15));
+    bool plain = size == 0 || (size >= 1e-4 && size < (precision == DOUBLE ? 1e15 : 1e9));
     if (isnan(v)) { // whatever its sign
         text_add(out, "nan");
         return;
     }
-    for (int digits = 1; digits <= (single ? 9 : 17); digits++) {
+    for (int digits = 1; digits <= (int)(plain ? DOUBLE : precision); digits++) {
         snprintf(s, sizeof s, "%.*g", digits, v);
-        bool same = single ? strtof(s, NULL) == (float)v : strtod(s, NULL) == v;
-        if (same && !(plain && strchr(s, 'e'))) break;
+        if (reads_back(s, v, precision) && !(plain && strchr(s, 'e'))) break;
     }
     text_add(out, "%s", s);
 }
@@ -50,7 +59,7 @@ static void print_value(struct text *out, const struct value *v) {
     switch (v->kind) {
     case VAL_NONE: BUG("printing an absent value");
     case VAL_INT: text_add(out, "%" PRId64, v->i); return;
-    case VAL_FLOAT: print_number(out, v->f, false); return;
+    case VAL_FLOAT: print_number(out, v->f, DOUBLE); return;
     case VAL_BOOL: text_add(out, v->i ? "true" : "false"); return;
     case VAL_STRING: print_string(out, v->s); return;
     case VAL_INTS:
@@ -59,7 +68,7 @@ static void print_value(struct text *out, const struct value *v) {
     for (size_t i = 0; i < v->n; i++) {
         text_add(out, i ? "," : "[");
         if (v->kind == VAL_INTS) text_add(out, "%" PRId64, v->is[i]);
-        else print_number(out, v->fs[i], false);
+        else print_number(out, v->fs[i], DOUBLE);
     }
     text_add(out, v->n ? "]" : "[]");
 }
@@ -67,7 +76,12 @@ static void print_value(struct text *out, const struct value *v) {
 // ---- constants ----------------------------------------------------------------------
 static void print_element(struct text *out, const struct node *n, size_t i) {
     switch (n->type.elem) {
-    case ELEM_F32: print_number(out, (double)((const float *)n->data)[i], true); return;
+    case ELEM_F32: print_number(out, (double)((const float *)n->data)[i], SINGLE); return;
+    case ELEM_BF16: {
+        uint16_t bits = ((const uint16_t *)n->data)[i];
+        print_number(out, (double)bf16_value(bits), HALF);
+        return;
+    }
     case ELEM_I32: text_add(out, "%" PRId32, ((const int32_t *)n->data)[i]); return;
     case ELEM_I64: text_add(out, "%" PRId64, ((const int64_t *)n->data)[i]); return;
     case ELEM_U8: text_add(out, "%u", (unsigned)((const uint8_t *)n->data)[i]); return;
@@ -190,7 +204,7 @@ void ir_print(const struct func *f, struct text *out) {
     print_name(out, f->name);
     text_add(out, "(");
     print_inputs(f, out);
-    text_add(out, ") {\n");
+    text_add(out, f->bf16 ? ") bf16 {\n" : ") {\n");
     print_body(f, out);
     text_add(out, "  return");
     for (size_t i = 0; i < f->outs.n; i++) {

@@ -148,8 +148,21 @@ bool check_attrs(enum op op, struct rule_ctx *c) {
 }
 
 // ---- all of a node ------------------------------------------------------------------
+static bool takes_bf16(enum op op) {
+    return op == OP_CAST || op == OP_CONV || op == OP_CONV_DX || op == OP_MATMUL;
+}
+
+static bool check_bf16(enum op op, struct rule_ctx *c) {
+    if (takes_bf16(op)) return true;
+    for (size_t i = 0; i < c->nin; i++)
+        if (c->ins[i] && c->ins[i]->elem == ELEM_BF16)
+            return rule_fail_in(c, (int)i, "does not take bf16, this is %s",
+                                type_str(c->arena, c->ins[i]));
+    return true;
+}
+
 static bool apply_rule(enum op op, struct rule_ctx *c, struct type *out) {
-    if (!check_operands(op, c) || !check_attrs(op, c)) return false;
+    if (!check_operands(op, c) || !check_bf16(op, c) || !check_attrs(op, c)) return false;
     const struct op_info *info = op_info(op);
     if (info->rule && !info->rule(c, out)) return false;
     if (type_count_ok(out)) return true;

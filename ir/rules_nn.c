@@ -14,23 +14,47 @@ static bool any_rows(const struct rule_ctx *c) {
     return rows;
 }
 
+// Of what is multiplied: f32 or bf16, and both the same.
+static bool check_factor(struct rule_ctx *c, size_t i, const char *name, uint32_t rank) {
+    const struct type *t = c->ins[i];
+    bool number = t->elem == ELEM_F32 || t->elem == ELEM_BF16;
+    return (number && t->rank == rank) ||
+           rule_fail_in(c, (int)i, "`%s` must be f32 or bf16 with %u axes, this is %s",
+                        name, rank, rule_type(c, i));
+}
+
+static bool check_same_numbers(struct rule_ctx *c) {
+    return c->ins[0]->elem == c->ins[1]->elem ||
+           rule_fail(c, "elements differ: %s and %s", rule_type(c, 0), rule_type(c, 1));
+}
+
+static bool check_factors(struct rule_ctx *c, const char *first) {
+    return check_factor(c, 0, first, 3) && check_factor(c, 1, "w", 4) &&
+           check_same_numbers(c);
+}
+
 static bool check_matrices(struct rule_ctx *c, size_t i, const char *name) {
     const struct type *t = c->ins[i];
-    return (t->elem == ELEM_F32 && t->rank >= 2) ||
-           rule_fail_in(c, (int)i, "`%s` must be f32 with 2 axes or more, this is %s",
-                        name, rule_type(c, i));
+    bool number = t->elem == ELEM_F32 || t->elem == ELEM_BF16;
+    return (number && t->rank >= 2) ||
+           rule_fail_in(c, (int)i,
+                        "`%s` must be f32 or bf16 with 2 axes or more, this is %s", name,
+                        rule_type(c, i));
 }
 
 // Matrices, or equally many stacked along equal leading axes.
 bool rule_matmul(struct rule_ctx *c, struct type *out) {
-    if (!check_matrices(c, 0, "x") || !check_matrices(c, 1, "y")) return false;
+    if (!check_matrices(c, 0, "x") || !check_matrices(c, 1, "y") ||
+        !check_same_numbers(c))
+        return false;
     uint32_t rank = c->ins[0]->rank, lead = rank - 2;
     bool stacked = c->ins[1]->rank == rank;
     for (uint32_t i = 0; stacked && i < lead; i++)
         stacked = c->ins[0]->dim[i] == c->ins[1]->dim[i];
     if (!stacked)
-        return rule_fail(c, "x and y must have equally many axes, all but the last two "
-                            "equal: %s times %s",
+        return rule_fail(c,
+                         "x and y must have equally many axes, all but the last two "
+                         "equal: %s times %s",
                          rule_type(c, 0), rule_type(c, 1));
     const size_t *x = c->ins[0]->dim + lead, *y = c->ins[1]->dim + lead;
     bool tx = c->attrs[0].i != 0, ty = c->attrs[1].i != 0;
@@ -88,8 +112,7 @@ static bool check_groups(struct rule_ctx *c, size_t channels, size_t outputs) {
 }
 
 bool rule_conv(struct rule_ctx *c, struct type *out) {
-    if (!check_f32(c, 0, "x", 3) || !check_f32(c, 1, "w", 4) || !check_conv_attrs(c))
-        return false;
+    if (!check_factors(c, "x") || !check_conv_attrs(c)) return false;
     const size_t *x = c->ins[0]->dim, *w = c->ins[1]->dim;
     size_t side[2], groups = (size_t)c->attrs[CONV_GROUPS].i;
     if (!check_groups(c, x[0], w[0]) || !conv_sides(c, x + 1, w + 2, side)) return false;
@@ -112,8 +135,7 @@ static bool check_conv_d(struct rule_ctx *c, size_t i, const size_t in[2],
 }
 
 bool rule_conv_dx(struct rule_ctx *c, struct type *out) {
-    if (!check_f32(c, 0, "d", 3) || !check_f32(c, 1, "w", 4) || !check_conv_attrs(c))
-        return false;
+    if (!check_factors(c, "d") || !check_conv_attrs(c)) return false;
     const size_t *d = c->ins[0]->dim, *w = c->ins[1]->dim;
     size_t channels = w[1] * (size_t)c->attrs[CONV_GROUPS].i;
     size_t in[2] = {(size_t)c->attrs[CONV_SIZE_H].i, (size_t)c->attrs[CONV_SIZE_W].i};

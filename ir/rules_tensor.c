@@ -68,7 +68,12 @@ bool rule_cast(struct rule_ctx *c, struct type *out) {
     *out = *c->ins[0];
     if (out->elem == ELEM_U64) return rule_fail_in(c, 0, "u64 is for row keys only");
     CHECK(elem_from_name(to, strlen(to), &out->elem));
-    return true;
+    enum elem from = c->ins[0]->elem;
+    bool half = from == ELEM_BF16 || out->elem == ELEM_BF16;
+    bool direct = from == out->elem || from == ELEM_F32 || out->elem == ELEM_F32;
+    return !half || direct ||
+           rule_fail_in(c, 0, "between bf16 and f32 only, not from %s to %s",
+                        elem_name(from), to);
 }
 
 // ---- moving elements ----------------------------------------------------------------

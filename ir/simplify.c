@@ -60,6 +60,7 @@ static double element(const struct node *c, size_t i) {
     case ELEM_I64: return (double)((const int64_t *)c->data)[i];
     case ELEM_U8:
     case ELEM_U64:
+    case ELEM_BF16:
     case ELEM_COUNT: break;
     }
     BUG("arithmetic on %s", elem_name(c->type.elem));

@@ -6,7 +6,7 @@ static const struct {
     size_t size;
 } ELEMS[ELEM_COUNT] = {
     [ELEM_F32] = {"f32", 4}, [ELEM_I32] = {"i32", 4}, [ELEM_I64] = {"i64", 8},
-    [ELEM_U8] = {"u8", 1},   [ELEM_U64] = {"u64", 8},
+    [ELEM_U8] = {"u8", 1},   [ELEM_U64] = {"u64", 8}, [ELEM_BF16] = {"bf16", 2},
 };
 
 static const char *const KINDS[KIND_COUNT] = {

@@ -9,13 +9,14 @@
 
 #include "runtime/base/base.h"
 
-enum elem { ELEM_F32, ELEM_I32, ELEM_I64, ELEM_U8, ELEM_U64, ELEM_COUNT };
+// bf16 (bf16.h) is for the operands of conv, conv_dx and matmul alone.
+enum elem { ELEM_F32, ELEM_I32, ELEM_I64, ELEM_U8, ELEM_U64, ELEM_BF16, ELEM_COUNT };
 
-size_t elem_size(enum elem e);       // bytes
-const char *elem_name(enum elem e);  // "f32"
+size_t elem_size(enum elem e);      // bytes
+const char *elem_name(enum elem e); // "f32"
 bool elem_from_name(const char *name, size_t n, enum elem *out);
 
-enum kind { // what the language calls it
+enum kind {      // what the language calls it
     KIND_NONE,   // of ops that give no value: `save`, `check`
     KIND_TENSOR, // tensor functions only
     KIND_IMAGES, // rows u8[C,H,W], pixel values 0..255, channels R G B

@@ -10,7 +10,8 @@ static size_t round_bytes(size_t n) {
 
 static size_t blocked_bytes(const struct type *t, size_t lanes, size_t border) {
     size_t blocks = (t->dim[0] + lanes - 1) / lanes;
-    return blocks * lanes * (t->dim[1] + 2 * border) * (t->dim[2] + 2 * border) * 4;
+    return blocks * lanes * (t->dim[1] + 2 * border) * (t->dim[2] + 2 * border) *
+           elem_size(t->elem);
 }
 
 // The widest border any kernel wants around v.
@@ -115,11 +116,11 @@ static struct layout layout_of(const struct module *m, const struct kfunc *k, ni
         if (is_weight(k, v)) planar.kind = LAYOUT_WEIGHT;
         return planar;
     }
-    if (t->elem != ELEM_F32 || !map) return planar;
+    if ((t->elem != ELEM_F32 && t->elem != ELEM_BF16) || !map) return planar;
     if (t->dim[0] <= FEW_CHANNELS && !anchor_operand(k, v)) return planar;
     size_t border = border_of(k, v);
     return (struct layout){LAYOUT_BLOCKED, border,
-                           blocked_bytes(t, m->target->lanes, border)};
+                           round_bytes(blocked_bytes(t, m->target->lanes, border))};
 }
 
 // Needs: places (fuse). Fills the layouts of places and of kernels' scratch.

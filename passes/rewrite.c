@@ -67,6 +67,7 @@ bool rewrite_func(struct module *m, struct module_func *mf, struct diags *d,
     struct rewrite r = {.arena = m->arena, .d = d, .old = f, .state = state};
     builder_init(&r.b, m->arena, f->name);
     r.b.fold = true;
+    r.b.f->bf16 = f->bf16;
     r.uses = func_uses(f, m->arena);
     r.map = NEW_N(m->arena, nid, f->nodes.n);
     for (nid v = 0; v < f->nodes.n; v++) r.map[v] = NID_NONE;

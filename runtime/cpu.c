@@ -8,7 +8,7 @@
 
 #define CPU_KIND "x86-64"
 
-enum word { LEAF1_C, LEAF7_B, LEAF80000001_C, WORDS };
+enum word { LEAF1_C, LEAF7_B, LEAF7_1_A, LEAF80000001_C, WORDS };
 
 // State components of XCR0 that instructions with wider registers need.
 enum { SAVES_NOTHING = 0, SAVES_YMM = 0x6, SAVES_ZMM = 0xe6 };
@@ -39,6 +39,7 @@ static const struct feature {
     {"avx512cd", LEAF7_B, 28, SAVES_ZMM},
     {"avx512bw", LEAF7_B, 30, SAVES_ZMM},
     {"avx512vl", LEAF7_B, 31, SAVES_ZMM},
+    {"avx512bf16", LEAF7_1_A, 5, SAVES_ZMM},
     {"sahf", LEAF80000001_C, 0, SAVES_NOTHING},
     {"lzcnt", LEAF80000001_C, 5, SAVES_NOTHING},
 };
@@ -53,6 +54,7 @@ static struct cpu cpu_ask(void) {
     uint32_t a, b, none;
     __get_cpuid(1, &a, &b, &c.words[LEAF1_C], &none);
     __get_cpuid_count(7, 0, &a, &c.words[LEAF7_B], &b, &none);
+    __get_cpuid_count(7, 1, &c.words[LEAF7_1_A], &a, &b, &none);
     __get_cpuid(0x80000001, &a, &b, &c.words[LEAF80000001_C], &none);
     if (c.words[LEAF1_C] & bit_OSXSAVE) // else there is no xgetbv
         __asm__("xgetbv" : "=a"(c.saved), "=d"(none) : "c"(0));

@@ -4,6 +4,7 @@
 #ifndef IR_RANDOM_H
 #define IR_RANDOM_H
 
+#include "ir/bf16.h"
 #include "ir/build.h"
 
 struct random {
@@ -44,6 +45,7 @@ static inline void *random_data(struct random *r, struct arena *a, const struct 
     void *data = arena_alloc(a, n, elem_size(t->elem));
     for (size_t i = 0; i < n; i++) {
         if (t->elem == ELEM_F32) ((float *)data)[i] = random_float(r);
+        if (t->elem == ELEM_BF16) ((uint16_t *)data)[i] = bf16_of(random_float(r));
         if (t->elem == ELEM_I32) ((int32_t *)data)[i] = (int32_t)random_between(r, -9, 9);
         if (t->elem == ELEM_I64) ((int64_t *)data)[i] = random_between(r, -9, 9);
     }

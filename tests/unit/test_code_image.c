@@ -188,6 +188,7 @@ static const char *needs_of(struct arena *a, const char *target) {
     struct target t;
     diags_init(&d, a);
     assert_true(codegen_target_named(a, target, &t, &d));
+    t.bf16 = false;
     return codegen_needs(a, &t);
 }
 
@@ -219,6 +220,25 @@ static void native_needs_nothing_special(void **state) {
     arena_free(a);
 }
 
+// What multiplies bf16 asks for it, and what has it knows that it does.
+static void bf16_is_needed_where_it_is_used(void **state) {
+    (void)state;
+    struct arena *a = arena_new();
+    struct diags d;
+    struct target t;
+    diags_init(&d, a);
+    assert_true(codegen_target_named(a, "x86-64-v4", &t, &d));
+    assert_false(t.bf16);
+    assert_true(codegen_host_target(a, &t, &d));
+    bool has = t.bf16;
+    assert_int_equal(has, cpu_lacks(a, "x86-64,avx512bf16") == NULL);
+    t.bf16 = true;
+    const char *needs = codegen_needs(a, &t), *word = strstr(needs, ",avx512bf16");
+    assert_non_null(word);
+    assert_string_equal(word, ",avx512bf16");
+    arena_free(a);
+}
+
 static void what_is_lacking_is_named(void **state) {
     (void)state;
     struct arena *a = arena_new();
@@ -247,6 +267,7 @@ int main(void) {
         cmocka_unit_test(objects_name_every_kernel),
         cmocka_unit_test(each_level_needs_its_features),
         cmocka_unit_test(native_needs_nothing_special),
+        cmocka_unit_test(bf16_is_needed_where_it_is_used),
         cmocka_unit_test(what_is_lacking_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

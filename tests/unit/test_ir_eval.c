@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "ir/bf16.h"
 #include "ir/eval.h"
 #include "ir/text.h"
 #include "tests/unit/ir_random.h"
@@ -38,6 +39,7 @@ static double element(const struct type *t, const void *data, size_t i) {
     case ELEM_I32: return ((const int32_t *)data)[i];
     case ELEM_I64: return (double)((const int64_t *)data)[i];
     case ELEM_U8: return ((const uint8_t *)data)[i];
+    case ELEM_BF16: return (double)bf16_value(((const uint16_t *)data)[i]);
     default: fail_msg("element type"); return 0;
     }
 }
@@ -123,6 +125,21 @@ static void elementwise_ops(void **state) {
         {"%0 = const f32[4] [1e20,-1e20,-1.5,nan] %9 = cast(%0, to=\"i32\")",
          "i32[4]",
          {2147483647, -2147483648.0, -1, 0}},
+        // Ties go to the even number: of 1 + 1/256 and 1 + 3/256, say.
+        {"%0 = const f32[6] "
+         "[1.00390625,1.01171875,-1.00390625,1.003906369,1.003906131,0.1] "
+         "%9 = cast(%0, to=\"bf16\")",
+         "bf16[6]",
+         {1, 1.015625, -1, 1.0078125, 1, 0.10009765625}},
+        // The largest numbers become infinite, the least 0.
+        {"%0 = const f32[8] "
+         "[3.3895314e38,3.3961775e38,-3.4e38,inf,-inf,nan,1e-39,1.1754944e-38] "
+         "%9 = cast(%0, to=\"bf16\")",
+         "bf16[8]",
+         {0x1.fep127, INFINITY, -INFINITY, INFINITY, -INFINITY, NAN, 0, 0x1p-126}},
+        {"%0 = const bf16[3] [-0.1,inf,nan] %9 = cast(%0, to=\"f32\")",
+         "f32[3]",
+         {-0.10009765625, INFINITY, NAN}},
         {"%0 = const i64[2] [257,-1] %9 = cast(%0, to=\"u8\")", "u8[2]", {1, 255}},
         {"%0 = const u8[2] [0,255] %9 = cast(%0, to=\"f32\")", "f32[2]", {0, 255}},
     };
@@ -222,6 +239,10 @@ static void reductions(void **state) {
 static void products(void **state) {
     (void)state;
     static const struct answer cases[] = {
+        // 1 + 1/128 is exact, and so is its square in the sum.
+        {"%0 = const bf16[1,2] [1.0078125,3] %9 = matmul(%0, %0, tx=false, ty=true)",
+         "f32[1,1]",
+         {10.01568603515625}},
         {TWO_MATRICES "%9 = matmul(%0, %1, tx=false, ty=false)",
          "f32[2,2]",
          {5, 11, 14, 23}},
@@ -264,6 +285,15 @@ static void convolutions(void **state) {
          "%9 = conv(%0, %1, strides=[1,1], pads=[0,0,0,0], dilations=[1,1], groups=2)",
          "f32[2,1,2]",
          {10, 20, 300, 400}},
+        {"%0 = const bf16[2,1,1] [2,-0.5] %1 = const bf16[1,2,1,1] [0.1,1.0078125] "
+         "%9 = conv(%0, %1, strides=[1,1], pads=[0,0,0,0], dilations=[1,1], groups=1)",
+         "f32[1,1,1]",
+         {2 * 0.10009765625 - 0.50390625}},
+        {"%0 = const bf16[1,1,1] [3] %1 = const bf16[1,2,1,1] [0.1,1.0078125] "
+         "%9 = conv_dx(%0, %1, strides=[1,1], pads=[0,0,0,0], dilations=[1,1], groups=1, "
+         "h=1, w=1)",
+         "f32[2,1,1]",
+         {3 * 0.10009765625, 3.0234375}},
         {"%0 = const f32[1,1,1] [2] " KERNEL "%9 = conv_dx(%0, %1, " CONV1 ", h=2, w=2)",
          "f32[1,2,2]",
          {2, 20, 200, 2000}},
@@ -331,6 +361,39 @@ static void every_op_has_a_case(void **state) {
         bool computes = info->family == FAMILY_TENSOR && info->rule &&
                         !(info->flags & (OPF_MARK | OPF_RUNTIME));
         if (computes && !seen[op]) fail_msg("no case computes %s", info->name);
+    }
+}
+
+// ---- bf16 ----------------------------------------------------------------------------
+// Of the finite numbers that bf16 has, none is nearer, and none as near is even.
+static void assert_nearest(uint32_t bits) {
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    uint16_t got = bf16_of(v);
+    double off = fabs((double)bf16_value(got) - (double)v);
+    for (int step = -1; step <= 1; step += 2) {
+        uint16_t other = (uint16_t)(got + step);
+        float beside = bf16_value(other);
+        if (!isfinite(beside) || signbit(beside) != signbit(v)) continue;
+        double worse = fabs((double)beside - (double)v);
+        if (worse < off || (worse == off && (got & 1)))
+            fail_msg("%a became %a, not %a", (double)v, (double)bf16_value(got),
+                     (double)beside);
+    }
+}
+
+static void bf16_is_the_nearest(void **state) {
+    (void)state;
+    struct random r = {16};
+    for (uint32_t half = 0; half < 0x10000; half++) {
+        uint32_t size = half & 0x7fff;
+        uint16_t again = bf16_of(bf16_value((uint16_t)half));
+        if (size > 0x7f80) assert_true(isnan(bf16_value(again)));
+        else assert_int_equal(again, size < 0x80 ? half & 0x8000 : half);
+        if (size < 0x80 || size >= 0x7f7f) continue; // denormal, or rounds to infinity
+        assert_nearest(half << 16 | 0x8000);
+        for (int i = 0; i < 8; i++)
+            assert_nearest(half << 16 | (uint32_t)random_below(&r, 0x10000));
     }
 }
 
@@ -560,6 +623,7 @@ int main(void) {
         cmocka_unit_test(convolution_has_three_faces),
         cmocka_unit_test(pools_obey_their_laws),
         cmocka_unit_test(folding_changes_no_value),
+        cmocka_unit_test(bf16_is_the_nearest),
         cmocka_unit_test(rows_and_whole_values),
         cmocka_unit_test(runtime_ops_go_through_the_hook),
         cmocka_unit_test(what_has_no_value_is_refused),
