@@ -1,5 +1,5 @@
 // exp, log, tanh, sigmoid and erf of f32, in code of our own: no calls, one lane or many,
-// and the same bits on every machine that a target's code runs on. Errors stay below 2.25
+// and the same bits on every machine that a target's code runs on. Errors stay below 2.5
 // units in the last place (the tests measure it); overflow, underflow to subnormal
 // numbers, infinities and NaN are as IEEE has them. The polynomials are those of
 // Moshier's Cephes library (expf, logf, tanhf); erf's are fitted in double for the least
