@@ -90,6 +90,13 @@ static bool wants_bf16(const struct func *graph) {
     return false;
 }
 
+// A processor without bf16 computes everything in fp32.
+static void add_twins(struct driver *v) {
+    struct module *m = &v->module;
+    if (v->options.twins && v->target.bf16)
+        m->graph = graph_twinned(v->arena, m->graph, &m->twins, &m->ntwins);
+}
+
 bool driver_lower(struct driver *v, const char *last) {
     double start = clock_seconds();
     if (!codegen_target_named(v->arena, target_name(v), &v->target, &v->d)) return false;
@@ -99,6 +106,7 @@ bool driver_lower(struct driver *v, const char *last) {
                                 .graph = v->program->graph,
                                 .times = v->options.times,
                                 .unshared = v->options.unshared};
+    add_twins(v);
     bool ok =
         last ? passes_run(&v->module, last, &v->d) : passes_run_module(&v->module, &v->d);
     if (!ok) return false;
@@ -106,6 +114,10 @@ bool driver_lower(struct driver *v, const char *last) {
     place_results(v);
     v->passes_s = clock_seconds() - start;
     return true;
+}
+
+bool driver_lacks_bf16(const struct driver *v) {
+    return wants_bf16(v->program->graph) && !v->target.bf16;
 }
 
 bool driver_runs_here(struct driver *v) {

@@ -19,7 +19,8 @@ struct driver_options {
     bool bf16;              // see program_options
     const char *point;      // of a sweep (sweep_point.name): where results go; or NULL
     struct timeline *times; // may be NULL
-    bool unshared;          // see module; for tests
+    bool twins;    // what bf16 gives is compared with fp32: see graph_twinned
+    bool unshared; // see module; for tests
 };
 
 struct driver { // one compile; everything lies in arena, but for the code
@@ -46,6 +47,8 @@ bool driver_saves(struct driver *v, const char *what);
 const char *program_name(struct arena *a, const char *path);
 // The passes of whole modules; up to `last`, when it is not NULL, those of functions too.
 bool driver_lower(struct driver *v, const char *last);
+// Whether the program lets networks multiply bf16 and the target cannot. After driver_lower.
+bool driver_lacks_bf16(const struct driver *v);
 // Whether this processor can run the target's code. After driver_lower.
 bool driver_runs_here(struct driver *v);
 // Fills in plan_func.flops of every function, which is else known once it is loaded.

@@ -15,6 +15,7 @@ struct looking { // one command
 
 static bool prepare(struct looking *l, struct driver *v, struct arena *arena) {
     point_driver(l->points, l->at, arena, v);
+    v->options.twins = true;
     return driver_load(v) && driver_saves(v, "run") && driver_lower(v, NULL) &&
            driver_flops(v);
 }

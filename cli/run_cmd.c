@@ -12,12 +12,21 @@ struct sweep { // one command
     struct session session;
     size_t at;            // the point being run
     struct run_rows rows; // of the points so far
+    bool said_fp32;       // of a point that asks for bf16
 };
 
 // ---- a point -------------------------------------------------------------------------
 static bool prepare(struct driver *v) {
     return driver_load(v) && driver_saves(v, "run") && driver_lower(v, NULL) &&
            driver_runs_here(v);
+}
+
+static void say_fp32(struct sweep *s, const struct driver *v) {
+    if (s->said_fp32 || !driver_lacks_bf16(v)) return;
+    s->said_fp32 = true;
+    fprintf(stderr,
+            "ddg: %s has no dot products of bf16, so networks are computed in fp32\n",
+            v->options.target ? v->options.target : "this processor");
 }
 
 static void add_rows(struct sweep *s, const struct run_report *r) {
@@ -61,7 +70,9 @@ static int run_point(void *ctx, struct arena *arena) {
     struct session_load load = {driver_load_stage, &v};
     points_announce(s->points, s->at, stderr);
     point_driver(s->points, s->at, arena, &v);
+    v.options.twins = true;
     bool ok = prepare(&v);
+    if (ok) say_fp32(s, &v);
     struct report_times t = {.before = v.load_s + v.passes_s};
     if (ok) session_begin(&s->session, s->points->n > 1);
     ok = ok && session_run(&s->session, v.module.plan, &load, arena, &r, &v.d);

@@ -33,6 +33,7 @@ struct cache {
     VEC(struct store_field) fields; // of the column at hand
     VEC(struct late_field) lates;
     VEC(struct plan_key) keys;
+    bool bf16;           // a network of the column at hand may be computed in bf16
     bool used[OP_COUNT]; // tensor ops in the code of the column at hand
 };
 
@@ -94,6 +95,7 @@ static void attr_fields(struct cache *c, const char *prefix, const struct node *
 static void model_fields(struct cache *c, const struct model *m, const struct type *x) {
     struct arena *a = c->m->arena;
     size_t h = x->dim[1], w = x->dim[2];
+    c->bf16 = c->bf16 || (m->bf16 && c->m->target->bf16);
     field(c, "model", "digest", digest_text(c, m->digest), m->path);
     field(c, "model", "mean", floats_text(a, m->mean, m->channels), NULL);
     field(c, "model", "std", floats_text(a, m->std, m->channels), NULL);
@@ -202,7 +204,9 @@ static void column_fields(struct cache *c, struct kept k) {
     else if (k.facet == FACET_PREDICTED) predicted_fields(c, k.v);
     else if (k.facet == FACET_VARIANTS) variants_fields(c, k.v);
     else value_fields(c, "", k.v);
-    field(c, "", "numerics", c->m->target->numerics, NULL);
+    const char *numerics = c->m->target->numerics;
+    if (c->bf16) numerics = arena_printf(c->m->arena, "%s bf16", numerics);
+    field(c, "", "numerics", numerics, NULL);
 }
 
 // ---- keys -----------------------------------------------------------------------------
@@ -278,6 +282,7 @@ static void remember(struct cache *c, uint32_t column) {
     memset(&c->lates, 0, sizeof c->lates);
     memset(&c->keys, 0, sizeof c->keys);
     memset(c->used, 0, sizeof c->used);
+    c->bf16 = false;
     column_fields(c, k);
     stage_keys(c, column);
     op_versions(c);

@@ -435,6 +435,47 @@ static void want_column(struct lower *l, uint32_t column) {
              picked ? slot_of(l, s, k.v, k.facet) : lower_compute(l, s, k.v, k.facet));
 }
 
+// The column of a twin, shown as such.
+static uint32_t twin_column(struct lower *l, nid v, enum facet facet, const char *part) {
+    size_t before = l->columns.n;
+    uint32_t column = column_of(l, v, facet);
+    if (l->columns.n > before) l->columns.at[column].part = part;
+    return column;
+}
+
+static enum agree_kind agree_kind_of(const struct node *n) {
+    switch (n->type.kind) {
+    case KIND_MAPS: return AGREE_MAPS;
+    case KIND_SCORES: return AGREE_SCORES;
+    case KIND_LABELS: return AGREE_LABELS;
+    default: BUG("nothing compares values of %s", op_info(n->op)->name);
+    }
+}
+
+// A twin explains the class that its own network answers: what is kept of it is what a run in
+// fp32 keeps. The run leaves out the rows where the answers differ.
+static void want_twin(struct lower *l, uint32_t column, nid twin) {
+    struct plan_agreement g = {.column = column,
+                               .kind = agree_kind_of(graph_node(l, twin)),
+                               .answers = UINT32_MAX,
+                               .twin_answers = UINT32_MAX};
+    g.twin = twin_column(l, twin, FACET_VALUE, "fp32");
+    int target = op_attr(graph_node(l, twin)->op, "target", 6);
+    if (target >= 0 && !strcmp(graph_node(l, twin)->attrs[target].s, "predicted")) {
+        g.answers = column_of(l, l->kept.at[column].v, FACET_PREDICTED);
+        g.twin_answers = twin_column(l, twin, FACET_PREDICTED, "target.fp32");
+    }
+    VEC_PUSH(l->arena, &l->agreements, g);
+}
+
+static void want_twins(struct lower *l) {
+    size_t columns = l->columns.n;
+    for (uint32_t i = 0; i < columns; i++)
+        for (size_t k = 0; k < l->m->ntwins; k++)
+            if (l->kept.at[i].v == l->m->twins[k].v && l->kept.at[i].facet == FACET_VALUE)
+                want_twin(l, i, l->m->twins[k].in_fp32);
+}
+
 static void want_choice(struct lower *l, uint32_t rowset) {
     if (l->rowsets.at[rowset].kind != ROWSET_SELECT) return;
     nid by = graph_node(l, l->makers.at[rowset])->in[1];
@@ -460,6 +501,7 @@ static void plan_finish(struct lower *l) {
     p->rowsets = l->rowsets.at, p->nrowsets = l->rowsets.n;
     p->columns = l->columns.at, p->ncolumns = l->columns.n;
     p->trials = l->trials.at, p->ntrials = l->trials.n;
+    p->agreements = l->agreements.at, p->nagreements = l->agreements.n;
     p->saves = l->saves.at, p->nsaves = l->saves.n;
     p->stages = NEW_N(l->arena, struct plan_stage, l->stages.n), p->nstages = l->stages.n;
     for (uint32_t i = 0; i < l->stages.n; i++)
@@ -473,7 +515,10 @@ bool pass_lower(struct module *m, struct diags *d) {
     if (!check_depth(&l) || !rowsets_find(&l)) return false;
     for (size_t i = 0; i < m->graph->outs.n; i++) want_out(&l, m->graph->outs.at[i]);
     for (uint32_t r = 0; r < l.rowsets.n; r++) want_choice(&l, r);
-    for (uint32_t i = 0; i < l.columns.n; i++) want_column(&l, i); // may add more
+    uint32_t column = 0;
+    for (; column < l.columns.n; column++) want_column(&l, column); // may add more
+    want_twins(&l);
+    for (; column < l.columns.n; column++) want_column(&l, column);
     if (l.failed) return false;
     plan_finish(&l);
     m->kept = l.kept.at;

@@ -44,6 +44,7 @@ struct lower {
     VEC(struct plan_column) columns;
     VEC(struct kept) kept; // parallel to columns
     VEC(struct plan_trial) trials;
+    VEC(struct plan_agreement) agreements;
     VEC(struct plan_save) saves;
     VEC(struct stage_build *) stages;
     VEC(struct plan_func) funcs;

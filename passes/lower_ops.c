@@ -85,6 +85,7 @@ nid part_logits(struct fn *f, nid model_node, nid normalised, bool keep_params,
     }
     nid out;
     build_inline(&f->b, net, &normalised, &out, keep_params);
+    if (model->bf16) f->b.f->bf16 = true;
     return out;
 }
 

@@ -34,6 +34,10 @@ struct module_func {
     size_t passed;   // rows of the table that it has been through
 };
 
+struct twin { // of the graph:
+    nid v, in_fp32; // a value that a network may compute in bf16, and the same in fp32
+};
+
 struct module {
     struct arena *arena;
     const struct target *target;
@@ -42,6 +46,8 @@ struct module {
     struct plan *plan;
     const struct kept *kept; // by plan column, from lower on
     struct timeline *times;  // may be NULL
+    const struct twin *twins; // values to compare, see graph_twinned; may be NULL
+    size_t ntwins;
     bool unshared; // every coalition is evaluated by itself: what sharing is tested against
 };
 
@@ -73,6 +79,11 @@ void module_print(const struct module *m, struct text *out);
 // The pipeline with a `check` of every model and the images that it is given somewhere, as
 // they were read; what the program checks itself is not checked again.
 struct func *graph_checked(struct arena *a, const struct func *graph);
+
+// The pipeline with a twin of every value that a network may compute in bf16: the same value
+// of the same images, in fp32. Nothing reads it; a run compares some of its rows.
+const struct func *graph_twinned(struct arena *a, const struct func *graph,
+                                 const struct twin **twins, size_t *n);
 
 bool pass_lower(struct module *m, struct diags *d);
 bool pass_cache(struct module *m, struct diags *d);

@@ -138,6 +138,7 @@ static struct part part_begin(struct build *b, size_t level, const struct coalit
     struct part p = {.b = b, .level = level, .rows = c};
     const char *name = level < b->plan.n ? "states" : "values";
     p.fn = fn_begin(b->l, b->s, c->n, b->v, name);
+    p.fn->b.f->bf16 = whole_func(b)->bf16;
     p.map = NEW_N(b->l->arena, nid, whole_func(b)->nodes.n);
     uint32_t sub = slot_leaf(b->l, b->s, LEAF_SUBROW, rowset_at(b->l, b->v), c->n,
                              type_scalar(ELEM_I32, true));

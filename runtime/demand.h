@@ -42,6 +42,7 @@ struct demand {
     VEC(struct foreseen) foreseen;
     size_t audited;
     VEC(struct run_check) checks; // done so far
+    VEC(struct run_agreement) agreements; // the same
     // Where a run was told to stop.
     bool stopped;
     const char *stopped_in;

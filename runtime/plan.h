@@ -136,7 +136,7 @@ struct plan_column { // kept for every row of a rowset
     const char *name; // the user's, for the value, or the op's
     const char *op;
     const char *part; // of the value: "place" (of a crop), "box", "target" (of
-                      // shap_patches); NULL: the value itself
+                      // shap_patches), "fp32" (of a twin); NULL: the value itself
     struct span span;
     uint32_t rowset;
     uint32_t stage; // computes it
@@ -205,6 +205,16 @@ struct plan_trial { // `check`: does a model know some images?
     double at_least;   // accuracy below which the run stops; 0: none
 };
 
+enum agree_kind { AGREE_MAPS, AGREE_SCORES, AGREE_LABELS };
+
+struct plan_agreement { // what bf16 does to a column, told from some of its rows
+    uint32_t column, twin; // the twin: the same in fp32
+    enum agree_kind kind;
+    // The classes that their rows are about, where a model says them; UINT32_MAX: the rows'
+    // own.
+    uint32_t answers, twin_answers;
+};
+
 struct plan_save {
     const char *to;
     struct span span;
@@ -264,12 +274,13 @@ struct plan_use { // where a late value goes
 struct plan {
     size_t nconsts;
     struct plan_const *consts; // of the functions loaded so far
-    size_t nfuncs, nrowsets, ncolumns, nstages, ntrials, nsaves, nfields;
+    size_t nfuncs, nrowsets, ncolumns, nstages, ntrials, nagreements, nsaves, nfields;
     struct plan_func *funcs;
     struct plan_rowset *rowsets;
     struct plan_column *columns;
     struct plan_stage *stages;
     struct plan_trial *trials;
+    struct plan_agreement *agreements; // compiled programs have none
     struct plan_save *saves;
     struct result_field *fields; // of every result's manifest
     VEC(struct plan_param) params;

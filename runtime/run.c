@@ -1,6 +1,7 @@
 // See run.h.
 #include "runtime/run.h"
 
+#include "runtime/agree_run.h"
 #include "runtime/profile.h"
 #include "runtime/trial_run.h"
 
@@ -33,6 +34,8 @@ static void report_run(const struct demand *m, bool ok, struct run_report *out) 
     out->audited = m->audited;
     out->checks = m->checks.at;
     out->nchecks = m->checks.n;
+    out->agreements = m->agreements.at;
+    out->nagreements = ok ? m->agreements.n : 0;
     out->skipped = m->rowsets->skipped.at;
     out->nskipped = m->rowsets->skipped.n;
     out->stopped = m->stopped;
@@ -72,6 +75,7 @@ static bool run_all(struct demand *m, struct diags *d) {
     if (!saves_check(m->saves, d) || !run_checks(m, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_save(m, i, d)) return false;
+    if (!agree_run(m, d)) return false;
     began = timeline_now(times);
     ok = saves_commit(m->saves, d);
     timeline_add(times, began, "put results in place", NULL);

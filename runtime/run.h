@@ -2,6 +2,7 @@
 #ifndef DDG_RUN_H
 #define DDG_RUN_H
 
+#include "runtime/agree.h"
 #include "runtime/keep.h"
 #include "runtime/plan.h"
 #include "runtime/timeline.h"
@@ -31,6 +32,13 @@ struct run_check { // what a `check` found
     const struct diags *said; // warnings
 };
 
+struct run_agreement {     // how far a value in bf16 is from fp32
+    const char *name, *op; // of the value
+    const char *line;      // in words
+    enum agree_kind kind;
+    struct agreement found;
+};
+
 struct run_report {
     size_t nstages;
     struct run_stage *stages; // in the order they were first asked for
@@ -38,6 +46,8 @@ struct run_report {
     size_t peak_bytes; // of the process
     size_t nchecks;
     const struct run_check *checks;
+    size_t nagreements;
+    const struct run_agreement *agreements;
     size_t nskipped;
     const char *const *skipped; // files left out, with the reason
     size_t nsaved;

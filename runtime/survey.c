@@ -1,6 +1,7 @@
 // See survey.h. The run's own demands are gone through, with `look` set.
 #include "runtime/survey_impl.h"
 
+#include "runtime/agree_run.h"
 #include "runtime/stage.h"
 #include "runtime/trial_run.h"
 
@@ -91,7 +92,7 @@ bool survey_demand(struct demand *m, struct diags *d) {
         if (!demand_save(m, i, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_foresee(m, i, d)) return false;
-    return true;
+    return agree_run(m, d);
 }
 
 bool plan_survey(const struct plan *p, const struct run_options *o, struct arena *arena,

@@ -32,6 +32,8 @@ void report_print(const struct run_report *r, const struct report_times *t, FILE
     print_stages(r, t, to);
     fprintf(to, "peak memory %s\n", size_words(r->peak_bytes).at);
     for (size_t i = 0; i < r->nchecks; i++) fprintf(to, "check: %s\n", r->checks[i].line);
+    for (size_t i = 0; i < r->nagreements; i++)
+        fprintf(to, "bf16: %s\n", r->agreements[i].line);
     if (r->audited)
         fprintf(to, "computed %s rows of the store again: no difference\n",
                 count_words(r->audited).at);
@@ -119,6 +121,37 @@ void report_emit_checks(const struct run_report *r, struct emit *e) {
     emit_close(e, ']');
 }
 
+static void emit_order(const struct run_agreement *g, struct emit *e) {
+    const struct agreement *f = &g->found;
+    if (g->kind == AGREE_LABELS) {
+        emit_count(e, "same_class", f->same);
+        return;
+    }
+    emit_count(e, "ranked", f->ranked);
+    if (f->ranked) emit_real(e, "spearman", f->mean);
+    else emit_null(e, "spearman");
+    if (f->ranked) emit_real(e, "spearman_least", f->least);
+    else emit_null(e, "spearman_least");
+}
+
+static void emit_agreements(const struct run_report *r, struct emit *e) {
+    emit_open(e, "bf16", '[');
+    for (size_t i = 0; i < r->nagreements; i++) {
+        const struct run_agreement *g = &r->agreements[i];
+        emit_open(e, NULL, '{');
+        emit_string(e, "name", g->name);
+        emit_string(e, "op", g->op);
+        emit_count(e, "rows", g->found.rows);
+        emit_count(e, "other_class", g->found.others);
+        emit_count(e, "no_numbers", g->found.broken);
+        emit_real(e, "largest_error", g->found.largest);
+        emit_real(e, "median_error", g->found.median);
+        emit_order(g, e);
+        emit_close(e, '}');
+    }
+    emit_close(e, ']');
+}
+
 static void emit_saved(const struct run_report *r, struct emit *e) {
     emit_open(e, "saved", '[');
     for (size_t i = 0; i < r->nsaved; i++) {
@@ -142,6 +175,7 @@ void report_emit(const struct run_report *r, const struct report_times *t,
     emit_real(e, "seconds", (t ? t->before : 0) + r->seconds);
     emit_count(e, "peak_bytes", r->peak_bytes);
     report_emit_checks(r, e);
+    emit_agreements(r, e);
     emit_saved(r, e);
     emit_open(e, "skipped", '[');
     for (size_t i = 0; i < r->nskipped; i++) emit_string(e, NULL, r->skipped[i]);

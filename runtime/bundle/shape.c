@@ -315,6 +315,8 @@ static const struct field fields_plan[] = {
     LIST(plan, columns, ncolumns, shape_column),
     LIST(plan, stages, nstages, shape_stage),
     LIST(plan, trials, ntrials, shape_trial),
+    NONE(plan, agreements), // a run of the program itself makes them
+    NONE(plan, nagreements),
     LIST(plan, saves, nsaves, shape_save),
     LIST(plan, fields, nfields, shape_result_field),
     LIST(plan, consts, nconsts, shape_const),

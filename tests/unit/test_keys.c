@@ -202,24 +202,35 @@ struct compiled {
     const struct kept *kept; // by column
 };
 
-static bool compile_graph(struct fixture *f, const struct func *graph,
-                          const char *numerics, struct compiled *out) {
+static bool compile_module(struct fixture *f, struct module m, const char *numerics,
+                           bool bf16, struct compiled *out) {
     struct target *target = NEW(f->a, struct target);
-    *target = (struct target){.lanes = 8, .registers = 16, .numerics = numerics};
-    struct module m = {.arena = f->a, .target = target, .graph = graph};
+    *target =
+        (struct target){.lanes = 8, .registers = 16, .bf16 = bf16, .numerics = numerics};
+    m.arena = f->a;
+    m.target = target;
     if (!passes_run_module(&m, &f->d)) return false;
-    *out = (struct compiled){graph, m.plan, m.kept};
+    *out = (struct compiled){m.graph, m.plan, m.kept};
     return true;
 }
 
-static const struct func *load_text(struct fixture *f, const char *text) {
+static bool compile_graph(struct fixture *f, const struct func *graph,
+                          const char *numerics, struct compiled *out) {
+    return compile_module(f, (struct module){.graph = graph}, numerics, true, out);
+}
+
+static const struct func *load_text_as(struct fixture *f, const char *text, bool bf16) {
     write_bytes("program.ddg", text, strlen(text));
-    struct program_options o = {.path = "program.ddg"};
+    struct program_options o = {.path = "program.ddg", .bf16 = bf16};
     diags_init(&f->d, f->a);
     struct program *p = program_load(f->a, &o, &f->d);
     diags_print(&f->d, stderr, false);
     assert_non_null(p);
     return p->graph;
+}
+
+static const struct func *load_text(struct fixture *f, const char *text) {
+    return load_text_as(f, text, false);
 }
 
 static struct compiled compile(struct fixture *f, const char *text) {
@@ -320,9 +331,11 @@ static unsigned effect_pixels(const struct effect *e, nid v) {
 // A network is known by what it computes, wherever it came from.
 static unsigned effect_model(const struct effect *e, nid v) {
     if (!is_changed(e, v) || e->change.attr < 0) return 0;
-    // The target that is compiled for has no bf16: what is permitted is not done.
+    // What it is called does not matter: fp32 is what it is without.
+    const struct model *was = node_at(e->before, v)->model;
+    const struct model *is = node_at(e->after, v)->model;
     if (!strcmp(__real_op_info(OP_ONNX)->attrs[e->change.attr].name, "precision"))
-        return 0;
+        return was->bf16 != is->bf16 ? RECORD : 0;
     bool path = __real_op_info(OP_ONNX)->attrs[e->change.attr].path;
     return !path || e->change.content ? RECORD : 0;
 }
@@ -627,6 +640,92 @@ static void numerics_change_everything(void **state) {
     }
 }
 
+// ---- precision ------------------------------------------------------------------------
+static const struct plan_memo *memo_of(const struct compiled *c, uint32_t column) {
+    return c->plan->columns[column].memo;
+}
+
+static void bf16_counts_where_there_is_such(void **state) {
+    struct fixture *f = *state;
+    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
+        struct compiled in_fp32 = compile(f, PROGRAMS[p]), without = {0}, with = {0};
+        struct module m = {.graph = load_text_as(f, PROGRAMS[p], true)};
+        assert_true(compile_module(f, m, "plain", false, &without));
+        assert_true(compile_module(f, m, "plain", true, &with));
+        for (uint32_t i = 0; i < with.plan->ncolumns; i++) {
+            const struct plan_memo *was = memo_of(&in_fp32, i), *is = memo_of(&with, i);
+            if (!was) continue;
+            assert_true(digest_eq(was->record.key, memo_of(&without, i)->record.key));
+            assert_false(digest_eq(was->record.key, is->record.key));
+        }
+    }
+}
+
+static struct compiled compile_twinned(struct fixture *f, const char *text) {
+    struct compiled c = {0};
+    struct module m = {0};
+    m.graph = graph_twinned(f->a, load_text_as(f, text, true), &m.twins, &m.ntwins);
+    assert_true(compile_module(f, m, "plain", true, &c));
+    return c;
+}
+
+// Without what says which images: those of a twin may be found in bf16.
+static bool same_kind(const struct plan_column *a, const struct plan_column *b) {
+    return a->memo && b->memo && !strcmp(a->name, b->name) && !strcmp(a->op, b->op) &&
+           digest_eq(a->memo->record.key, b->memo->record.key);
+}
+
+// What has to be computed in fp32 to be compared is found there by a run in fp32.
+static void twins_are_known_as_what_fp32_gives(void **state) {
+    struct fixture *f = *state;
+    static const size_t twins[] = {4, 2, 4, 1, 0}; // by program
+    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
+        struct compiled in_fp32 = compile(f, PROGRAMS[p]);
+        struct compiled c = compile_twinned(f, PROGRAMS[p]);
+        assert_int_equal(c.plan->nagreements, twins[p]);
+        for (size_t i = 0; i < c.plan->nagreements; i++) {
+            const struct plan_agreement *g = &c.plan->agreements[i];
+            const struct plan_column *twin = &c.plan->columns[g->twin];
+            bool found = false;
+            for (uint32_t k = 0; k < in_fp32.plan->ncolumns; k++)
+                found = found || same_kind(twin, &in_fp32.plan->columns[k]);
+            assert_true(found);
+            assert_int_not_equal(g->twin, g->column);
+            assert_int_equal(twin->rowset, c.plan->columns[g->column].rowset);
+        }
+    }
+}
+
+// A twin explains what its own network answers.
+static void answers_are_compared_where_networks_choose(void **state) {
+    struct fixture *f = *state;
+    struct compiled c = compile_twinned(f, nested);
+    size_t chosen = 0;
+    for (size_t i = 0; i < c.plan->nagreements; i++) {
+        const struct plan_agreement *g = &c.plan->agreements[i];
+        if (g->answers == UINT32_MAX) continue;
+        chosen++;
+        assert_string_equal(c.plan->columns[g->answers].part, "target");
+        assert_string_equal(c.plan->columns[g->twin_answers].part, "target.fp32");
+        assert_string_equal(c.plan->columns[g->column].name, "phi");
+    }
+    assert_int_equal(chosen, 1);
+}
+
+// Where the program has it anyway, it is not computed for the comparison.
+static void a_value_in_both_precisions_is_its_own_twin(void **state) {
+    struct fixture *f = *state;
+    struct compiled c = compile_twinned(
+        f,
+        "x = images(\"data\", size = 16)\n"
+        "fast = onnx(\"a.onnx\", mean = [0, 0, 0], std = [1, 1, 1], precision = bf16)\n"
+        "slow = onnx(\"a.onnx\", mean = [0, 0, 0], std = [1, 1, 1], precision = fp32)\n"
+        "save(loss(fast, x), to = \"a.npy\")\n"
+        "save(loss(slow, x), to = \"b.npy\")\n");
+    assert_int_equal(c.plan->ncolumns, 2);
+    assert_int_equal(c.plan->nagreements, 1);
+}
+
 // ---- labels ---------------------------------------------------------------------------
 // Whether a value is of the row's class, and not only of its pixels.
 static bool needs_class(const struct func *g, nid v) {
@@ -647,8 +746,8 @@ static void classes_count_where_they_matter(void **state) {
         for (uint32_t i = 0; i < c.plan->ncolumns; i++) {
             const struct plan_memo *m = c.plan->columns[i].memo;
             if (!m) continue;
-            bool said = c.kept[i].facet == FACET_PREDICTED ||
-                        c.kept[i].facet == FACET_VARIANTS;
+            bool said =
+                c.kept[i].facet == FACET_PREDICTED || c.kept[i].facet == FACET_VARIANTS;
             bool needs = !said && needs_class(c.graph, c.kept[i].v);
             assert_true(has_key(m, KEY_CLASS) == needs);
             assert_true(has_key(m, KEY_ROW));
@@ -785,6 +884,10 @@ int main(void) {
         TEST(attributes_change_what_depends_on_them),
         TEST(versions_change_what_depends_on_them),
         TEST(numerics_change_everything),
+        TEST(bf16_counts_where_there_is_such),
+        TEST(twins_are_known_as_what_fp32_gives),
+        TEST(answers_are_compared_where_networks_choose),
+        TEST(a_value_in_both_precisions_is_its_own_twin),
         TEST(classes_count_where_they_matter),
         TEST(a_network_is_known_by_the_size_it_runs_at),
         TEST(how_it_is_written_changes_nothing),
