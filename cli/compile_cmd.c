@@ -3,7 +3,9 @@
 #include "cli/options.h"
 #include "cli/points.h"
 #include "cli/stub.h"
+#include "cli/tune_report.h"
 
+#include "cli/base/use_store.h"
 #include "cli/base/words.h"
 #include "runtime/outfile.h"
 
@@ -131,8 +133,15 @@ int command_compile(const struct args *a, struct arena *arena) {
     int code = points_single(&points, "compile");
     if (code != EXIT_DONE) return code;
     const char *to = a->output ? a->output : default_name(arena, a->operands[0], o);
+    struct store *store = a->tune ? store_for_program(a, false, arena) : NULL;
+    struct tuner *tuner = tuner_for(a, arena, store, false, NULL);
+    points.tuning = tuning_of(tuner);
     point_driver(&points, 0, arena, &v);
     bool ok = prepare(&v, to) && o->write(&v, a, to);
     if (ok) report(to);
+    if (ok) tune_print(tuner, false, stdout);
+    tune_say_trouble(tuner);
+    store_say_trouble(store, arena);
+    store_close(store);
     return driver_end(&v, ok);
 }

@@ -105,7 +105,8 @@ bool driver_lower(struct driver *v, const char *last) {
                                 .target = &v->target,
                                 .graph = v->program->graph,
                                 .times = v->options.times,
-                                .unshared = v->options.unshared};
+                                .unshared = v->options.unshared,
+                                .tuning = v->options.tuning};
     add_twins(v);
     bool ok =
         last ? passes_run(&v->module, last, &v->d) : passes_run_module(&v->module, &v->d);

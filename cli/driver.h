@@ -16,11 +16,12 @@ struct driver_options {
     const char *text;   // see program_options, as api
     bool api;
     const struct model *model; // the same; or NULL
-    bool bf16;              // see program_options
-    const char *point;      // of a sweep (sweep_point.name): where results go; or NULL
-    struct timeline *times; // may be NULL
-    bool twins;    // what bf16 gives is compared with fp32: see graph_twinned
-    bool unshared; // see module; for tests
+    bool bf16;                 // see program_options
+    const char *point;         // of a sweep (sweep_point.name): where results go; or NULL
+    struct timeline *times;    // may be NULL
+    bool twins;                // what bf16 gives is compared with fp32: see graph_twinned
+    bool unshared;             // see module; for tests
+    const struct tuning *tuning; // see module; or NULL
 };
 
 struct driver { // one compile; everything lies in arena, but for the code

@@ -57,6 +57,12 @@ static const char *take_all(struct args *a, const char *v) {
     return NULL;
 }
 
+static const char *take_tune(struct args *a, const char *v) {
+    (void)v;
+    a->tune = true;
+    return NULL;
+}
+
 static const char *take_data(struct args *a, const char *v) {
     (void)v;
     a->data = true;
@@ -99,6 +105,11 @@ static const struct option options[] = {
      "fp32 (the default) or bf16, which lets the layers of networks multiply bfloat16 "
      "numbers where that is faster; for networks whose `onnx` says no `precision`",
      take_precision},
+    {'U', "--tune", NULL,
+     "time once how each kind of kernel is computed fastest on this machine, and use "
+     "that; "
+     "plan and why use what is known and time nothing",
+     take_tune},
     {'d', "--data", NULL,
      "ask the models about a few of the images that the program gives them, and warn of "
      "a "

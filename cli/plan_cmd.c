@@ -4,6 +4,7 @@
 #include "cli/base/words.h"
 #include "cli/options.h"
 #include "cli/points.h"
+#include "cli/tune_report.h"
 #include "runtime/why.h"
 
 struct looking { // one command
@@ -18,6 +19,15 @@ static bool prepare(struct looking *l, struct driver *v, struct arena *arena) {
     v->options.twins = true;
     return driver_load(v) && driver_saves(v, "run") && driver_lower(v, NULL) &&
            driver_flops(v);
+}
+
+// What is not known to a tuner stays as it costs least: nothing is timed to look.
+static struct tuner *open_store(struct looking *l, struct points *points,
+                                struct arena *arena) {
+    l->store = store_for_program(points->args, true, arena);
+    struct tuner *t = tuner_for(points->args, arena, l->store, true, NULL);
+    points->tuning = tuning_of(t);
+    return t;
 }
 
 static struct run_options options_of(const struct looking *l, const struct driver *v) {
@@ -123,7 +133,7 @@ static int plan_point(void *ctx, struct arena *arena) {
     return driver_end(&v, ok);
 }
 
-static int plan_points(struct looking *l) {
+static int plan_points(struct looking *l, const struct tuner *tuner) {
     bool sweep = l->points->n > 1;
     int code = EXIT_DONE;
     emit_open(&l->json, NULL, '{');
@@ -131,6 +141,7 @@ static int plan_points(struct looking *l) {
     for (; l->at < l->points->n && code == EXIT_DONE; l->at++)
         code = with_arena(plan_point, l);
     if (sweep) emit_close(&l->json, ']');
+    tune_emit(tuner, &l->json);
     emit_close(&l->json, '}');
     if (sweep && !l->points->args->json && code == EXIT_DONE)
         puts("\neach point as the store is now: points that run find what those before "
@@ -143,8 +154,9 @@ int command_plan(const struct args *a, struct arena *arena) {
     if (!points_open(a, arena, &points)) return EXIT_WRONG;
     if (points.n > 1 && points_check(&points) != EXIT_DONE) return EXIT_WRONG;
     struct looking l = {.points = &points, .json = {.text = {.arena = arena}}};
-    l.store = store_for_program(a, true, arena);
-    int code = plan_points(&l);
+    struct tuner *tuner = open_store(&l, &points, arena);
+    int code = plan_points(&l, tuner);
+    if (!a->json && code == EXIT_DONE) tune_print(tuner, true, stdout);
     if (a->json && code == EXIT_DONE) emit_print(&l.json, stdout);
     store_say_trouble(l.store, arena);
     store_close(l.store);
@@ -216,7 +228,7 @@ int command_why(const struct args *a, struct arena *arena) {
     int code = points_single(&points, "why");
     if (code != EXIT_DONE) return code;
     struct looking l = {.points = &points, .json = {.text = {.arena = arena}}};
-    l.store = store_for_program(a, true, arena);
+    open_store(&l, &points, arena);
     code = why(&l, arena);
     store_say_trouble(l.store, arena);
     store_close(l.store);

@@ -39,7 +39,8 @@ void point_driver(const struct points *p, size_t i, struct arena *arena,
                                .target = points_target(p->args),
                                .bf16 = p->args->bf16,
                                .point = point->name,
-                               .times = args_times(p->args)};
+                               .times = args_times(p->args),
+                               .tuning = p->tuning};
     driver_init(v, arena, &o);
 }
 

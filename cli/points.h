@@ -7,6 +7,7 @@
 
 struct points {
     const struct args *args;
+    const struct tuning *tuning; // passes/tuning.h; NULL: none was asked for
     struct sweep_point *at;
     size_t n; // 1: nothing is swept
 };

@@ -6,6 +6,7 @@
 #include "cli/base/session.h"
 #include "cli/base/words.h"
 #include "cli/points.h"
+#include "cli/tune_report.h"
 
 struct sweep { // one command
     const struct points *points;
@@ -13,6 +14,7 @@ struct sweep { // one command
     size_t at;            // the point being run
     struct run_rows rows; // of the points so far
     bool said_fp32;       // of a point that asks for bf16
+    struct tuner *tuner;  // NULL without --tune
 };
 
 // ---- a point -------------------------------------------------------------------------
@@ -107,12 +109,28 @@ static int run_points(struct sweep *s) {
     return failed ? EXIT_WRONG : EXIT_DONE;
 }
 
+// What is known stands in the store, so that is opened before anything is lowered.
+static const struct tuner *begin_tuning(struct sweep *s, struct arena *arena) {
+    const struct args *a = s->points->args;
+    session_begin(&s->session, s->points->n > 1);
+    s->tuner = tuner_for(a, arena, s->session.store, false, s->session.stop);
+    return s->tuner;
+}
+
+static void report_tuning(struct sweep *s) {
+    if (s->points->args->json) tune_emit(s->tuner, &s->session.json);
+    else tune_print(s->tuner, false, stdout);
+    tune_say_trouble(s->tuner);
+}
+
 int command_run(const struct args *a, struct arena *arena) {
     struct points points;
     if (!points_open(a, arena, &points)) return EXIT_WRONG;
     if (points.n > 1 && points_check(&points) != EXIT_DONE) return EXIT_WRONG;
     struct sweep s = {.points = &points, .session = session_of(a, arena)};
+    if (a->tune) points.tuning = tuning_of(begin_tuning(&s, arena));
     int code = run_points(&s);
+    if (code == EXIT_DONE) report_tuning(&s);
     session_end(&s.session, code == EXIT_DONE || (code == EXIT_WRONG && points.n > 1));
     return code;
 }

@@ -43,6 +43,17 @@ void codegen_pack(const struct target *t, const struct kfunc *kf, const struct k
 bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
                           const struct kernel *k, nid node);
 
+// ---- tilings (tilings.c) ----------------------------------------------------------------
+// Of kernels that have an anchor, after layout. With any of them results are the same bits.
+#define CODEGEN_MOST_TILINGS ((size_t)8)
+// At most `most` that are worth trying beside the one that the kernel has of its own, those
+// of which most is to be hoped first.
+size_t codegen_tilings(const struct target *t, const struct kfunc *kf,
+                       const struct kernel *k, struct tiling *out, size_t most);
+// Whether the kernel, computed by the algorithm that it has, can be cut so.
+bool codegen_takes(const struct target *t, const struct kfunc *kf, const struct kernel *k,
+                   struct tiling tiling);
+
 // The symbol of the kernel's code. Fails (with the reason in d) on what cannot be
 // emitted.
 const char *codegen_add(struct codegen *cg, const struct kfunc *kf,

@@ -112,7 +112,7 @@ struct kfunc {
 };
 
 // For profiles: what a kernel computes, in words ("conv 64x56x56, 3x3 > 64"), and how
-// ("winograd 4x4", "direct", "product", "loops"); what one row of it takes: operations, and
+// ("winograd 4x4", "direct, tuned", "product", "loops"); what one row of it takes: operations, and
 // bytes that are read or written, each once, constants left out.
 const char *kernel_what(struct arena *a, const struct kfunc *kf, const struct kernel *k);
 const char *kernel_how(const struct kfunc *kf, const struct kernel *k);

@@ -65,13 +65,15 @@ const char *kernel_what(struct arena *a, const struct kfunc *kf, const struct ke
 }
 
 const char *kernel_how(const struct kfunc *kf, const struct kernel *k) {
-    static const char *const algorithms[] = {[ALGORITHM_DIRECT] = "direct",
-                                             [ALGORITHM_WINOGRAD_2] = "winograd 2x2",
-                                             [ALGORITHM_WINOGRAD_4] = "winograd 4x4"};
+    static const char *const algorithms[][2] = {
+        [ALGORITHM_DIRECT] = {"direct", "direct, tuned"},
+        [ALGORITHM_WINOGRAD_2] = {"winograd 2x2", "winograd 2x2, tuned"},
+        [ALGORITHM_WINOGRAD_4] = {"winograd 4x4", "winograd 4x4, tuned"}};
     if (k->runtime) return "runtime";
     if (k->anchor == NID_NONE) return "loops";
-    if (node_at(kf->f, k->anchor)->op == OP_MATMUL) return "product";
-    return algorithms[k->algorithm];
+    if (node_at(kf->f, k->anchor)->op == OP_MATMUL)
+        return k->tuned ? "product, tuned" : "product";
+    return algorithms[k->algorithm][k->tuned];
 }
 
 // ---- how much -------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 // Costs are in multiply-adds of vectors, as measured with ddg-bench-kernels. They follow
 // from shapes alone: another algorithm rounds otherwise, and what is computed must not depend
 // on a cache or on how many rows go through together. They count on kernel_wants_rows rows.
-#include "passes/pass.h"
+// A module's tuning may know better; that is part of what results are remembered by.
+#include "passes/tuning.h"
 
 #include "ir/winograd.h"
 
@@ -30,32 +31,50 @@ static double winograd_cost(const struct winograd *w, const struct transform *t)
     return (double)winograd_row_tiles(w) * (PRODUCTS * products + transforms_cost);
 }
 
-// An operand that lies in the arena has its channels in blocks.
-static bool reads_blocks(const struct kfunc *kf, const struct kernel *k) {
-    nid x = node_at(kf->f, k->anchor)->in[0];
-    return k->prologue == NID_NONE && kf->places[x].kind == PLACE_ARENA;
-}
-
-static void choose(const struct target *t, const struct kfunc *kf, struct kernel *k) {
+static struct choice least_cost(const struct target *t, const struct kfunc *kf,
+                                const struct kernel *k) {
+    struct choice best = {.algorithm = ALGORITHM_DIRECT};
     double least = 0;
-    if (k->anchor == NID_NONE || !reads_blocks(kf, k)) return;
     for (size_t i = 0; i < COUNT(transforms); i++) {
         enum algorithm a = transforms[i].algorithm;
-        if (!winograd_fits(kf->f, k->anchor, winograd_m(a))) continue;
+        if (!algorithm_fits(kf, k, a)) continue;
         struct winograd w = winograd_of(t, kf->f, k->anchor, a);
         double cost = winograd_cost(&w, &transforms[i]);
         if (least == 0) least = direct_cost(&w);
         if (cost >= least) continue;
         least = cost;
-        k->algorithm = a;
-        k->work_bytes = winograd_work_bytes(&w);
+        best.algorithm = a;
     }
+    return best;
 }
 
-// Needs: kernels and places (fuse). Fills the kernels' algorithms and work memory.
+static bool same_tiling(const struct tiling *a, const struct tiling *b) {
+    return a->blocks == b->blocks && a->pixels == b->pixels && a->group == b->group &&
+           a->row_live == b->row_live;
+}
+
+// Only another algorithm can be seen in results.
+static void note_tuned(struct module_func *mf, size_t i, struct choice usual,
+                       struct choice c) {
+    struct kernel *k = &mf->k->kernels.at[i];
+    bool other = c.algorithm != usual.algorithm;
+    k->tuned = other || !same_tiling(&c.tiling, &usual.tiling);
+    if (other)
+        mf->tuned = digest_join(mf->tuned, (struct digest){i, 1 + (uint64_t)c.algorithm});
+}
+
+static void choose(struct module *m, struct module_func *mf, size_t i) {
+    struct kernel *k = &mf->k->kernels.at[i];
+    if (!kernel_is_tunable(mf->k, k)) return;
+    struct choice usual = least_cost(m->target, mf->k, k), c = usual;
+    if (m->tuning) c = m->tuning->choose(m->tuning->ctx, m, mf, i, usual);
+    note_tuned(mf, i, usual, c);
+    choice_take(m->target, mf->k, k, c);
+}
+
+// Needs: kernels and places (fuse). Fills the kernels' algorithms, tilings and work memory.
 bool pass_algorithms(struct module *m, struct module_func *mf, struct diags *d) {
     (void)d;
-    for (size_t i = 0; i < mf->k->kernels.n; i++)
-        choose(m->target, mf->k, &mf->k->kernels.at[i]);
+    for (size_t i = 0; i < mf->k->kernels.n; i++) choose(m, mf, i);
     return true;
 }

@@ -13,9 +13,11 @@
 //   - a map is known by how it was computed, not by its numbers: where a crop lies can be
 //     looked up without reading the map.
 //
-// A path never enters: files count by their content.
+// A path never enters: files count by their content. How kernels are computed enters where it
+// is not what costs least (passes/tuning.h).
 #include "passes/late.h"
 #include "passes/lower.h"
+#include "passes/tuning.h"
 #include "runtime/trial.h"
 
 #include <errno.h>
@@ -35,6 +37,7 @@ struct cache {
     VEC(struct plan_key) keys;
     bool bf16;           // a network of the column at hand may be computed in bf16
     bool used[OP_COUNT]; // tensor ops in the code of the column at hand
+    VEC(uint32_t) funcs; // of the code of the column at hand, in order
 };
 
 static const struct node *graph_node(const struct cache *c, nid v) {
@@ -237,8 +240,9 @@ static void column_key(struct cache *c, uint32_t column) {
     else key_add(c, KEY_COLUMN, c->m->plan->columns[column].rowset, column);
 }
 
-static void note_ops(struct cache *c, const struct plan_stage *s) {
+static void note_code(struct cache *c, const struct plan_stage *s) {
     for (size_t i = 0; i < s->nsteps; i++) {
+        VEC_PUSH(c->m->arena, &c->funcs, s->steps[i].func);
         const struct func *f = c->m->funcs.at[s->steps[i].func].f;
         for (nid v = 0; v < f->nodes.n; v++) c->used[node_at(f, v)->op] = true;
     }
@@ -247,7 +251,7 @@ static void note_ops(struct cache *c, const struct plan_stage *s) {
 static void stage_keys(struct cache *c, uint32_t column) {
     const struct plan *p = c->m->plan;
     const struct plan_stage *s = &p->stages[p->columns[column].stage];
-    note_ops(c, s);
+    note_code(c, s);
     for (size_t i = 0; i < s->nslots; i++) {
         const struct plan_slot *slot = &s->slots[i];
         if (!slot->leaf) continue;
@@ -281,6 +285,7 @@ static void remember(struct cache *c, uint32_t column) {
     memset(&c->fields, 0, sizeof c->fields); // the last column's stay where they are
     memset(&c->lates, 0, sizeof c->lates);
     memset(&c->keys, 0, sizeof c->keys);
+    memset(&c->funcs, 0, sizeof c->funcs);
     memset(c->used, 0, sizeof c->used);
     c->bf16 = false;
     column_fields(c, k);
@@ -305,10 +310,28 @@ static void remember(struct cache *c, uint32_t column) {
     }
 }
 
+struct code { // of one column
+    const uint32_t *funcs;
+    size_t n;
+};
+
+// Only when all records are there: finding the algorithms of a function changes which ops it
+// is made of.
+static bool tuned(struct cache *c, const struct code *code) {
+    for (uint32_t i = 0; i < c->m->plan->ncolumns; i++)
+        if (code[i].n && !tuned_record(c->m, i, code[i].funcs, code[i].n, c->d))
+            return false;
+    return true;
+}
+
 // Needs the plan as lower made it; fills the memo of the columns worth one.
 bool pass_cache(struct module *m, struct diags *d) {
     struct cache c = {.m = m, .d = d};
+    struct code *code = NEW_N(m->arena, struct code, m->plan->ncolumns + 1);
     for (uint32_t i = 0; i < m->plan->ncolumns; i++)
-        if (is_remembered(&c, i)) remember(&c, i);
-    return !c.failed;
+        if (is_remembered(&c, i)) {
+            remember(&c, i);
+            code[i] = (struct code){c.funcs.at, c.funcs.n};
+        }
+    return !c.failed && (!m->tuning || tuned(&c, code));
 }

@@ -32,11 +32,15 @@ struct module_func {
     struct func *f;
     struct kfunc *k; // from fuse on
     size_t passed;   // rows of the table that it has been through
+    // Of the algorithms that are not those that cost least, kernel by kernel; 0: none.
+    struct digest tuned;
 };
 
 struct twin { // of the graph:
     nid v, in_fp32; // a value that a network may compute in bf16, and the same in fp32
 };
+
+struct tuning;
 
 struct module {
     struct arena *arena;
@@ -49,6 +53,7 @@ struct module {
     const struct twin *twins; // values to compare, see graph_twinned; may be NULL
     size_t ntwins;
     bool unshared; // every coalition is evaluated by itself: what sharing is tested against
+    const struct tuning *tuning; // passes/tuning.h; NULL: what costs least
 };
 
 struct pass {

@@ -24,6 +24,7 @@ struct args {
     bool time;              // --time: say where it went
     struct timeline *times; // of the process
     bool profile;           // --profile: say which kernels it went to
+    bool tune;              // --tune: time how kernels are computed best
     const char *trace;      // and write what happened when into this file, or NULL
 };
 
