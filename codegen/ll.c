@@ -129,8 +129,8 @@ LLVMValueRef ll_at_ix(struct emit *e, LLVMTypeRef t, LLVMValueRef a, struct ix i
     return ll_at_const(e, t, i.base ? ll_at(e, t, a, i.base) : a, i.off);
 }
 
-// Loop strength reduction rewrites an address through all the loops it depends on, at a
-// cost that grows with their number; here the inner loops are to take it as it is.
+// An address is else computed again in each block that uses it; here the inner loops are to
+// take it as it is.
 LLVMValueRef ll_settled(struct emit *e, LLVMValueRef at) {
     return LLVMBuildFreeze(e->b, at, "");
 }
@@ -191,11 +191,19 @@ struct loop loop_begin(struct emit *e, LLVMValueRef from, LLVMValueRef to, int64
     return l;
 }
 
+// A step that LLVM takes for unknown, until it selects instructions. An index that is known to
+// rise steadily has loop strength reduction keep an address for each thing a loop touches: a
+// fourth of the time that a kernel takes to compile, for code that is no faster.
+static LLVMValueRef next_index(struct emit *e, const struct loop *l) {
+    LLVMValueRef step = LLVMBuildFreeze(e->b, l->step, "");
+    return LLVMBuildNSWAdd(e->b, l->i, step, "");
+}
+
 void loop_end(struct emit *e, struct loop *l, const LLVMValueRef *next) {
     if (!l->once) {
         memo_release(e, l->memo); // what a round found out does not hold after it
         LLVMBasicBlockRef last = LLVMGetInsertBlock(e->b);
-        LLVMValueRef i = LLVMBuildNSWAdd(e->b, l->i, l->step, "");
+        LLVMValueRef i = next_index(e, l);
         LLVMValueRef more = LLVMBuildICmp(e->b, LLVMIntSLT, i, l->to, "");
         LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(e->ctx, e->fn, "");
         LLVMBuildCondBr(e->b, more, l->body, after);
