@@ -36,6 +36,13 @@ static bool fits_runtime(struct driver *v, const char *target) {
                             "`--emit obj`, `asm` and `llvm` the kernels alone");
 }
 
+static void warn_of_fp32(struct driver *v, const char *target) {
+    if (driver_lacks_bf16(v))
+        diag_warning(&v->d, NO_SPAN,
+                     "%s has no dot products of bf16, so networks are computed in fp32",
+                     strcmp(target, "native") ? target : "this processor");
+}
+
 // The program is read once, lowered for each target anew.
 static bool compile_for(struct writing *w, const char *target) {
     struct driver *v = &w->drivers[w->n], *first = w->v;
@@ -47,6 +54,7 @@ static bool compile_for(struct writing *w, const char *target) {
     bool ok = driver_lower(v, NULL) && (!w->runtime || fits_runtime(v, target)) &&
               driver_image(v, &image) && plan_anchor(v->arena, v->module.plan, &v->d);
     if (!ok) return false;
+    warn_of_fp32(v, target);
     w->variants[w->n++] =
         (struct bundle_variant){.target = target,
                                 .cpu = v->target.cpu,

@@ -74,7 +74,7 @@ static void describe_program(struct driver *v) {
                                      .at = at,
                                      .fixed = fixed[i]});
     }
-    manifest_fields(v->arena, program, p);
+    manifest_fields(v->arena, program, v->target.bf16, p);
 }
 
 static const char *target_name(const struct driver *v) {

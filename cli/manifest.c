@@ -8,6 +8,7 @@
 struct manifest {
     struct arena *arena;
     const struct program *program;
+    bool bf16; // the target has it
     struct plan *plan;
     VEC(struct result_field) fields;
     bool *target; // by param: where the result is put follows from it
@@ -64,9 +65,10 @@ static const char *file_name(const char *path) {
 static void add_model(struct manifest *m, const char *name, const struct model *model) {
     char hex[DIGEST_HEX];
     digest_hex(model->digest, hex);
+    const char *precision = m->bf16 && model->bf16 ? ", \"precision\": \"bf16\"" : "";
     add_text(m, "models", name,
-             arena_printf(m->arena, "{\"file\": %s, \"digest\": \"%s\"}",
-                          json_string(m->arena, file_name(model->path)), hex));
+             arena_printf(m->arena, "{\"file\": %s, \"digest\": \"%s\"%s}",
+                          json_string(m->arena, file_name(model->path)), hex, precision));
 }
 
 static void add_node(struct manifest *m, const struct node *n) {
@@ -81,9 +83,9 @@ static void add_node(struct manifest *m, const struct node *n) {
     if (n->op == OP_ONNX) add_model(m, name, n->model);
 }
 
-void manifest_fields(struct arena *arena, const struct program *program,
+void manifest_fields(struct arena *arena, const struct program *program, bool bf16,
                      struct plan *plan) {
-    struct manifest m = {.arena = arena, .program = program, .plan = plan};
+    struct manifest m = {.arena = arena, .program = program, .bf16 = bf16, .plan = plan};
     add_params(&m);
     for (nid v = 0; v < program->graph->nodes.n; v++)
         add_node(&m, node_at(program->graph, v));

@@ -5,8 +5,9 @@
 #include "frontend/frontend.h"
 #include "runtime/plan.h"
 
-// Gives every image save of the plan its fields: parameters, seeds and models.
-void manifest_fields(struct arena *arena, const struct program *program,
+// Gives every image save of the plan its fields: parameters, seeds and models. bf16: those that
+// may multiply bf16 do, where that is faster.
+void manifest_fields(struct arena *arena, const struct program *program, bool bf16,
                      struct plan *plan);
 
 #endif

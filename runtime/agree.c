@@ -183,7 +183,8 @@ static void say_errors(struct text *t, const struct agreement *g, bool labels) {
 
 static void say_order(struct text *t, enum agree_kind kind, const struct agreement *g) {
     if (kind == AGREE_LABELS)
-        text_add(t, "; the most probable class is the same in %zu", g->same);
+        text_add(t, "; the most probable class is the same in %zu of %zu", g->same,
+                 g->rows);
     else if (!g->ranked) text_add(t, "; there is no order to compare");
     else if (kind == AGREE_SCORES) text_add(t, "; Spearman %.4f", g->mean);
     else
