@@ -27,6 +27,7 @@ struct conv {
     int64_t pitch[2], plane; // elements
     int64_t low;             // column of the leftmost tap, from that of the first (<= 0)
     LLVMValueRef first, end; // rows that are joined; NULL: the row at hand
+    bool far;                // the weights are more than a cache near by holds
 };
 
 struct tile_at {                 // one tile of results
@@ -171,6 +172,24 @@ static int64_t joined_channels(const struct conv *c, const struct tile_at *t) {
     return n;
 }
 
+// Weights of the next group come from far when all are more than stays near by: they are
+// asked for while the tiles of this one are computed, some in each round (of `joined`
+// channels). Else the first tile of a group would wait for all of its own.
+static void fetch_ahead(struct conv *c, const struct tile_at *t, struct ix i,
+                        int64_t joined, int64_t floats) {
+    struct emit *e = c->e;
+    int64_t pixels = (int64_t)c->tile.pixels, across = c->side[1].outs / pixels;
+    int64_t tiles = across * c->side[0].outs;
+    int64_t span = (int64_t)conv_span(&c->plan, t->blocks);
+    if (!c->far || tiles < 2) return;
+    int64_t line = 64 / sizeof(float), step = (floats + tiles - 1) / tiles;
+    struct ix at = ix_scale(e, t->y, across * span * step);
+    at = ix_add(e, at, ix_scale(e, ix_div(e, t->x, pixels), span * step));
+    at = ix_shift(e, ix_add(e, at, ix_scale(e, i, step)), span * floats);
+    for (int64_t way = 0; way < joined * step; way += line)
+        ll_fetch(e, ll_at_ix(e, e->f32, t->weights, ix_shift(e, at, way)));
+}
+
 static void sum_channels(struct conv *c, const struct tile_at *t, LLVMValueRef x,
                          LLVMValueRef *sums) {
     struct emit *e = c->e;
@@ -184,6 +203,7 @@ static void sum_channels(struct conv *c, const struct tile_at *t, LLVMValueRef x
     if (c->plan.groups > 1) channel = LLVMBuildAdd(e->b, channel, t->first, "");
     LLVMValueRef at = ll_at(e, e->f32, x, channel_place(c, channel));
     LLVMValueRef w = ll_at_ix(e, e->f32, t->weights, ix_scale(e, i, floats));
+    fetch_ahead(c, t, i, joined, floats);
     for (int64_t k = 0; k < joined; k++)
         kernel_rows(c, t, ll_at_const(e, e->f32, at, k * apart),
                     ll_at_const(e, e->f32, w, k * floats), l.carried);
@@ -353,6 +373,7 @@ static struct conv conv_of(struct emit *e) {
     c.pitch[0] = (int64_t)layout_pitch_y(e, c.x.layout, c.x.type);
     c.pitch[1] = (int64_t)layout_pitch_x(e, c.x.layout);
     c.plane = (int64_t)layout_plane(e, c.x.layout, c.x.type);
+    c.far = conv_pack_floats(&c.plan) * sizeof(float) > e->t->l2 / 4;
     return c;
 }
 

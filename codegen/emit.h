@@ -119,6 +119,7 @@ LLVMValueRef ll_load(struct emit *e, LLVMTypeRef t, LLVMValueRef at, size_t alig
 void ll_store(struct emit *e, LLVMValueRef v, LLVMValueRef at, size_t align);
 bool ll_const(LLVMValueRef v, int64_t *out); // an integer known now?
 void ll_prefetch(struct emit *e, LLVMValueRef at, bool write);
+void ll_fetch(struct emit *e, LLVMValueRef at); // to read, into the second cache
 
 // for (i = from; i < to; i += step), at least one round; values in `carried` (n of them)
 // are taken from round to round. Code between begin and end is the body.

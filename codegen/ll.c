@@ -151,6 +151,12 @@ void ll_prefetch(struct emit *e, LLVMValueRef at, bool write) {
     ll_call(e, "llvm.prefetch", &e->ptr, 1, args, COUNT(args));
 }
 
+void ll_fetch(struct emit *e, LLVMValueRef at) {
+    enum { SECOND_CACHE = 2, DATA = 1 };
+    LLVMValueRef args[] = {at, ll_i32(e, 0), ll_i32(e, SECOND_CACHE), ll_i32(e, DATA)};
+    ll_call(e, "llvm.prefetch", &e->ptr, 1, args, COUNT(args));
+}
+
 bool ll_const(LLVMValueRef v, int64_t *out) {
     if (!LLVMIsAConstantInt(v)) return false;
     *out = LLVMConstIntGetSExtValue(v);

@@ -187,9 +187,7 @@ static void fetch_ahead(struct steps *s, const struct product *p, struct ix chan
     struct ix at = ix_uniform(tile, 0, (int64_t)w->group, 1, 0);
     at = ix_scale(e, ix_add(e, ix_scale(e, at, channels), channel), line);
     at = ix_shift(e, at, (int64_t)(w->tile_blocks * e->lanes) * channels);
-    LLVMValueRef args[] = {ll_at_ix(e, e->f32, p->weights, at), ll_i32(e, 0),
-                           ll_i32(e, 2), ll_i32(e, 1)}; // to read, second cache, data
-    ll_call(e, "llvm.prefetch", &e->ptr, 1, args, COUNT(args));
+    ll_fetch(e, ll_at_ix(e, e->f32, p->weights, at));
 }
 
 static void emit_product(struct steps *s, const struct product *p) {

@@ -33,6 +33,8 @@ size_t winograd_row_tiles(const struct winograd *w) {
 
 #define ENOUGH    64 // tiles over which the reading of weights is spread
 #define MOST_ROWS 16
+#define LARGE                                                                            \
+    ((size_t)4 << 20) // bytes of weights that the third-level cache may not hold
 
 static size_t wanted_rows(size_t row_tiles) {
     return size_min((ENOUGH + row_tiles - 1) / row_tiles, MOST_ROWS);
@@ -65,8 +67,8 @@ static void choose_group(const struct target *t, size_t some, struct winograd *w
     size_t planes = w->n * w->n, line = w->lanes * sizeof(float);
     size_t tile = planes * (w->in + w->out) * line;
     size_t weights = planes * w->channels * w->out * line;
-    w->far = weights > (size_t)4 << 20;
-    size_t group = size_max(t->l2 / 8 / tile, w->far ? ENOUGH : ENOUGH / 2);
+    w->far = weights > t->l2 / 2;
+    size_t group = size_max(t->l2 / 8 / tile, weights > LARGE ? ENOUGH : ENOUGH / 2);
     if (some < 2 * group) group = some;
     w->group = (group + w->tile_tiles - 1) / w->tile_tiles * w->tile_tiles;
 }

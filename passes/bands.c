@@ -11,6 +11,9 @@
 // - as if they were bytes, too: the call of a kernel; and sums of nothing, where the rows of a
 //   round do not fill the tiles of Winograd's kernels.
 //
+// What is touched again only when more than a core's part of the third-level cache has been
+// comes from farther still; weights do so, too, but are asked for ahead.
+//
 // The sum, in bytes a row, is least over all ways of cutting the kernels into bands and all
 // numbers of rows; larger calls are taken only where they save something to speak of. None
 // of it can be seen in results: kernels compute each row by itself.
@@ -22,7 +25,10 @@
 
 #define LONGEST 256 // kernels of a band: bounds the search
 
+#define THIRD (8.0 * (1 << 20)) // bytes of the third-level cache that a core may count on
+
 // Bytes that come from far away.
+#define FARTHER    3.0    // more for a byte that comes from behind the third-level cache
 #define CROSSING   1.5    // for a byte between bands: it is written there as well
 #define CALL_BYTES 4000.0 // while a kernel is called: about 0.1 us
 #define BAND_BYTES 64.0   // one band more: only where it saves something
@@ -158,6 +164,12 @@ static void sum_before(struct bands *b) {
     }
 }
 
+// Of bytes that are touched again when `need` others have been, what coming from behind the
+// third-level cache costs.
+static double farther(double bytes, double need) {
+    return need > THIRD ? FARTHER * bytes * (1 - THIRD / need) : 0;
+}
+
 // What is pushed out between two touches of a value: as much as all that is touched by then
 // exceeds the cache, rows being taken one after the other.
 static void find_lost(const struct bands *b, struct touch *from) {
@@ -170,6 +182,7 @@ static void find_lost(const struct bands *b, struct touch *from) {
     for (size_t r = 0; r < b->nrows; r++) {
         double need = (double)ROWS[r] * row + fixed;
         if (need > b->room) to->lost[r] = to->value->bytes * (1 - b->room / need);
+        to->lost[r] += farther(to->value->bytes, (double)ROWS[r] * row);
     }
 }
 
@@ -200,6 +213,7 @@ struct span_of { // a band: kernels [first, end)
     size_t first, end;
     double weights; // of all
     double most;    // bytes of a row that one kernel touches
+    double outside; // bytes of a row that come from other bands or go there
     // By rows of a round, sums over its kernels.
     double cost[NROWS], streamed[NROWS];
 };
@@ -212,6 +226,7 @@ static void extend_by(const struct bands *b, struct span_of *s, const struct tou
     bool makes = v->made == t->kernel, leaves = v->last >= s->end;
     bool again = t->next && t->next->kernel < s->end;
     double outside = (makes && !leaves ? 0 : 1) - (again ? 1 : 0);
+    s->outside += v->bytes * outside;
     for (size_t r = 0; r < b->nrows; r++) {
         s->cost[r] += CROSSING * v->bytes * outside;
         if (again) s->cost[r] += t->next->lost[r] * (makes && !leaves ? 2 : 1);
@@ -236,15 +251,19 @@ static void improve(struct cut *to, double cost, size_t first, size_t rows) {
 }
 
 // Calls of ROWS[r] rows can take the band as many rows, or fewer, at a time. Weights that
-// stay while it is at work have to come once a call.
+// stay while it is at work have to come once a call. What is handed on to the next band is
+// read when all rows of the call have been touched.
 static void try_band(struct bands *b, const struct span_of *s) {
+    double made = b->kernels[s->end - 1].made_before - b->kernels[s->first].made_before;
     for (size_t i = 0; i < b->nrows; i++) {
         double cost = BAND_BYTES + s->cost[i];
         bool stay = s->weights + (double)ROWS[i] * s->most <= b->room;
         for (size_t r = i; r < b->nrows; r++) {
             double weights = stay ? s->weights / (double)ROWS[r] : s->streamed[i];
-            improve(&b->best[r][s->end], b->best[r][s->first].cost + cost + weights,
-                    s->first, ROWS[i]);
+            double touched = (double)ROWS[r] * (s->outside + made);
+            double all = cost + weights + farther(s->outside, touched);
+            improve(&b->best[r][s->end], b->best[r][s->first].cost + all, s->first,
+                    ROWS[i]);
         }
     }
 }
