@@ -130,7 +130,8 @@ int command_run(const struct args *a, struct arena *arena) {
     struct sweep s = {.points = &points, .session = session_of(a, arena)};
     if (a->tune) points.tuning = tuning_of(begin_tuning(&s, arena));
     int code = run_points(&s);
-    if (code == EXIT_DONE) report_tuning(&s);
-    session_end(&s.session, code == EXIT_DONE || (code == EXIT_WRONG && points.n > 1));
+    bool reported = code == EXIT_DONE || (code == EXIT_WRONG && points.n > 1);
+    if (reported) report_tuning(&s);
+    session_end(&s.session, reported);
     return code;
 }
