@@ -207,7 +207,9 @@ static const char program[] =
     "save(phi, to = \"out/phi.npy\")\n"
     "save(set, labels = relabel(teacher, set, temperature = 20), to = \"out/set\")\n";
 
-static const struct driver_options options = {.path = "program.ddg", .threads = 2};
+// Where the processor has bf16, what it gives is compared with fp32.
+static const struct driver_options options = {
+    .path = "program.ddg", .threads = 2, .bf16 = true, .twins = true};
 
 static void drop_driver(void *v) {
     driver_free(v);
