@@ -55,7 +55,7 @@ bool codegen_takes(const struct target *t, const struct kfunc *kf, const struct 
                    struct tiling tiling);
 
 // The symbol of the kernel's code. Fails (with the reason in d) on what cannot be
-// emitted.
+// emitted. kf must live until the code is made.
 const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
                         const struct kernel *k, struct diags *d);
 // Compiles everything added since the last call, on `threads` threads.

@@ -1,19 +1,16 @@
-// From kernels to objects: a module a kernel, compiled in parallel.
+// From kernels to objects, some kernels a module (units.c), in parallel.
 //
-// Modules live in contexts of their own, so that workers share nothing. Instruction
-// selection is all the optimisation there is: the code is emitted the way it should run,
-// and LLVM's IR passes take longer than they help. The same machine settings serve code that
-// runs here at once (jit.c) and code that is written to a file (image.c), so both are the
-// same instructions.
+// What is asked for is only written down; workers emit and compile it. Modules live in
+// contexts of their own, so that workers share nothing. Instruction selection is all the
+// optimisation there is: the code is emitted the way it should run, and LLVM's IR passes take
+// longer than they help. The same machine settings serve code that runs here at once (jit.c)
+// and code that is written to a file (image.c, written.c), so both are the same instructions.
 #include "codegen/compile.h"
 #include "codegen/emit.h"
 
 #include "runtime/pool.h"
 
-#include <llvm-c/BitReader.h>
-#include <llvm-c/BitWriter.h>
 #include <llvm-c/ErrorHandling.h>
-#include <llvm-c/Linker.h>
 #include <llvm-c/Target.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -96,16 +93,9 @@ void codegen_times(struct codegen *cg, struct timeline *times) {
     cg->times = times;
 }
 
-static void drop_entry(struct entry *e) {
-    drop_object(e);
-    LLVMDisposeModule(e->module);
-    LLVMContextDispose(e->ctx);
-}
-
 void codegen_free(struct codegen *cg) {
     if (!cg) return;
-    for (size_t i = 0; !cg->broken && i < cg->entries.n; i++)
-        drop_entry(&cg->entries.at[i]);
+    for (size_t i = 0; !cg->broken && i < cg->units.n; i++) drop_object(&cg->units.at[i]);
     if (cg->jit && !cg->broken) LLVMConsumeError(LLVMOrcDisposeLLJIT(cg->jit));
     arena_free(cg->arena);
 }
@@ -119,31 +109,14 @@ static const char *find(const struct codegen *cg, const char *symbol) {
     return NULL;
 }
 
-struct making { // an entry that is not in the list yet
-    struct codegen *cg;
-    struct entry e;
-};
-
-static void give_up(void *making) {
-    struct making *m = making;
-    if (scope_ending() == SCOPE_BUG) m->cg->broken = true;
-    else drop_entry(&m->e);
-}
-
 static const char *add(struct codegen *cg, struct arena *work, const struct kfunc *kf,
                        const struct kernel *k, struct diags *d) {
     if (!kernel_check(work, kf, k, d)) return NULL;
     const char *symbol = kernel_symbol(work, &cg->t, kf, k), *known = find(cg, symbol);
     if (known) return known;
-    struct making m = {.cg = cg, .e = {.symbol = arena_strdup(cg->arena, symbol)}};
-    struct cleanup held;
-    m.e.ctx = LLVMContextCreate();
-    m.e.module = LLVMModuleCreateWithNameInContext(symbol, m.e.ctx);
-    cleanup_push(&held, give_up, &m);
-    kernel_emit(work, m.e.module, &cg->t, kf, k, m.e.symbol);
-    VEC_PUSH(cg->arena, &cg->entries, m.e);
-    cleanup_pop(&held);
-    return m.e.symbol;
+    struct entry e = {.symbol = arena_strdup(cg->arena, symbol), .kf = kf, .k = *k};
+    VEC_PUSH(cg->arena, &cg->entries, e);
+    return e.symbol;
 }
 
 const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
@@ -157,9 +130,49 @@ const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
     return symbol;
 }
 
+// ---- modules --------------------------------------------------------------------------
+
+static void drop_making(void *making) {
+    struct making *m = making;
+    if (scope_ending() == SCOPE_BUG) return; // perhaps LLVM's
+    LLVMDisposeModule(m->module);
+    LLVMContextDispose(m->ctx);
+}
+
+void making_begin(struct making *m, const struct codegen *cg,
+                  LLVMTargetMachineRef machine, const char *name) {
+    m->ctx = LLVMContextCreate();
+    m->module = LLVMModuleCreateWithNameInContext(name, m->ctx);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(m->module, layout);
+    LLVMDisposeTargetData(layout);
+    LLVMSetTarget(m->module, cg->t.triple);
+    cleanup_push(&m->held, drop_making, m);
+}
+
+void making_end(struct making *m) {
+    cleanup_run(&m->held);
+}
+
+void making_add(struct making *m, const struct codegen *cg, const struct entry *e) {
+    struct arena *work = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, work);
+    kernel_emit(work, m->module, &cg->t, e->kf, &e->k, e->symbol);
+    cleanup_run(&held);
+}
+
+LLVMMemoryBufferRef making_code(struct making *m, LLVMTargetMachineRef machine,
+                                LLVMCodeGenFileType what, char **error) {
+    LLVMMemoryBufferRef out = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, m->module, what, error, &out))
+        return NULL;
+    return out;
+}
+
 // ---- compiling ------------------------------------------------------------------------
 
-static bool not_compiled(const char *name, const char *why, struct diags *d) {
+bool not_compiled(const char *name, const char *why, struct diags *d) {
     return diag_error(d, NO_SPAN, "`%s` could not be compiled: %s", name,
                       why ? why : "unknown reason");
 }
@@ -168,195 +181,75 @@ static bool not_compiled(const char *name, const char *why, struct diags *d) {
 
 struct crew {
     struct codegen *cg;
-    atomic_size_t next; // entry
+    const size_t *order; // of units
+    size_t n;
+    atomic_size_t next;
 };
 
-static void set_layout(LLVMModuleRef m, LLVMTargetMachineRef machine,
-                       const char *triple) {
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
-    LLVMSetModuleDataLayout(m, layout);
-    LLVMDisposeTargetData(layout);
-    LLVMSetTarget(m, triple);
+static void compile_unit(struct codegen *cg, struct unit *u,
+                         LLVMTargetMachineRef machine) {
+    struct making m;
+    drop_object(u);
+    making_begin(&m, cg, machine, cg->entries.at[u->entries.at[0]].symbol);
+    for (size_t i = 0; i < u->entries.n; i++)
+        making_add(&m, cg, &cg->entries.at[u->entries.at[i]]);
+    u->object = making_code(&m, machine, LLVMObjectFile, &u->error);
+    making_end(&m);
 }
 
-// Changes the module.
-static LLVMMemoryBufferRef generate(struct codegen *cg, LLVMTargetMachineRef machine,
-                                    LLVMModuleRef m, LLVMCodeGenFileType what,
-                                    char **error) {
-    LLVMMemoryBufferRef out = NULL;
-    set_layout(m, machine, cg->t.triple);
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, m, what, error, &out)) return NULL;
-    return out;
-}
-
-// The original is kept for dumps.
-static LLVMMemoryBufferRef generate_entry(struct codegen *cg,
-                                          LLVMTargetMachineRef machine,
-                                          const struct entry *e, LLVMCodeGenFileType what,
-                                          char **error) {
-    LLVMModuleRef m = LLVMCloneModule(e->module);
-    LLVMMemoryBufferRef out = generate(cg, machine, m, what, error);
-    LLVMDisposeModule(m);
-    return out;
+void drop_machine(void *machine) {
+    if (scope_ending() != SCOPE_BUG) LLVMDisposeTargetMachine(machine);
 }
 
 static void compile_some(void *ctx, size_t worker) {
     struct crew *crew = ctx;
     struct codegen *cg = crew->cg;
+    struct cleanup held;
     char *why = NULL;
     (void)worker;
     LLVMTargetMachineRef machine = machine_new(&cg->t, &why);
     CHECK(machine); // machine_first made one
-    for (size_t i; (i = atomic_fetch_add(&crew->next, 1)) < cg->entries.n;) {
-        struct entry *e = &cg->entries.at[i];
-        drop_object(e);
-        e->object = generate_entry(cg, machine, e, LLVMObjectFile, &e->error);
-    }
-    LLVMDisposeTargetMachine(machine);
+    cleanup_push(&held, drop_machine, machine);
+    for (size_t i; (i = atomic_fetch_add(&crew->next, 1)) < crew->n;)
+        compile_unit(cg, &cg->units.at[crew->order[i]], machine);
+    cleanup_run(&held);
 }
 
-static void give_up_all(void *cg) {
-    ((struct codegen *)cg)->broken = true;
+static void give_up(void *cg) {
+    if (scope_ending() == SCOPE_BUG) ((struct codegen *)cg)->broken = true;
 }
 
 static void compile_all(struct codegen *cg, size_t from, size_t threads) {
-    struct crew crew = {.cg = cg, .next = from};
-    struct cleanup held;
-    cleanup_push(&held, give_up_all, cg);
-    pool_run(size_min(size_min(threads, cg->entries.n - from), MAX_CREW), compile_some,
-             &crew);
+    struct arena *work = arena_must();
+    struct crew crew = {.cg = cg, .n = cg->units.n - from};
+    struct cleanup all, held;
+    cleanup_push(&all, arena_drop, work);
+    cleanup_push(&held, give_up, cg);
+    crew.order = units_ordered(cg, work, from);
+    pool_run(size_min(size_min(threads, crew.n), MAX_CREW), compile_some, &crew);
     cleanup_pop(&held);
+    cleanup_run(&all);
+}
+
+static bool unit_failed(const struct codegen *cg, const struct unit *u, struct diags *d) {
+    return not_compiled(cg->entries.at[u->entries.at[0]].symbol, u->error, d);
 }
 
 bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags *d) {
     LLVMTargetMachineRef machine = machine_first(&cg->t, d);
     bool ok = machine != NULL;
     double began = timeline_now(cg->times);
+    if (ok) LLVMDisposeTargetMachine(machine);
     if (ok) compile_all(cg, from, threads);
-    LLVMDisposeTargetMachine(machine);
     timeline_add(cg->times, began, "make machine code", NULL);
-    for (size_t i = from; machine && i < cg->entries.n; i++) {
-        const struct entry *e = &cg->entries.at[i];
-        if (!e->object) ok = not_compiled(e->symbol, e->error, d);
-    }
+    for (size_t i = from; machine && i < cg->units.n; i++)
+        if (!cg->units.at[i].object) ok = unit_failed(cg, &cg->units.at[i], d);
     return ok;
 }
 
-void drop_object(struct entry *e) {
-    if (e->object) LLVMDisposeMemoryBuffer(e->object);
-    LLVMDisposeMessage(e->error);
-    e->object = NULL;
-    e->error = NULL;
-}
-
-// ---- one object -----------------------------------------------------------------------
-
-// Modules of different contexts meet as bitcode.
-static bool join_entry(LLVMModuleRef all, const struct entry *e) {
-    LLVMMemoryBufferRef bitcode = LLVMWriteBitcodeToMemoryBuffer(e->module);
-    LLVMModuleRef m = NULL;
-    bool ok = !LLVMParseBitcodeInContext2(LLVMGetModuleContext(all), bitcode, &m) &&
-              !LLVMLinkModules2(all, m);
-    LLVMDisposeMemoryBuffer(bitcode);
-    return ok;
-}
-
-static LLVMMemoryBufferRef join_all(struct codegen *cg, LLVMTargetMachineRef machine,
-                                    LLVMContextRef ctx, struct diags *d) {
-    LLVMModuleRef all = LLVMModuleCreateWithNameInContext("kernels", ctx);
-    LLVMMemoryBufferRef object = NULL;
-    char *why = NULL;
-    for (size_t i = 0; i < cg->entries.n; i++) CHECK(join_entry(all, &cg->entries.at[i]));
-    object = generate(cg, machine, all, LLVMObjectFile, &why);
-    if (!object) not_compiled("kernels", why, d);
-    LLVMDisposeMessage(why);
-    LLVMDisposeModule(all);
-    return object;
-}
-
-struct object { // of all kernels
-    LLVMTargetMachineRef machine;
-    LLVMContextRef ctx;
-    LLVMMemoryBufferRef buffer;
-};
-
-static void drop_all(void *object) {
-    struct object *o = object;
-    if (scope_ending() == SCOPE_BUG) return;
-    if (o->buffer) LLVMDisposeMemoryBuffer(o->buffer);
-    LLVMContextDispose(o->ctx);
-    LLVMDisposeTargetMachine(o->machine);
-}
-
-bool codegen_object(struct codegen *cg, struct arena *arena, char **bytes, size_t *n,
-                    struct diags *d) {
-    struct object o = {.machine = machine_first(&cg->t, d)};
-    struct cleanup held;
-    if (!o.machine) return false;
-    o.ctx = LLVMContextCreate();
-    cleanup_push(&held, drop_all, &o);
-    o.buffer = join_all(cg, o.machine, o.ctx, d);
-    bool ok = o.buffer != NULL;
-    if (ok) {
-        *n = LLVMGetBufferSize(o.buffer);
-        *bytes = arena_dup(arena, LLVMGetBufferStart(o.buffer), *n, 1);
-    }
-    cleanup_run(&held);
-    return ok;
-}
-
-// ---- text -----------------------------------------------------------------------------
-
-static void drop_buffer(void *buffer) {
-    LLVMDisposeMemoryBuffer(buffer);
-}
-
-static void drop_message(void *message) {
-    LLVMDisposeMessage(message);
-}
-
-static void drop_machine(void *machine) {
-    LLVMDisposeTargetMachine(machine);
-}
-
-static bool add_asm(struct codegen *cg, LLVMTargetMachineRef machine,
-                    const struct entry *e, struct text *out, struct diags *d) {
-    char *error = NULL;
-    LLVMMemoryBufferRef text = generate_entry(cg, machine, e, LLVMAssemblyFile, &error);
-    struct cleanup held;
-    if (!text) {
-        not_compiled(e->symbol, error, d);
-        LLVMDisposeMessage(error);
-        return false;
-    }
-    cleanup_push(&held, drop_buffer, text);
-    text_add_n(out, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
-    cleanup_run(&held);
-    return true;
-}
-
-static bool add_ir(const struct entry *e, struct text *out) {
-    char *ir = LLVMPrintModuleToString(e->module);
-    struct cleanup held;
-    cleanup_push(&held, drop_message, ir);
-    text_add(out, "%s\n", ir);
-    cleanup_run(&held);
-    return true;
-}
-
-const char *codegen_text(struct codegen *cg, enum codegen_text what, struct arena *arena,
-                         struct diags *d) {
-    struct text out = {.arena = arena};
-    LLVMTargetMachineRef machine = machine_first(&cg->t, d);
-    struct cleanup held;
-    bool ok = true;
-    if (!machine) return NULL;
-    cleanup_push(&held, drop_machine, machine);
-    text_add(&out, "%s", "");
-    for (size_t i = 0; ok && i < cg->entries.n; i++) {
-        const struct entry *e = &cg->entries.at[i];
-        ok = what == CODEGEN_ASM ? add_asm(cg, machine, e, &out, d) : add_ir(e, &out);
-    }
-    cleanup_run(&held);
-    return ok ? out.at : NULL;
+void drop_object(struct unit *u) {
+    if (u->object) LLVMDisposeMemoryBuffer(u->object);
+    LLVMDisposeMessage(u->error);
+    u->object = NULL;
+    u->error = NULL;
 }

@@ -271,7 +271,7 @@ const char *kernel_symbol(struct arena *arena, const struct target *t,
                           const struct kfunc *kf, const struct kernel *k);
 bool kernel_check(struct arena *arena, const struct kfunc *kf, const struct kernel *k,
                   struct diags *d);
-// Emits the kernel as function `symbol` of an empty module.
+// Emits the kernel as function `symbol` of the module.
 void kernel_emit(struct arena *arena, LLVMModuleRef module, const struct target *t,
                  const struct kfunc *kf, const struct kernel *k, const char *symbol);
 

@@ -1,12 +1,12 @@
 // Kernels as one block of machine code that runs wherever it is mapped.
 //
-// LLVM gives an ELF object a kernel. All references in it are relative to the
+// LLVM gives an ELF object a unit of kernels. All references in it are relative to the
 // instruction and stay inside of the object (constants, tables), so a block in which
 // every section has its place needs nothing from whoever maps it: no symbols, no
 // relocations, no data that is written. Order and padding follow from the order in which
 // kernels were asked for alone.
 //
-//     [code of kernel 0][code of kernel 1] ... [constants of kernel 0] ...
+//     [code of unit 0][code of unit 1] ... [constants of unit 0] ...
 //
 // LLVM's own linkers do not serve here: they bind code to the addresses it will have.
 // What comes from LLVM is trusted to be an object, but each offset is checked before it
@@ -23,7 +23,7 @@
 // ---- objects --------------------------------------------------------------------------
 
 struct object {
-    const char *name; // of the kernel
+    const char *name; // of its first kernel
     const char *bytes;
     size_t n;
     uint16_t machine; // EM_X86_64, EM_AARCH64
@@ -76,10 +76,11 @@ static void find_symbols(struct object *o) {
     CHECK(o->symbols);
 }
 
-static struct object object_of(struct arena *arena, const struct entry *e) {
-    struct object o = {.name = e->symbol,
-                       .bytes = LLVMGetBufferStart(e->object),
-                       .n = LLVMGetBufferSize(e->object)};
+static struct object object_of(struct arena *arena, const struct codegen *cg,
+                               const struct unit *u) {
+    struct object o = {.name = cg->entries.at[u->entries.at[0]].symbol,
+                       .bytes = LLVMGetBufferStart(u->object),
+                       .n = LLVMGetBufferSize(u->object)};
     const Elf64_Ehdr *head = within(&o, 0, 1, sizeof *head);
     CHECK(memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_type == ET_REL &&
           refer_knows(head->e_machine) && head->e_shentsize == sizeof(Elf64_Shdr));
@@ -123,7 +124,7 @@ static void place_sections(struct placing *im, bool code) {
     }
 }
 
-// Between kernels lie instructions that trap.
+// Between units lie instructions that trap.
 static char *copy_sections(const struct placing *im, struct arena *arena) {
     char *bytes = arena_alloc(arena, im->n, 1);
     if (im->nobjects) memset(bytes, refer_trap(im->objects[0].machine), im->n);
@@ -183,37 +184,48 @@ static void relocate_all(const struct placing *im, char *bytes) {
 
 // ---- the image ------------------------------------------------------------------------
 
-static struct codegen_kernel kernel_of(const struct object *o, struct arena *arena) {
+static struct codegen_kernel kernel_of(const struct object *o, const char *name,
+                                       struct arena *arena) {
     for (size_t i = 0; i < o->nsymbols; i++) {
         const Elf64_Sym *s = &o->symbols[i];
-        if (ELF64_ST_TYPE(s->st_info) != STT_FUNC || strcmp(symbol_name(o, s), o->name))
+        if (ELF64_ST_TYPE(s->st_info) != STT_FUNC || strcmp(symbol_name(o, s), name))
             continue;
-        return (struct codegen_kernel){arena_strdup(arena, o->name), symbol_place(o, s),
+        return (struct codegen_kernel){arena_strdup(arena, name), symbol_place(o, s),
                                        s->st_size};
     }
-    BUG("the object of `%s` does not define it", o->name);
+    BUG("the object of `%s` does not define it", name);
+}
+
+// Kernels lie in an object in the order in which they were put into it.
+static void list_kernels(const struct codegen *cg, const struct placing *im,
+                         struct arena *arena, struct codegen_image *out) {
+    out->kernels = NEW_N(arena, struct codegen_kernel, cg->entries.n);
+    for (size_t u = 0; u < im->nobjects; u++)
+        for (size_t i = 0; i < cg->units.at[u].entries.n; i++) {
+            const struct entry *e = &cg->entries.at[cg->units.at[u].entries.at[i]];
+            out->kernels[out->nkernels++] = kernel_of(&im->objects[u], e->symbol, arena);
+        }
 }
 
 static void lay_out(const struct codegen *cg, struct arena *arena,
                     struct codegen_image *out) {
-    struct placing im = {.nobjects = cg->entries.n};
+    struct placing im = {.nobjects = cg->units.n};
     im.objects = NEW_N(arena, struct object, im.nobjects);
     for (size_t k = 0; k < im.nobjects; k++)
-        im.objects[k] = object_of(arena, &cg->entries.at[k]);
+        im.objects[k] = object_of(arena, cg, &cg->units.at[k]);
     place_sections(&im, true);
     place_sections(&im, false);
-    *out = (struct codegen_image){.n = im.n, .nkernels = im.nobjects};
+    *out = (struct codegen_image){.n = im.n};
     out->bytes = copy_sections(&im, arena);
     relocate_all(&im, out->bytes);
-    out->kernels = NEW_N(arena, struct codegen_kernel, out->nkernels);
-    for (size_t k = 0; k < im.nobjects; k++)
-        out->kernels[k] = kernel_of(&im.objects[k], arena);
+    list_kernels(cg, &im, arena, out);
 }
 
 bool codegen_image(struct codegen *cg, size_t threads, struct arena *arena,
                    struct codegen_image *out, struct diags *d) {
+    units_join(cg);
     if (!compile_from(cg, 0, threads, d)) return false;
     lay_out(cg, arena, out);
-    for (size_t i = 0; i < cg->entries.n; i++) drop_object(&cg->entries.at[i]);
+    for (size_t i = 0; i < cg->units.n; i++) drop_object(&cg->units.at[i]);
     return true;
 }

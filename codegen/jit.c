@@ -21,23 +21,24 @@ static bool start_jit(struct codegen *cg, struct diags *d) {
     return !orc_failed(LLVMOrcCreateLLJIT(&cg->jit, b), "the linker does not start", d);
 }
 
-static bool link_entry(struct codegen *cg, struct entry *e, struct diags *d) {
-    LLVMMemoryBufferRef object = e->object;
-    e->object = NULL; // the linker's from here on
+static bool link_unit(struct codegen *cg, struct unit *u, struct diags *d) {
+    LLVMMemoryBufferRef object = u->object;
+    u->object = NULL; // the linker's from here on
     LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(cg->jit);
     return !orc_failed(LLVMOrcLLJITAddObjectFile(cg->jit, library, object),
-                       "a kernel could not be linked", d);
+                       "kernels could not be linked", d);
 }
 
 bool codegen_finish(struct codegen *cg, size_t threads, struct diags *d) {
     bool ok = true;
-    if (cg->linked == cg->entries.n) return true;
+    units_join(cg);
+    if (cg->linked == cg->units.n) return true;
     double began = timeline_now(cg->times);
     if (!start_jit(cg, d)) return false;
     timeline_add(cg->times, began, "start LLVM", NULL);
     if (!compile_from(cg, cg->linked, threads, d)) return false;
-    for (; cg->linked < cg->entries.n; cg->linked++)
-        ok = link_entry(cg, &cg->entries.at[cg->linked], d) && ok;
+    for (; cg->linked < cg->units.n; cg->linked++)
+        ok = link_unit(cg, &cg->units.at[cg->linked], d) && ok;
     return ok;
 }
 

@@ -106,6 +106,8 @@ static void use_bf16(struct emit *e) {
                   arena_printf(e->arena, "%s,+avx512bf16", e->t->features));
 }
 
+#define KERNEL_ALIGN 64 // so that a loop lies the same whatever is in front of its kernel
+
 // Some processors are tuned to avoid their widest vectors; the kernels count on them.
 static void begin_function(struct emit *e, const char *symbol) {
     LLVMTypeRef params[] = {e->ptr, e->i64};
@@ -118,6 +120,7 @@ static void begin_function(struct emit *e, const char *symbol) {
     set_attribute(e, "min-legal-vector-width", bits);
     if (has_bf16(e)) use_bf16(e);
     set_flag(e, "nounwind");
+    LLVMSetAlignment(e->fn, KERNEL_ALIGN);
     LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, e->fn, ""));
     const struct kernel *k = e->k;
     size_t n = k->nouts + k->nins + (k->prologue != NID_NONE) + (k->work_bytes != 0);
@@ -173,6 +176,13 @@ static void drop_builder(void *b) {
     if (scope_ending() != SCOPE_BUG) LLVMDisposeBuilder(b);
 }
 
+static void check_code(const struct emit *e, const char *symbol) {
+    char *why = NULL;
+    if (!LLVMVerifyFunction(e->fn, LLVMReturnStatusAction)) return;
+    LLVMVerifyModule(e->module, LLVMReturnStatusAction, &why);
+    BUG("invalid code for %s: %s", symbol, why);
+}
+
 void kernel_emit(struct arena *arena, LLVMModuleRef module, const struct target *t,
                  const struct kfunc *kf, const struct kernel *k, const char *symbol) {
     LLVMContextRef ctx = LLVMGetModuleContext(module);
@@ -191,8 +201,5 @@ void kernel_emit(struct arena *arena, LLVMModuleRef module, const struct target 
     begin_function(&e, symbol);
     emit_body(&e);
     cleanup_run(&held);
-    char *why = NULL;
-    if (LLVMVerifyModule(e.module, LLVMReturnStatusAction, &why))
-        BUG("invalid code for %s: %s", symbol, why);
-    LLVMDisposeMessage(why);
+    check_code(&e, symbol);
 }
