@@ -89,6 +89,8 @@ static bool windows_apart(const struct node *pool) {
 static double repeats(const struct fuse *s, nid v, nid user) {
     const struct node *u = fnode(s, user);
     const struct type *t = type_at(s->f, v);
+    bool entry = u->op == OP_TAKE || u->op == OP_CHOOSE; // is all that a row reads of v
+    if (entry && (flags(s, v) & OPF_MOVE)) return 1;
     if (u->type.rows && !t->rows) return 2;
     if (u->op == OP_MAXPOOL || u->op == OP_AVGPOOL) return windows_apart(u) ? 1 : 2;
     if (u->op == OP_MAXPOOL_DX || u->op == OP_MAXPOOL_JVP) return 2;

@@ -6,8 +6,6 @@
 #define MOST_STATES ((size_t)4096)
 #define MOST_BYTES  ((size_t)64 << 20) // of what is kept of one image
 #define MOST_CUTS   ((size_t)1000)
-// What it takes to gather one element and store it, in operations of a convolution.
-#define GATHER_OPS 80.0
 // Sharing has to save this part of the work at least.
 #define WORTH 0.03
 
@@ -31,6 +29,8 @@ struct chooser {
     double *ops; // by node; 0 where it does not depend on the coalition
     bool *depends;
     bool *read; // by node: scratch of cut_outs
+    struct share_ground ground;
+    struct tiler *tiler; // NULL: no tiles
     VEC(struct cut) cuts;
 };
 
@@ -46,23 +46,22 @@ static bool stays_in(const struct chooser *c, const struct cut *k, nid v) {
     return true;
 }
 
-static bool goes_along(const struct chooser *c, nid v) {
-    return op_info(node_at(c->f, v)->op)->flags & OPF_ELEMENTWISE;
+bool share_goes_along(const struct func *f, nid v) {
+    return op_info(node_at(f, v)->op)->flags & OPF_ELEMENTWISE;
 }
 
 static void cut_nodes(struct chooser *c, struct cut *k) {
     k->in = NEW_N(c->arena, bool, c->f->nodes.n);
     for (nid v = c->s->image; v < c->f->nodes.n; v++) {
-        if (!c->depends[v] || !(v <= k->last || goes_along(c, v))) continue;
+        if (!c->depends[v] || !(v <= k->last || share_goes_along(c->f, v))) continue;
         k->in[v] = stays_in(c, k, v);
         if (k->in[v]) k->inside += c->ops[v];
     }
 }
 
-// A feature map whose lines and columns tell its elements apart can be gathered.
-static bool can_gather(const struct chooser *c, nid v) {
-    const struct type *t = type_at(c->f, v);
-    uint32_t y = c->down[v].axis, x = c->across[v].axis;
+bool share_can_gather(const struct share_ground *g, nid v) {
+    const struct type *t = type_at(g->f, v);
+    uint32_t y = g->down[v].axis, x = g->across[v].axis;
     return t->rank == 3 && t->elem == ELEM_F32 && (y == 1 || y == NO_AXIS) &&
            (x == 2 || x == NO_AXIS);
 }
@@ -79,7 +78,7 @@ static bool cut_outs(struct chooser *c, struct cut *k) {
     VEC(nid) out = {0};
     for (nid v = c->s->image + 1; v < c->f->nodes.n; v++) {
         if (!k->in[v] || !c->read[v]) continue;
-        if (!can_gather(c, v)) return false;
+        if (!share_can_gather(&c->ground, v)) return false;
         k->handed += GATHER_OPS * (double)type_count(type_at(c->f, v));
         VEC_PUSH(c->arena, &out, v);
     }
@@ -135,7 +134,8 @@ static void add_cut(struct chooser *c, size_t a, size_t b, nid last) {
 // Only where something was computed since the last candidate.
 static void add_cuts(struct chooser *c, size_t a, size_t b) {
     for (nid v = c->s->image + 1; v < c->f->nodes.n && c->cuts.n < MOST_CUTS; v++)
-        if (c->depends[v] && c->ops[v] > 0 && !goes_along(c, v)) add_cut(c, a, b, v);
+        if (c->depends[v] && c->ops[v] > 0 && !share_goes_along(c->f, v))
+            add_cut(c, a, b, v);
 }
 
 static void chooser_init(struct chooser *c) {
@@ -147,6 +147,9 @@ static void chooser_init(struct chooser *c) {
         c->depends[v] = reach_width(&c->down[v]) || reach_width(&c->across[v]);
         if (c->depends[v]) c->ops[v] = kernel_flops(c->f, v);
     }
+    c->ground = (struct share_ground){c->arena,  c->f,   c->s,      c->down,
+                                      c->across, c->ops, c->depends};
+    c->tiler = tiler_new(&c->ground);
 }
 
 static struct share_level level_of(const struct cut *k) {
@@ -154,28 +157,44 @@ static struct share_level level_of(const struct cut *k) {
         .a = k->a, .b = k->b, .in = k->in, .out = k->out, .nout = k->nout};
 }
 
-static struct share_plan plan_of(const struct chooser *c, size_t last) {
+// What coalitions save when convolutions behind a cut go tile by tile.
+static double tiles_save(struct chooser *c, const struct cut *k) {
+    double rows = (double)c->s->coalitions->n;
+    if (!c->tiler) return 0;
+    struct tiles_found t = tiles_find(c->tiler, k->in);
+    struct cut with = {.in = t.in};
+    if (!t.n || t.bytes > MOST_BYTES / 2) return 0;
+    for (nid v = 0; v < c->f->nodes.n; v++) with.in[v] |= k->in[v];
+    if (!cut_outs(c, &with)) return 0;
+    return t.saved + (k->handed - with.handed) * rows;
+}
+
+static struct share_plan plan_of(const struct chooser *c, size_t last, bool tiles) {
     struct share_plan p = {.down = c->down, .across = c->across};
     for (size_t i = last; i != SIZE_MAX; i = c->cuts.at[i].before) p.n++;
     size_t level = p.n;
     for (size_t i = last; i != SIZE_MAX; i = c->cuts.at[i].before)
         p.level[--level] = level_of(&c->cuts.at[i]);
+    if (tiles) p.tiles = tiles_plan(c->tiler, c->cuts.at[last].in, &p.ntiles);
     return p;
 }
 
-static struct share_plan best_chain(const struct chooser *c) {
+static struct share_plan best_chain(struct chooser *c) {
     double all = 0, rows = (double)c->s->coalitions->n, least;
     size_t best = SIZE_MAX;
+    bool tiles = false;
     for (nid v = 0; v < c->f->nodes.n; v++) all += c->ops[v];
     least = all * rows * (1 - WORTH);
     for (size_t i = 0; i < c->cuts.n; i++) {
         const struct cut *k = &c->cuts.at[i];
-        double cost = k->cost + step_cost(k, all, rows);
+        double cost = k->cost + step_cost(k, all, rows), saved = tiles_save(c, k);
+        if (saved > 0) cost -= saved;
         if (cost >= least) continue;
         least = cost;
         best = i;
+        tiles = saved > 0;
     }
-    return plan_of(c, best);
+    return plan_of(c, best, tiles);
 }
 
 // Which strip each line (or column) of an image belongs to.
