@@ -171,9 +171,12 @@ LLVMValueRef value_gather(struct emit *e, const struct node *n, const struct poi
     int64_t step;
     const int64_t *index = attr_ints(n, "index", &count);
     struct point q = *p;
-    if (is_affine(index, count, &step))
-        q.at[axis] = ix_shift(e, ix_scale(e, p->at[axis], step), index[0]);
-    else q.at[axis] = emit_table(e, index, count, &p->at[axis], p->mask);
+    const struct ix *at = &p->at[axis];
+    int64_t lo = at->lo < 0 ? 0 : at->lo;
+    int64_t hi = at->hi < (int64_t)count ? at->hi : (int64_t)count - 1;
+    if (lo <= hi && is_affine(index + lo, (size_t)(hi - lo) + 1, &step))
+        q.at[axis] = ix_shift(e, ix_scale(e, *at, step), index[lo] - lo * step);
+    else q.at[axis] = emit_table(e, index, count, at, p->mask);
     return from(e, n, &q, 0);
 }
 

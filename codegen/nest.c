@@ -173,8 +173,8 @@ static void residues(const struct fill *fill, int64_t stride[2]) {
 static void fill_line(struct fill *fill, int64_t stride) {
     struct emit *e = fill->e;
     for (int64_t rest = 0; rest < stride; rest++) {
-        struct loop l = loop_over(e, rest, (int64_t)fill->t->dim[2], stride, NULL, 0,
-                                  &fill->p.at[2]);
+        struct loop l =
+            loop_over(e, rest, (int64_t)fill->t->dim[2], stride, NULL, 0, &fill->p.at[2]);
         store_here(fill);
         loop_end(e, &l, NULL);
     }
@@ -188,15 +188,113 @@ static void fill_lines(struct fill *fill, struct ix y, int64_t lines, int64_t st
     }
 }
 
-static void fill_plane(struct fill *fill) {
-    int64_t stride[2], lines = (int64_t)fill->t->dim[1];
+// ---- pieces ---------------------------------------------------------------------------
+// Where indices of gathered axes jump, lines and columns are cut: in a piece indices rise
+// evenly or stay, and what they choose is found once and not at each place.
+
+#define MOST_PIECES 16 // of a plane: each is code of its own
+
+struct pieces { // along one axis
+    size_t dim, n;
+    bool *cut; // by place: a piece begins
+};
+
+static void cut_pieces(struct pieces *x, const int64_t *index, size_t count) {
+    size_t still = 0;
+    if (count != x->dim) return;
+    for (size_t i = 1; i < count; i++) still += index[i] == index[i - 1];
+    int64_t step = still * 2 < count ? 1 : 0;
+    for (size_t i = 1; i < count; i++) {
+        if (x->cut[i] || index[i] - index[i - 1] == step) continue;
+        x->cut[i] = true;
+        x->n++;
+    }
+}
+
+// False: something under the node had better not be computed once more.
+static bool find_pieces(struct emit *e, nid id, bool *seen, struct pieces *y,
+                        struct pieces *x, bool *chooses) {
+    const struct node *n = node_at(e->f, id);
+    uint32_t flags = op_info(n->op)->flags;
+    size_t count;
+    if (seen[id] || reads_loaded(e->f, e->k, id) || reads_embedded(e->f, e->k, id))
+        return true;
+    seen[id] = true;
+    if (!(flags & (OPF_ELEMENTWISE | OPF_MOVE))) return false;
+    *chooses |= n->op == OP_CHOOSE;
+    if (n->op == OP_GATHER) {
+        const int64_t *index = attr_ints(n, "index", &count);
+        cut_pieces(y, index, count);
+        cut_pieces(x, index, count);
+    }
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (!find_pieces(e, n->in[i], seen, y, x, chooses)) return false;
+    return true;
+}
+
+static struct pieces pieces_of(struct emit *e, size_t dim) {
+    return (struct pieces){dim, 1, NEW_N(e->arena, bool, dim)};
+}
+
+static bool choose_pieces(const struct fill *fill, struct pieces *y, struct pieces *x) {
+    struct emit *e = fill->e;
+    bool *seen = NEW_N(e->arena, bool, e->f->nodes.n), chooses = false;
+    *y = pieces_of(e, fill->t->dim[1]);
+    *x = pieces_of(e, fill->t->dim[2]);
+    for (size_t i = 0; i < fill->n; i++)
+        if (!find_pieces(e, fill->nodes[i], seen, y, x, &chooses)) return false;
+    return chooses && y->n * x->n <= MOST_PIECES;
+}
+
+static size_t piece_end(const struct pieces *p, size_t from) {
+    do from++;
+    while (from < p->dim && !p->cut[from]);
+    return from;
+}
+
+// What is the same at all places of the piece is known, and found again, from the first.
+static void fill_piece(struct fill *fill, size_t y, size_t y_end, size_t x,
+                       size_t x_end) {
+    struct emit *e = fill->e;
+    size_t mark = memo_mark(e);
+    fill->p.at[1] = ix_const(e, (int64_t)y);
+    fill->p.at[2] = ix_const(e, (int64_t)x);
+    for (size_t i = 0; i < fill->n; i++) emit_value(e, fill->nodes[i], &fill->p);
+    struct loop lines =
+        loop_over(e, (int64_t)y, (int64_t)y_end, 1, NULL, 0, &fill->p.at[1]);
+    struct loop l = loop_over(e, (int64_t)x, (int64_t)x_end, 1, NULL, 0, &fill->p.at[2]);
+    store_here(fill);
+    loop_end(e, &l, NULL);
+    loop_end(e, &lines, NULL);
+    memo_release(e, mark);
+}
+
+static void fill_pieces(struct fill *fill, const struct pieces *y,
+                        const struct pieces *x) {
+    for (size_t i = 0; i < y->dim; i = piece_end(y, i))
+        for (size_t k = 0; k < x->dim; k = piece_end(x, k))
+            fill_piece(fill, i, piece_end(y, i), k, piece_end(x, k));
+}
+
+// ---- planes ---------------------------------------------------------------------------
+
+static void fill_strided(struct fill *fill, const int64_t stride[2]) {
+    int64_t lines = (int64_t)fill->t->dim[1];
     struct ix y;
-    residues(fill, stride);
     int64_t whole = lines / stride[0] * stride[0];
     struct loop l = loop_over(fill->e, 0, whole, stride[0], NULL, 0, &y);
     fill_lines(fill, y, stride[0], stride[1]);
     loop_end(fill->e, &l, NULL);
     fill_lines(fill, ix_const(fill->e, whole), lines - whole, stride[1]);
+}
+
+static void fill_plane(struct fill *fill) {
+    struct pieces y, x;
+    int64_t stride[2];
+    residues(fill, stride);
+    if (stride[0] * stride[1] == 1 && choose_pieces(fill, &y, &x))
+        fill_pieces(fill, &y, &x);
+    else fill_strided(fill, stride);
 }
 
 static void fill_blocked(struct fill *fill) {

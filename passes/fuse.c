@@ -98,7 +98,15 @@ static double repeats(const struct fuse *s, nid v, nid user) {
     return (double)type_count(&u->type) / (double)type_count(t);
 }
 
+// Numbers that a row looks up are as soon looked up again.
+static bool is_lookup(const struct fuse *s, nid v) {
+    while (fnode(s, v)->op == OP_GATHER || fnode(s, v)->op == OP_RESHAPE)
+        v = fnode(s, v)->in[0];
+    return fnode(s, v)->op == OP_TAKE && is_source(fnode(s, fnode(s, v)->in[0])->op);
+}
+
 static bool worth_storing(const struct fuse *s, nid v) {
+    if (is_lookup(s, v)) return false;
     if (s->uses[v] > 1) return s->cost[v] > 3;
     return s->users[v] != NID_NONE && s->cost[v] > 1 && repeats(s, v, s->users[v]) > 1;
 }

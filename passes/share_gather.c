@@ -137,6 +137,13 @@ static nid spread(const struct lookup *l, nid table) {
     return b_reshape(b, x, (size_t[]){1, l->y.size, l->x.size, 1}, 4);
 }
 
+// The table with the window's places in that of each tile's.
+static nid places_of(struct builder *b, nid table, const struct axis *x, int64_t axis) {
+    bool same = x->size == x->side;
+    for (size_t i = 0; same && i < x->size; i++) same = x->in[i] == (int64_t)i;
+    return same ? table : b_gather(b, table, x->in, x->size, axis);
+}
+
 static struct axis axis_of(const struct gather *g, nid v, const struct made *m,
                            const struct window *w, int a, size_t dim) {
     const struct reach *r = a ? g->plan->across : g->plan->down;
@@ -162,9 +169,7 @@ nid share_gathered(const struct gather *g, nid v, const struct type *t,
     int32_t *row = NEW_N(arena, int32_t, n);
     float *inside = NEW_N(arena, float, n);
     fill_tables(&l, row, inside);
-    nid table = fn_input(g->fn, m->table);
-    table = b_gather(b, table, l.y.in, l.y.size, 2);
-    table = b_gather(b, table, l.x.in, l.x.size, 3);
+    nid table = places_of(b, places_of(b, fn_input(g->fn, m->table), &l.y, 2), &l.x, 3);
     nid which = spread(&l, b_const(b, type_tensor(ELEM_I32, false, 3, dim), row));
     nid x = build_node(b, OP_CHOOSE, (nid[]){table, which}, 2, NULL, NULL);
     if (leaves(&l.y) || leaves(&l.x)) {
