@@ -192,18 +192,30 @@ static void fill_lines(struct fill *fill, struct ix y, int64_t lines, int64_t st
 // Where indices of gathered axes jump, lines and columns are cut: in a piece indices rise
 // evenly or stay, and what they choose is found once and not at each place.
 
-#define MOST_PIECES 16 // of a plane: each is code of its own
+#define MOST_PIECES 16  // of a plane: each is code of its own
+#define MOST_PLACES 512 // of an axis
 
 struct pieces { // along one axis
     size_t dim, n;
     bool *cut; // by place: a piece begins
 };
 
+// The step that most places take.
+static int64_t common_step(const int64_t *index, size_t n) {
+    int64_t best = 0;
+    size_t most = 0;
+    for (size_t i = 1; i < n; i++) {
+        size_t same = 0;
+        for (size_t k = 1; k < n; k++)
+            same += index[k] - index[k - 1] == index[i] - index[i - 1];
+        if (same > most) best = index[i] - index[i - 1], most = same;
+    }
+    return best;
+}
+
 static void cut_pieces(struct pieces *x, const int64_t *index, size_t count) {
-    size_t still = 0;
-    if (count != x->dim) return;
-    for (size_t i = 1; i < count; i++) still += index[i] == index[i - 1];
-    int64_t step = still * 2 < count ? 1 : 0;
+    if (count != x->dim || count > MOST_PLACES) return;
+    int64_t step = common_step(index, count);
     for (size_t i = 1; i < count; i++) {
         if (x->cut[i] || index[i] - index[i - 1] == step) continue;
         x->cut[i] = true;

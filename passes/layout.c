@@ -110,6 +110,9 @@ static struct layout layout_of(const struct module *m, const struct kfunc *k, ni
     const struct type *t = type_at(k->f, v);
     const struct place *p = &k->places[v];
     struct layout planar = {.kind = LAYOUT_PLANAR, .bytes = type_bytes(t)};
+    bool handed = p->kind == PLACE_OUT && k->f->outs.at[p->offset] != v;
+    if (handed) // see hand_over.c
+        return (struct layout){LAYOUT_BLOCKED, 0, blocked_bytes(t, m->target->lanes, 0)};
     if (p->kind == PLACE_IN || p->kind == PLACE_OUT) return planar;
     planar.bytes = round_bytes(planar.bytes);
     if (p->kind == PLACE_CONST) {

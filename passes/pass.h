@@ -99,6 +99,7 @@ bool pass_shapes(struct module *m, struct module_func *f, struct diags *d);
 bool pass_unfold(struct module *m, struct module_func *f, struct diags *d);
 bool pass_narrow(struct module *m, struct module_func *f, struct diags *d);
 bool pass_fuse(struct module *m, struct module_func *f, struct diags *d);
+bool pass_hand_over(struct module *m, struct module_func *f, struct diags *d);
 bool pass_algorithms(struct module *m, struct module_func *f, struct diags *d);
 bool pass_layout(struct module *m, struct module_func *f, struct diags *d);
 bool pass_memory(struct module *m, struct module_func *f, struct diags *d);

@@ -18,6 +18,8 @@ const struct pass passes[] = {
      pass_shapes},
     {"narrow", "joins of many arrays become trees of joins", NULL, pass_narrow},
     {"fuse", "which values are stored, and which kernel computes each", NULL, pass_fuse},
+    {"hand-over", "results that are maps in blocks lie as kernels store them", NULL,
+     pass_hand_over},
     {"algorithms", "how each convolution is computed", NULL, pass_algorithms},
     {"layout", "how stored values lie in memory", NULL, pass_layout},
     {"memory", "lifetimes become offsets; how many rows go through at once", NULL,

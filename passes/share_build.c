@@ -43,7 +43,7 @@ static nid gathered(struct part *p, nid v, const struct window *w) {
 // What goes with the results: a tile, or all of a map.
 static nid gathered_here(struct part *p, nid v) {
     const size_t *dim = type_at(whole_func(p->b), v)->dim;
-    struct window w = {.size = {dim[1], dim[2]}};
+    struct window w = {.size = {dim[1], dim[2]}, .by = {1, 1}};
     for (int a = 0; p->rows.tiles && a < 2; a++)
         w.step[a] = w.size[a] = p->rows.tiles->side;
     return gathered(p, v, &w);
@@ -57,12 +57,31 @@ static nid tile_head(struct part *p, const struct node *n) {
     struct window w;
     for (int a = 0; a < 2; a++) {
         w.step[a] = side * (size_t)c.strides[a];
-        w.before[a] = (size_t)c.pads[a];
+        w.first[a] = -c.pads[a];
+        w.by[a] = 1;
         w.size[a] = (side - 1) * (size_t)c.strides[a] +
                     (taps[a] - 1) * (size_t)c.dilations[a] + 1;
     }
     memset(c.pads, 0, sizeof c.pads);
     return b_conv(&p->fn->b, gathered(p, n->in[0], &w), p->map[n->in[1]], &c);
+}
+
+// A slice looks up no more than it takes.
+static bool slices_made(const struct part *p, const struct node *n) {
+    if (n->op != OP_SLICE || p->rows.tiles || n->type.rank != 3) return false;
+    const int64_t *steps = attr_ints(n, "steps", NULL);
+    return p->b->made[n->in[0]].level < p->level && steps[1] > 0 && steps[2] > 0 &&
+           n->type.dim[0] == type_at(whole_func(p->b), n->in[0])->dim[0];
+}
+
+static nid sliced(struct part *p, const struct node *n) {
+    struct window w = {0};
+    for (int a = 0; a < 2; a++) {
+        w.size[a] = n->type.dim[1 + a];
+        w.by[a] = (size_t)attr_ints(n, "steps", NULL)[1 + a];
+        w.first[a] = attr_ints(n, "starts", NULL)[1 + a];
+    }
+    return gathered(p, n->in[0], &w);
 }
 
 static bool is_head(const struct part *p, nid v) {
@@ -77,6 +96,7 @@ static nid copied(struct part *p, nid v) {
     if (n->op == OP_INPUT) return input_again(p, v);
     if (b->made[v].level < p->level) return gathered_here(p, v);
     if (is_head(p, v)) return tile_head(p, n);
+    if (slices_made(p, n)) return sliced(p, n);
     nid *in = NEW_N(b->l->arena, nid, n->nin);
     for (uint32_t i = 0; i < n->nin; i++)
         in[i] = n->in[i] == NID_NONE ? NID_NONE : p->map[n->in[i]];
@@ -91,6 +111,7 @@ static bool *needed(const struct part *p, const nid *outs, size_t nouts) {
     for (nid v = (nid)f->nodes.n; v-- > 0;) {
         const struct node *n = node_at(f, v);
         bool given = v == p->b->shared->image || p->b->made[v].level < p->level;
+        given |= slices_made(p, n);
         for (uint32_t i = is_head(p, v); need[v] && !given && i < n->nin; i++)
             if (n->in[i] != NID_NONE) need[n->in[i]] = true;
     }

@@ -34,9 +34,10 @@ static nid unpacked(struct fn *f, nid x, size_t channels) {
 
 // ---- runs -----------------------------------------------------------------------------
 
-struct axis {                         // of the window
-    size_t tiles, step, before, size; // tiles of the part
-    size_t side, n;                   // of the table's tiles, and how many
+struct axis {                     // of the window
+    size_t tiles, step, size, by; // tiles of the part
+    int64_t start;
+    size_t side, n; // of the table's tiles, and how many
     const struct reach *reach;
     size_t runs;
     int64_t *run;  // by place of the window
@@ -45,7 +46,7 @@ struct axis {                         // of the window
 };
 
 static int64_t place_of(const struct axis *x, size_t tile, size_t i) {
-    return (int64_t)(tile * x->step + i) - (int64_t)x->before;
+    return (int64_t)(tile * x->step + i * x->by) + x->start;
 }
 
 static bool is_inside(const struct axis *x, int64_t place) {
@@ -56,14 +57,18 @@ static struct strips reach_at(const struct axis *x, int64_t place) {
     return x->reach->at[x->reach->n == 1 ? 0 : place];
 }
 
+static int64_t floor_div(int64_t a, int64_t by) {
+    return a / by - (a % by < 0);
+}
+
 // Does anything that decides on the row change between place i and the one before it?
 static bool begins_run(const struct axis *x, size_t i, bool by_reach) {
-    int64_t at = place_of(x, 0, i);
-    if (i == 0 || at % (int64_t)x->side == 0) return true;
+    int64_t side = (int64_t)x->side, by = (int64_t)x->by, at = place_of(x, 0, i);
+    if (i == 0 || floor_div(at, side) != floor_div(at - by, side)) return true;
     for (size_t t = 0; by_reach && t < x->tiles; t++) {
         at = place_of(x, t, i);
-        if (!is_inside(x, at) || !is_inside(x, at - 1)) continue;
-        struct strips a = reach_at(x, at), b = reach_at(x, at - 1);
+        if (!is_inside(x, at) || !is_inside(x, at - by)) continue;
+        struct strips a = reach_at(x, at), b = reach_at(x, at - by);
         if (a.first != b.first || a.last != b.last) return true;
     }
     return false;
@@ -149,8 +154,9 @@ static struct axis axis_of(const struct gather *g, nid v, const struct made *m,
     const struct reach *r = a ? g->plan->across : g->plan->down;
     struct axis x = {.tiles = g->rows->tiles ? g->rows->tiles->n[a] : 1,
                      .step = w->step[a],
-                     .before = w->before[a],
+                     .start = w->first[a],
                      .size = w->size[a],
+                     .by = w->by[a],
                      .side = m->side[a],
                      .n = dim / m->side[a],
                      .reach = &r[v]};

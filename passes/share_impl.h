@@ -99,9 +99,10 @@ struct part_rows { // what the rows of a function show
     const struct share_tiles *tiles; // NULL: of the whole map
 };
 
-// Of each tile of a part the places [tile * step - before, .. + size).
+// Of each tile of a part the places tile * step + first, `by` apart.
 struct window {
-    size_t step[2], before[2], size[2];
+    size_t step[2], size[2], by[2];
+    int64_t first[2];
 };
 
 struct gather {
