@@ -163,7 +163,7 @@ static double tiles_save(struct chooser *c, const struct cut *k) {
     if (!c->tiler) return 0;
     struct tiles_found t = tiles_find(c->tiler, k->in);
     struct cut with = {.in = t.in};
-    if (!t.n || t.bytes > MOST_BYTES / 2) return 0;
+    if (!t.n) return 0;
     for (nid v = 0; v < c->f->nodes.n; v++) with.in[v] |= k->in[v];
     if (!cut_outs(c, &with)) return 0;
     return t.saved + (k->handed - with.handed) * rows;

@@ -77,7 +77,6 @@ struct tiles_found {
     size_t n;     // convolutions that go tile by tile
     bool *in;     // by node
     double saved; // operations, of all coalitions together
-    double bytes; // of what is kept of one image
 };
 // What pays behind a cut: `cut` says of each node whether it is computed before it.
 struct tiles_found tiles_find(struct tiler *t, const bool *cut);

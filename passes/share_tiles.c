@@ -11,6 +11,7 @@
 #define MOST_GRID       ((size_t)8)    //   patches a side: bounds the counting of states
 #define MOST_TILES      ((size_t)256)  // of a map
 #define LEAST_SIDE      ((size_t)4)
+#define MOST_BYTES      ((double)((size_t)48 << 20)) // of what is kept of one image
 // The part of what all coalitions take that is worth a function of its own.
 #define WORTH 0.15
 
@@ -29,7 +30,8 @@ struct tiler {
         double rows;
     })
     steps;
-    double saved;
+    double saved; // operations, of all coalitions together
+    double bytes; // of the rows
 };
 
 struct tiler *tiler_new(const struct share_ground *g) {
@@ -170,7 +172,9 @@ static void add_head(struct tiler *t, nid v) {
     struct step best = {0};
     for (size_t side = LEAST_SIDE; side < size_min(dim[1], dim[2]); side++)
         try_side(t, v, side, &best, &least);
-    if (!best.side) return;
+    double bytes = best.rows * (double)(dim[0] * best.side * best.side * sizeof(float));
+    if (!best.side || t->bytes + bytes > MOST_BYTES) return;
+    t->bytes += bytes;
     VEC_PUSH(t->g.arena, &t->steps, best);
     t->owner[v] = (uint32_t)t->steps.n;
     t->saved += all - least;
@@ -208,7 +212,7 @@ static void add_follower(struct tiler *t, const bool *cut, nid v) {
 static void find(struct tiler *t, const bool *cut) {
     memset(t->owner, 0, t->g.f->nodes.n * sizeof *t->owner);
     t->steps.n = 0;
-    t->saved = 0;
+    t->saved = t->bytes = 0;
     for (nid v = t->g.s->image + 1; v < t->g.f->nodes.n; v++) {
         if (!t->g.depends[v] || cut[v]) continue;
         if (share_goes_along(t->g.f, v)) add_follower(t, cut, v);
@@ -223,11 +227,6 @@ struct tiles_found tiles_find(struct tiler *t, const bool *cut) {
     struct tiles_found out = {.n = t->steps.n, .saved = t->saved};
     out.in = NEW_N(t->g.arena, bool, t->g.f->nodes.n);
     for (nid v = 0; v < t->g.f->nodes.n; v++) out.in[v] = t->owner[v] != 0;
-    for (size_t i = 0; i < t->steps.n; i++) {
-        const struct step *s = &t->steps.at[i];
-        size_t channels = type_at(t->g.f, s->head)->dim[0];
-        out.bytes += s->rows * (double)(channels * s->side * s->side * sizeof(float));
-    }
     return out;
 }
 

@@ -144,6 +144,41 @@ static const struct func *random_net(struct arena *a, struct random *r, bool tra
     return builder_finish(&n.b);
 }
 
+// Maps whose sides tiles divide: borders that keep the size, steps of two, ways around.
+static nid even_conv(struct net *n, nid x, bool halve) {
+    const size_t *in = type_at(n->b.f, x)->dim;
+    size_t k = halve || n->transforms ? 3 : 5, out = 8 + 8 * random_below(&n->r, 4);
+    if (!halve) out = in[0];
+    int64_t step = halve ? 2 : 1, pad = (int64_t)k / 2;
+    struct conv_attrs c = {{step, step}, {pad, pad, pad, pad}, {1, 1}, 1};
+    size_t dim[4] = {out, in[0], k, k}, bias[3] = {out, 1, 1};
+    double size = 2 / sqrt((double)(in[0] * k * k));
+    x = b_conv(&n->b, x, weights(n, 4, dim, size), &c);
+    return b_binary(&n->b, OP_ADD, x, weights(n, 3, bias, 1));
+}
+
+static nid even_layer(struct net *n, nid x) {
+    if (!random_below(&n->r, 4)) return b_unary(&n->b, OP_RELU, even_conv(n, x, true));
+    nid y = even_conv(n, x, false);
+    if (random_below(&n->r, 2)) y = b_binary(&n->b, OP_ADD, y, x);
+    return b_unary(&n->b, OP_RELU, y);
+}
+
+static const struct func *even_net(struct arena *a, struct random *r, bool transforms,
+                                   size_t side) {
+    struct net n = {.arena = a, .r = *r, .transforms = transforms};
+    size_t dim[3] = {3, side, side}, depth = 3 + random_below(&n.r, 4);
+    builder_init(&n.b, a, "net");
+    nid x = b_input(&n.b, "x", type_tensor(ELEM_F32, true, 3, dim));
+    size_t in[4] = {8 + 8 * random_below(&n.r, 3), 3, 1, 1};
+    struct conv_attrs c = {{1, 1}, {0}, {1, 1}, 1};
+    x = b_unary(&n.b, OP_RELU, b_conv(&n.b, x, weights(&n, 4, in, 1), &c));
+    for (size_t i = 0; i < depth && has_room(&n, x); i++) x = even_layer(&n, x);
+    build_output(&n.b, "y", head(&n, x));
+    *r = n.r;
+    return builder_finish(&n.b);
+}
+
 static struct model *model_of(struct arena *a, const struct func *f, size_t side) {
     struct model *m = NEW(a, struct model);
     *m = (struct model){.func = f,
@@ -161,7 +196,8 @@ static struct model *model_of(struct arena *a, const struct func *f, size_t side
 // ---- programs -------------------------------------------------------------------------
 struct outcome {
     struct npy phi;
-    size_t sharing; // functions before that of the values
+    size_t sharing; // functions of states, before that of the values
+    size_t tiles;   // and of tiles
     double flops;
 };
 
@@ -185,8 +221,10 @@ static struct outcome run(struct arena *a, const char *folder, const struct mode
     bool ok = driver_load(&v) && driver_lower(&v, NULL) && driver_codegen(&v) &&
               driver_link(&v) && plan_run(v.module.plan, &r, a, &report, &v.d);
     if (!ok) fail_msg("%s\n%s", v.d.list.at[0].message, text);
-    for (size_t i = 0; i < v.module.plan->nfuncs; i++)
+    for (size_t i = 0; i < v.module.plan->nfuncs; i++) {
         out.sharing += named(&v.module.plan->funcs[i], ".states");
+        out.tiles += named(&v.module.plan->funcs[i], ".tiles");
+    }
     for (size_t i = 0; i < v.module.plan->nstages; i++)
         out.flops += stage_flops(v.module.plan, &v.module.plan->stages[i]);
     ok = npy_read(a, arena_printf(a, "%s/phi.npy", folder), &out.phi, NO_SPAN, &v.d);
@@ -227,31 +265,33 @@ static double difference(const struct npy *a, const struct npy *b) {
     return most / fmax(largest, 1e-3);
 }
 
-// How many functions of states there were.
-static size_t compare(const char *folder, uint64_t seed, bool transforms) {
+typedef const struct func *(*net_fn)(struct arena *, struct random *, bool, size_t);
+
+// What was shared.
+static struct outcome compare(const char *folder, uint64_t seed, bool transforms,
+                              net_fn net, size_t side) {
     struct arena *a = arena_new();
     struct random r = {seed * 2 + transforms};
-    size_t side = 17 + random_below(&r, 24);
-    const struct model *m = model_of(a, random_net(a, &r, transforms, side), side);
+    if (!side) side = 17 + random_below(&r, 24);
+    const struct model *m = model_of(a, net(a, &r, transforms, side), side);
     const char *text = random_program(a, &r, side);
     struct outcome each = run(a, folder, m, text, true, 1);
     struct outcome some = run(a, folder, m, text, false, 2);
-    size_t sharing = some.sharing;
     assert_int_equal(each.sharing, 0);
     if (transforms && !(difference(&some.phi, &each.phi) < 1e-4))
         fail_msg("seed %zu differs:\n%s", (size_t)seed, text);
     if (!transforms && memcmp(some.phi.data, each.phi.data, each.phi.count * 4))
         fail_msg("seed %zu has other bits:\n%s", (size_t)seed, text);
-    if (sharing) assert_true(some.flops < each.flops);
+    if (some.sharing) assert_true(some.flops < each.flops);
     arena_free(a);
-    return sharing;
+    return some;
 }
 
 static void same_bits(void **state) {
     struct fixture *f = *state;
     size_t shared = 0, twice = 0;
     for (uint64_t seed = 0; seed < 40; seed++) {
-        size_t n = compare(f->root, seed, false);
+        size_t n = compare(f->root, seed, false, random_net, 0).sharing;
         shared += n > 0;
         twice += n > 1;
     }
@@ -262,14 +302,29 @@ static void same_bits(void **state) {
 static void same_values(void **state) {
     struct fixture *f = *state;
     size_t shared = 0;
-    for (uint64_t seed = 0; seed < 20; seed++) shared += compare(f->root, seed, true) > 0;
+    for (uint64_t seed = 0; seed < 20; seed++)
+        shared += compare(f->root, seed, true, random_net, 0).sharing > 0;
     assert_true(shared > 4);
+}
+
+static void same_in_tiles(void **state) {
+    struct fixture *f = *state;
+    size_t tiled = 0, twice = 0;
+    for (uint64_t seed = 0; seed < 18; seed++) {
+        size_t side = 16 + 8 * (seed % 4);
+        size_t n = compare(f->root, seed, seed % 3 == 0, even_net, side).tiles;
+        tiled += n > 0;
+        twice += n > 1;
+    }
+    assert_true(tiled > 10);
+    assert_true(twice > 3);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(same_bits, setup, teardown),
         cmocka_unit_test_setup_teardown(same_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(same_in_tiles, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
