@@ -53,11 +53,22 @@ static bool check_first(struct check *c, const struct node *anchor) {
     return true;
 }
 
+// Pairs of bf16 meet packed weights, and in convolutions are of one group and lie in blocks.
+static void check_pairs(const struct check *c, const struct node *anchor) {
+    if (type_at(c->f, anchor->in[0])->elem != ELEM_BF16) return;
+    CHECK(op_is_constant(node_at(c->f, anchor->in[1])->op));
+    if (anchor->op == OP_MATMUL) return;
+    CHECK(c->k->algorithm == ALGORITHM_DIRECT && conv_attrs_of(anchor).groups == 1);
+    CHECK(c->k->prologue == NID_NONE);
+    CHECK(c->kf->places[anchor->in[0]].layout.kind == LAYOUT_BLOCKED);
+}
+
 static bool check_anchor(struct check *c) {
     const struct kernel *k = c->k;
     const struct node *n = node_at(c->f, k->anchor), *second = node_at(c->f, n->in[1]);
     if (!check_first(c, n)) return false;
     CHECK(kernel_buffer(k, n->in[1]) != NO_BUFFER);
+    check_pairs(c, n);
     switch (n->op) {
     case OP_CONV:
     case OP_CONV_DX:

@@ -2,8 +2,8 @@
 //
 // A tile of sums, some blocks of result channels times some pixels of one line, stays in
 // registers while a loop runs over the operand's channels; in it, the kernel's rows and
-// columns are written out. Each operand element is spread over a register once and used
-// for all the columns of the kernel that need it. Depthwise convolutions are the same
+// columns are written out. Each operand word (words.h) is spread over a register once and
+// used for all the columns of the kernel that need it. Depthwise convolutions are the same
 // with whole vectors of the operand in place of spread elements, and no loop over
 // channels.
 //
@@ -22,9 +22,10 @@ struct conv {
     struct view x;
     LLVMValueRef weights; // of the class at hand
     struct side side[2];
-    struct tile tile; // of the group of blocks at hand
-    LLVMTypeRef vec;
-    int64_t pitch[2], plane; // elements
+    struct tile tile;        // of the group of blocks at hand
+    LLVMTypeRef word;        // of the operand (words.h)
+    LLVMTypeRef vec, vec_w;  // of results, of a vector's worth of weights
+    int64_t pitch[2], plane; // words
     int64_t low;             // column of the leftmost tap, from that of the first (<= 0)
     LLVMValueRef first, end; // rows that are joined; NULL: the row at hand
     bool far;                // the weights are more than a cache near by holds
@@ -32,7 +33,7 @@ struct conv {
 
 struct tile_at {                 // one tile of results
     struct ix channel, y, x;     // first channel; line; first pixel
-    LLVMValueRef weights, first; // packed weights; the first operand channel they are for
+    LLVMValueRef weights, first; // packed weights; the operand's first word they are for
     size_t blocks, pixels;
 };
 
@@ -46,18 +47,20 @@ static LLVMValueRef load_x(struct conv *c, LLVMValueRef at, int64_t column) {
     struct emit *e = c->e;
     LLVMValueRef from = ll_at_const(e, e->f32, at, column * c->pitch[1]);
     if (c->plan.depthwise) return ll_load(e, c->vec, from, 4 * e->lanes);
-    return ll_splat(e, ll_load(e, e->f32, from, 4), e->lanes);
+    LLVMValueRef word = ll_load(e, c->word, from, 4);
+    return LLVMBuildBitCast(e->b, ll_splat(e, word, e->lanes), c->vec_w, "");
 }
 
 static LLVMValueRef load_w(struct conv *c, LLVMValueRef at, size_t vector) {
     struct emit *e = c->e;
     LLVMValueRef from = ll_at_const(e, e->f32, at, (int64_t)(vector * e->lanes));
-    return ll_load(e, c->vec, from, 4 * e->lanes);
+    return ll_load(e, c->vec_w, from, 4 * e->lanes);
 }
 
 static void add_product(struct conv *c, LLVMValueRef *sum, LLVMValueRef w,
                         LLVMValueRef x) {
-    *sum = ll_mul_add(c->e, w, x, *sum);
+    *sum = c->plan.step == 2 ? ll_mul_add_pairs(c->e, w, x, *sum)
+                             : ll_mul_add(c->e, w, x, *sum);
 }
 
 // All weights of the row first; then each operand column for all that need it.
@@ -100,19 +103,19 @@ static void tap_by_tap(struct conv *c, const struct tile_at *t, LLVMValueRef x,
                        LLVMValueRef w, LLVMValueRef *sums) {
     struct emit *e = c->e;
     size_t n = t->blocks * t->pixels;
-    int64_t taps = c->side[1].taps, floats = (int64_t)(t->blocks * e->lanes);
+    int64_t taps = c->side[1].taps, words = (int64_t)(t->blocks * e->lanes);
     int64_t way = c->side[1].at_step * c->pitch[1];
     x = ll_at_const(e, e->f32, x, -c->low * c->pitch[1]); // of the first tap
     if (taps * (int64_t)n <= MAX_WRITTEN_OUT) {
         for (int64_t i = 0; i < taps; i++)
             one_tap(c, t, ll_at_const(e, e->f32, x, i * way),
-                    ll_at_const(e, e->f32, w, i * floats), sums);
+                    ll_at_const(e, e->f32, w, i * words), sums);
         return;
     }
     struct ix i;
     struct loop l = loop_over(e, 0, taps, 1, sums, n, &i);
     one_tap(c, t, ll_at_ix(e, e->f32, x, ix_scale(e, i, way)),
-            ll_at_ix(e, e->f32, w, ix_scale(e, i, floats)), l.carried);
+            ll_at_ix(e, e->f32, w, ix_scale(e, i, words)), l.carried);
     loop_end(e, &l, l.carried);
     memcpy(sums, l.carried, n * sizeof *sums);
 }
@@ -123,12 +126,12 @@ static void kernel_row(struct conv *c, const struct tile_at *t, LLVMValueRef x,
     else tap_by_tap(c, t, x, w, sums);
 }
 
-// Floats of one row's weights.
-static int64_t row_floats(const struct conv *c, const struct tile_at *t) {
+// Words of one row's weights.
+static int64_t row_words(const struct conv *c, const struct tile_at *t) {
     return c->side[1].taps * (int64_t)(t->blocks * c->e->lanes);
 }
 
-// x: the operand's element of the first tap, w: the weights of one operand channel.
+// x: the operand's word of the first tap, w: the weights of such a word.
 static void kernel_rows(struct conv *c, const struct tile_at *t, LLVMValueRef x,
                         LLVMValueRef w, LLVMValueRef *sums) {
     struct emit *e = c->e;
@@ -137,34 +140,34 @@ static void kernel_rows(struct conv *c, const struct tile_at *t, LLVMValueRef x,
     if (rows * c->side[1].taps * (int64_t)n <= MAX_WRITTEN_OUT) {
         for (int64_t i = 0; i < rows; i++)
             kernel_row(c, t, ll_at_const(e, e->f32, x, i * way),
-                       ll_at_const(e, e->f32, w, i * row_floats(c, t)), sums);
+                       ll_at_const(e, e->f32, w, i * row_words(c, t)), sums);
         return;
     }
     struct ix i;
     struct loop l = loop_over(e, 0, rows, 1, sums, n, &i);
     kernel_row(c, t, ll_at_ix(e, e->f32, x, ix_scale(e, i, way)),
-               ll_at_ix(e, e->f32, w, ix_scale(e, i, row_floats(c, t))), l.carried);
+               ll_at_ix(e, e->f32, w, ix_scale(e, i, row_words(c, t))), l.carried);
     loop_end(e, &l, l.carried);
     memcpy(sums, l.carried, n * sizeof *sums);
 }
 
-// ---- all operand channels -------------------------------------------------------------
+// ---- all of the operand ---------------------------------------------------------------
 
-// Where channel c of the operand begins, from the row's first element.
-static LLVMValueRef channel_place(struct conv *c, LLVMValueRef channel) {
+// Where the operand's words of this number begin, from the row's first.
+static LLVMValueRef word_place(struct conv *c, LLVMValueRef word) {
     struct emit *e = c->e;
     int64_t known;
     if (c->x.layout->kind == LAYOUT_PLANAR)
-        return LLVMBuildMul(e->b, channel, ll_i64(e, c->plane), "");
-    LLVMValueRef lanes = ll_i64(e, (int64_t)e->lanes);
-    LLVMValueRef block = LLVMBuildUDiv(e->b, channel, lanes, "");
-    LLVMValueRef lane = LLVMBuildURem(e->b, channel, lanes, "");
+        return LLVMBuildMul(e->b, word, ll_i64(e, c->plane), "");
+    LLVMValueRef lanes = ll_i64(e, c->pitch[1]);
+    LLVMValueRef block = LLVMBuildUDiv(e->b, word, lanes, "");
+    LLVMValueRef lane = LLVMBuildURem(e->b, word, lanes, "");
     LLVMValueRef at = LLVMBuildMul(e->b, block, ll_i64(e, c->plane), "");
     return ll_const(lane, &known) && known == 0 ? at : LLVMBuildAdd(e->b, at, lane, "");
 }
 
-// Channels of one round: enough to make it worth while, and of one block.
-static int64_t joined_channels(const struct conv *c, const struct tile_at *t) {
+// Words of one round: enough to make it worth while, and of one block.
+static int64_t joined_words(const struct conv *c, const struct tile_at *t) {
     int64_t work = c->side[0].taps * c->side[1].taps * (int64_t)(t->blocks * t->pixels);
     int64_t n = 1, span = (int64_t)conv_span(&c->plan, t->blocks);
     if (c->plan.groups > 1) return 1;
@@ -174,46 +177,46 @@ static int64_t joined_channels(const struct conv *c, const struct tile_at *t) {
 
 // Weights of the next group come from far when all are more than stays near by: they are
 // asked for while the tiles of this one are computed, some in each round (of `joined`
-// channels). Else the first tile of a group would wait for all of its own.
+// words). Else the first tile of a group would wait for all of its own.
 static void fetch_ahead(struct conv *c, const struct tile_at *t, struct ix i,
-                        int64_t joined, int64_t floats) {
+                        int64_t joined, int64_t words) {
     struct emit *e = c->e;
     int64_t pixels = (int64_t)c->tile.pixels, across = c->side[1].outs / pixels;
     int64_t tiles = across * c->side[0].outs;
     int64_t span = (int64_t)conv_span(&c->plan, t->blocks);
     if (!c->far || tiles < 2) return;
-    int64_t line = 64 / sizeof(float), step = (floats + tiles - 1) / tiles;
+    int64_t line = 64 / sizeof(float), step = (words + tiles - 1) / tiles;
     struct ix at = ix_scale(e, t->y, across * span * step);
     at = ix_add(e, at, ix_scale(e, ix_div(e, t->x, pixels), span * step));
-    at = ix_shift(e, ix_add(e, at, ix_scale(e, i, step)), span * floats);
+    at = ix_shift(e, ix_add(e, at, ix_scale(e, i, step)), span * words);
     for (int64_t way = 0; way < joined * step; way += line)
         ll_fetch(e, ll_at_ix(e, e->f32, t->weights, ix_shift(e, at, way)));
 }
 
-static void sum_channels(struct conv *c, const struct tile_at *t, LLVMValueRef x,
-                         LLVMValueRef *sums) {
+static void sum_words(struct conv *c, const struct tile_at *t, LLVMValueRef x,
+                      LLVMValueRef *sums) {
     struct emit *e = c->e;
     size_t n = t->blocks * t->pixels;
     int64_t span = (int64_t)conv_span(&c->plan, t->blocks);
-    int64_t joined = joined_channels(c, t), floats = c->side[0].taps * row_floats(c, t);
+    int64_t joined = joined_words(c, t), words = c->side[0].taps * row_words(c, t);
     int64_t apart = c->x.layout->kind == LAYOUT_PLANAR ? c->plane : 1;
     struct ix i;
     struct loop l = loop_over(e, 0, span, joined, sums, n, &i);
-    LLVMValueRef channel = ix_value(e, &i);
-    if (c->plan.groups > 1) channel = LLVMBuildAdd(e->b, channel, t->first, "");
-    LLVMValueRef at = ll_at(e, e->f32, x, channel_place(c, channel));
-    LLVMValueRef w = ll_at_ix(e, e->f32, t->weights, ix_scale(e, i, floats));
-    fetch_ahead(c, t, i, joined, floats);
+    LLVMValueRef word = ix_value(e, &i);
+    if (c->plan.groups > 1) word = LLVMBuildAdd(e->b, word, t->first, "");
+    LLVMValueRef at = ll_at(e, e->f32, x, word_place(c, word));
+    LLVMValueRef w = ll_at_ix(e, e->f32, t->weights, ix_scale(e, i, words));
+    fetch_ahead(c, t, i, joined, words);
     for (int64_t k = 0; k < joined; k++)
         kernel_rows(c, t, ll_at_const(e, e->f32, at, k * apart),
-                    ll_at_const(e, e->f32, w, k * floats), l.carried);
+                    ll_at_const(e, e->f32, w, k * words), l.carried);
     loop_end(e, &l, l.carried);
     memcpy(sums, l.carried, n * sizeof *sums);
 }
 
-// The operand's element that the first tap in memory of the tile's first result reads, in
+// The operand's word that the first tap in memory of the tile's first result reads, in
 // channel 0 (depthwise: in the tile's own channels).
-static LLVMValueRef first_element(struct conv *c, const struct tile_at *t) {
+static LLVMValueRef first_word_at(struct conv *c, const struct tile_at *t) {
     struct emit *e = c->e;
     struct ix place[2] = {t->y, t->x}, sum = ix_const(e, 0);
     int64_t border = (int64_t)c->x.layout->border;
@@ -282,9 +285,9 @@ static void emit_tile(struct conv *c, const struct tile_at *t) {
     for (size_t i = 0; i < t->blocks * t->pixels; i++) sums[i] = ll_zero(c->vec);
     ask_ahead(c, t);
     if (c->side[0].taps && c->side[1].taps) {
-        LLVMValueRef x = first_element(c, t);
+        LLVMValueRef x = first_word_at(c, t);
         if (c->plan.depthwise) kernel_rows(c, t, x, t->weights, sums);
-        else sum_channels(c, t, x, sums);
+        else sum_words(c, t, x, sums);
     }
     store_tile(c, t, sums);
 }
@@ -322,10 +325,10 @@ static void emit_joined(struct conv *c, struct tile_at *t) {
 }
 
 // conv_first at run time.
-static LLVMValueRef first_channel(struct conv *c, const struct tile_at *t) {
+static LLVMValueRef first_word(struct conv *c, const struct tile_at *t) {
     struct emit *e = c->e;
     int64_t in_per = (int64_t)c->plan.in_per, out_per = (int64_t)c->plan.out_per;
-    int64_t most = (int64_t)(c->plan.in->dim[0] - conv_span(&c->plan, t->blocks));
+    int64_t most = (int64_t)(c->plan.words - conv_span(&c->plan, t->blocks));
     struct ix first = ix_scale(e, ix_div(e, t->channel, out_per), in_per);
     return ll_min(e, ix_value(e, &first), ll_i64(e, most));
 }
@@ -338,9 +341,9 @@ static void emit_blocks(struct conv *c, size_t from, size_t to, size_t blocks) {
     struct tile_at t = {.blocks = blocks};
     struct loop l = loop_over(e, (int64_t)from * lanes, (int64_t)to * lanes,
                               (int64_t)blocks * lanes, NULL, 0, &t.channel);
-    struct ix floats = ix_scale(e, t.channel, (int64_t)span * taps);
-    t.weights = ll_at_ix(e, e->f32, c->weights, floats);
-    if (c->plan.groups > 1 && !c->plan.depthwise) t.first = first_channel(c, &t);
+    struct ix words = ix_scale(e, t.channel, (int64_t)span * taps);
+    t.weights = ll_at_ix(e, e->f32, c->weights, words);
+    if (c->plan.groups > 1 && !c->plan.depthwise) t.first = first_word(c, &t);
     if (c->first) emit_joined(c, &t);
     else emit_lines(c, &t);
     loop_end(e, &l, NULL);
@@ -370,10 +373,13 @@ static struct conv conv_of(struct emit *e) {
                      .x = anchor_operand(e),
                      .vec = ll_vec(e->f32, e->lanes)};
     c.weights = view_in(e, n->in[1]).row;
-    c.pitch[0] = (int64_t)layout_pitch_y(e, c.x.layout, c.x.type);
-    c.pitch[1] = (int64_t)layout_pitch_x(e, c.x.layout);
-    c.plane = (int64_t)layout_plane(e, c.x.layout, c.x.type);
-    c.far = conv_pack_floats(&c.plan) * sizeof(float) > e->t->l2 / 4;
+    size_t step = c.plan.step;
+    c.word = step == 2 ? e->i32 : e->f32;
+    c.vec_w = ll_words(e, step);
+    c.pitch[0] = (int64_t)(layout_pitch_y(e, c.x.layout, c.x.type) / step);
+    c.pitch[1] = (int64_t)(layout_pitch_x(e, c.x.layout) / step);
+    c.plane = (int64_t)(layout_plane(e, c.x.layout, c.x.type) / step);
+    c.far = conv_pack_words(&c.plan) * sizeof(float) > e->t->l2 / 4;
     return c;
 }
 
@@ -387,8 +393,8 @@ static void emit_classes(struct conv *c) {
             c->low = way < 0 ? way : 0;
             c->tile = conv_tile(&c->plan, c->side);
             emit_class(c);
-            size_t floats = conv_class_floats(&c->plan, c->side);
-            c->weights = ll_at_const(e, e->f32, c->weights, (int64_t)floats);
+            size_t words = conv_class_words(&c->plan, c->side);
+            c->weights = ll_at_const(e, e->f32, c->weights, (int64_t)words);
         }
 }
 

@@ -1,6 +1,8 @@
 // See conv_plan.h: classes, tiles and packed weights of convolutions.
 #include "codegen/conv_plan.h"
 
+#include "codegen/words.h"
+
 // ---- the shape of the problem ---------------------------------------------------------
 
 // Operand k->anchor reads first, in its place or in scratch.
@@ -20,8 +22,10 @@ struct conv_plan conv_plan_of(const struct target *t, const struct kfunc *kf,
                           .classes = {1, 1},
                           .attrs = conv_attrs_of(n),
                           .tiling = k->tiling};
+    c.step = word_step(c.in->elem);
+    c.words = words_of(c.in->dim[0], c.step);
     c.groups = (size_t)c.attrs.groups;
-    c.in_per = c.in->dim[0] / c.groups;
+    c.in_per = c.words / c.groups;
     c.out_per = c.out->dim[0] / c.groups;
     c.depthwise = c.groups > 1 && c.in_per == 1 && c.out_per == 1 &&
                   first_layout(kf, k) == LAYOUT_BLOCKED;
@@ -94,17 +98,21 @@ static size_t columns(const struct side *x, size_t pixels) {
 }
 
 // Cycles from one multiply-add to the next on the same sum; as measured, since they do not
-// follow each other at once.
-#define LATENCY 4.5
+// follow each other at once. Those of pairs take longer.
+static double latency(const struct conv_plan *c) {
+    return c->step == 2 ? 6.5 : 4.5;
+}
 
 // Cycles a kernel row takes: two multiply-adds and two loads a cycle.
-static double row_cycles(const struct side *x, const struct tile *t, size_t pixels) {
+static double row_cycles(const struct conv_plan *c, const struct side *x,
+                         const struct tile *t, size_t pixels) {
+    double least = latency(c) * (double)x->taps;
     double taps = (double)x->taps, blocks = (double)t->blocks;
     double work = blocks * (double)pixels * taps;
     double loads = t->row_live ? blocks * taps + (double)columns(x, pixels)
                                : taps * (blocks + (double)pixels);
     double cycles = (work > loads ? work / 2 : loads / 2) + loads / 20;
-    return cycles > LATENCY * taps ? cycles : LATENCY * taps;
+    return cycles > least ? cycles : least;
 }
 
 // As measured: more sums than hide the latency gain nothing, and LLVM begins to spill; sooner
@@ -117,16 +125,16 @@ static bool fits(const struct conv_plan *c, const struct side *x, const struct t
     return sums <= most && sums + weights + 1 < registers;
 }
 
-// Cycles for a line of the results of one group of blocks, over the number of operand
-// channels and kernel rows.
+// Cycles for a line of the results of one group of blocks, over the number of the operand's
+// words and kernel rows.
 static double group_cycles(const struct conv_plan *c, const struct side *x,
                            const struct tile *t) {
     const double per_tile = 40; // to begin and end one
     size_t n = (size_t)x->outs;
     double depth = (double)(c->w->dim[2] * (c->depthwise ? 1 : c->in_per));
     double begin = per_tile / depth;
-    double cycles = (double)(n / t->pixels) * (row_cycles(x, t, t->pixels) + begin);
-    if (n % t->pixels) cycles += 1.1 * row_cycles(x, t, n % t->pixels) + 2 * begin;
+    double cycles = (double)(n / t->pixels) * (row_cycles(c, x, t, t->pixels) + begin);
+    if (n % t->pixels) cycles += 1.1 * row_cycles(c, x, t, n % t->pixels) + 2 * begin;
     return cycles;
 }
 
@@ -190,10 +198,10 @@ double conv_tile_cycles(const struct conv_plan *c, const struct tiling *t) {
 
 // ---- packed weights -------------------------------------------------------------------
 
-// The most operand channels any tile needs: all of the groups its results touch.
+// The most words any tile needs: all of the groups its results touch.
 size_t conv_span(const struct conv_plan *c, size_t blocks) {
     size_t channels = blocks * c->t->lanes, most = 0;
-    if (c->groups == 1) return c->in->dim[0];
+    if (c->groups == 1) return c->words;
     for (size_t from = 0; from < c->out->dim[0]; from += c->t->lanes) {
         size_t to = size_min(from + channels, c->out->dim[0]);
         size_t groups = (to - 1) / c->out_per - from / c->out_per + 1;
@@ -204,7 +212,7 @@ size_t conv_span(const struct conv_plan *c, size_t blocks) {
 
 size_t conv_first(const struct conv_plan *c, size_t from, size_t blocks) {
     size_t first = from / c->out_per * c->in_per;
-    return size_min(first, c->in->dim[0] - conv_span(c, blocks));
+    return size_min(first, c->words - conv_span(c, blocks));
 }
 
 // Tiles of t->blocks blocks, and one of the blocks that are left.
@@ -212,75 +220,87 @@ static size_t tile_blocks(const struct conv_plan *c, const struct tile *t, size_
     return size_min(t->blocks, conv_blocks(c) - from);
 }
 
-size_t conv_class_floats(const struct conv_plan *c, const struct side side[2]) {
-    size_t taps = (size_t)(side[0].taps * side[1].taps) * c->t->lanes, floats = 0;
+size_t conv_class_words(const struct conv_plan *c, const struct side side[2]) {
+    size_t taps = (size_t)(side[0].taps * side[1].taps) * c->t->lanes, words = 0;
     struct tile t = conv_tile(c, side);
     if (c->depthwise) return conv_blocks(c) * taps;
     for (size_t b = 0; b < conv_blocks(c); b += t.blocks) {
         size_t blocks = tile_blocks(c, &t, b);
-        floats += blocks * conv_span(c, blocks) * taps;
+        words += blocks * conv_span(c, blocks) * taps;
     }
-    return floats;
+    return words;
 }
 
-size_t conv_pack_floats(const struct conv_plan *c) {
-    size_t floats = 0;
+size_t conv_pack_words(const struct conv_plan *c) {
+    size_t words = 0;
     struct side side[2];
     for (size_t y = 0; y < c->classes[0]; y++)
         for (size_t x = 0; x < c->classes[1]; x++)
-            if (conv_class(c, y, x, side)) floats += conv_class_floats(c, side);
-    return floats;
+            if (conv_class(c, y, x, side)) words += conv_class_words(c, side);
+    return words;
 }
 
 // The taps by which operand channel `in` counts for result channel `out`; NULL: it is
-// outside of its group.
-static const float *taps_of(const struct conv_plan *c, const float *w, size_t in,
-                            size_t out) {
-    if (out >= c->out->dim[0] || in / c->in_per != out / c->out_per) return NULL;
+// outside of its group, or one of them does not exist.
+static const char *taps_of(const struct conv_plan *c, const char *w, size_t in,
+                           size_t out) {
+    size_t in_per = c->in_per * c->step;
+    if (out >= c->out->dim[0] || in >= c->in->dim[0]) return NULL;
+    if (in / in_per != out / c->out_per) return NULL;
     size_t o = c->transposed ? in : out;
-    size_t i = c->transposed ? out % c->out_per : in % c->in_per;
-    return w + (o * c->w->dim[1] + i) * c->w->dim[2] * c->w->dim[3];
+    size_t i = c->transposed ? out % c->out_per : in % in_per;
+    return w +
+           (o * c->w->dim[1] + i) * c->w->dim[2] * c->w->dim[3] * elem_size(c->w->elem);
 }
 
-// The taps of one pair of channels, n floats apart; from NULL: zeros.
-static void pack_taps(const struct conv_plan *c, const struct side side[2],
-                      const float *from, size_t n, float *to) {
-    for (int64_t y = 0; y < side[0].taps; y++)
-        for (int64_t x = 0; x < side[1].taps; x++, to += n) {
-            size_t ky = (size_t)(side[0].k + y * side[0].k_step);
-            size_t kx = (size_t)(side[1].k + x * side[1].k_step);
-            *to = from ? from[ky * c->w->dim[3] + kx] : 0;
+// The taps of one pair of channels, n words apart, as element `part` of each; from NULL:
+// zeros. Packing takes much of a compile: all is known to the compiler that can be.
+static inline void pack_taps_by(const struct side side[2], size_t width, const char *from,
+                                size_t step, size_t part, size_t n, char *to) {
+    const struct side y = side[0], x = side[1];
+    size_t bytes = sizeof(float) / step;
+    for (int64_t i = 0; i < y.taps; i++)
+        for (int64_t j = 0; j < x.taps; j++, to += n * sizeof(float)) {
+            size_t ky = (size_t)(y.k + i * y.k_step), kx = (size_t)(x.k + j * x.k_step);
+            word_set(to, step, part, from ? from + (ky * width + kx) * bytes : NULL);
         }
 }
 
-#define TOGETHER ((size_t)16) // operand channels packed while their weights are in cache
+static void pack_taps(const struct conv_plan *c, const struct side side[2],
+                      const char *from, size_t part, size_t n, char *to) {
+    size_t width = c->w->dim[3];
+    if (c->step == 1) pack_taps_by(side, width, from, 1, part, n, to);
+    else pack_taps_by(side, width, from, 2, part, n, to);
+}
 
-// [in][tap][n channels from `out` on], for operand channels [in, end).
-static float *pack_channels(const struct conv_plan *c, const struct side side[2],
-                            const float *w, size_t in, size_t end, size_t out, size_t n,
-                            float *to) {
-    size_t floats = (size_t)(side[0].taps * side[1].taps) * n;
+#define TOGETHER ((size_t)16) // words packed while their weights are in cache
+
+// [in][tap][n channels from `out` on], for words [in, end) of the operand.
+static char *pack_words(const struct conv_plan *c, const struct side side[2],
+                        const char *w, size_t in, size_t end, size_t out, size_t n,
+                        char *to) {
+    size_t words = (size_t)(side[0].taps * side[1].taps) * n, step = c->step;
     for (; in < end; in += TOGETHER) {
-        size_t some = size_min(TOGETHER, end - in);
+        size_t some = size_min(TOGETHER, end - in) * step;
         for (size_t i = 0; i < n; i++)
             for (size_t k = 0; k < some; k++)
-                pack_taps(c, side, taps_of(c, w, in + k, out + i), n,
-                          to + k * floats + i);
-        to += some * floats;
+                pack_taps(c, side, taps_of(c, w, in * step + k, out + i), k % step, n,
+                          to + (k / step * words + i) * sizeof(float));
+        to += some / step * words * sizeof(float);
     }
     return to;
 }
 
 // [tap][n channels from `out` on], each by the operand channel of its own number.
-static float *pack_depthwise(const struct conv_plan *c, const struct side side[2],
-                             const float *w, size_t out, size_t n, float *to) {
+static char *pack_depthwise(const struct conv_plan *c, const struct side side[2],
+                            const char *w, size_t out, size_t n, char *to) {
     for (size_t i = 0; i < n; i++)
-        pack_taps(c, side, taps_of(c, w, out + i, out + i), n, to + i);
-    return to + (size_t)(side[0].taps * side[1].taps) * n;
+        pack_taps(c, side, taps_of(c, w, out + i, out + i), 0, n, to + i * sizeof(float));
+    return to + (size_t)(side[0].taps * side[1].taps) * n * sizeof(float);
 }
 
-static float *pack_class(const struct conv_plan *c, const struct side side[2],
-                         const float *w, float *to) {
+static char *pack_class(const struct conv_plan *c, const struct side side[2],
+                        const char *w, char *to) {
     struct tile t = conv_tile(c, side);
     for (size_t b = 0; b < conv_blocks(c); b += t.blocks) {
         size_t blocks = tile_blocks(c, &t, b), from = b * c->t->lanes;
@@ -290,12 +310,12 @@ static float *pack_class(const struct conv_plan *c, const struct side side[2],
             continue;
         }
         size_t first = conv_first(c, from, blocks), end = first + conv_span(c, blocks);
-        to = pack_channels(c, side, w, first, end, from, n, to);
+        to = pack_words(c, side, w, first, end, from, n, to);
     }
     return to;
 }
 
-void conv_pack(const struct conv_plan *c, const float *w, float *out) {
+void conv_pack(const struct conv_plan *c, const void *w, void *out) {
     struct side side[2];
     for (size_t y = 0; y < c->classes[0]; y++)
         for (size_t x = 0; x < c->classes[1]; x++)

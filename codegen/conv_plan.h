@@ -29,7 +29,10 @@ struct conv_plan {
     const struct type *in, *out, *w;
     bool transposed; // conv_dx
     bool depthwise;  // each channel by itself: lanes are channels throughout
-    size_t groups, in_per, out_per; // channels of a group
+    size_t step;     // operand channels in a word (words.h)
+    size_t words;    // of a pixel of the operand
+    size_t groups;
+    size_t in_per, out_per; // words and result channels of a group
     size_t classes[2];
     struct conv_attrs attrs;
     struct tiling tiling; // of the kernel
@@ -48,13 +51,14 @@ bool conv_takes(const struct conv_plan *c, const struct tiling *t);
 // Cycles, but for a factor, that all results take with t.
 double conv_tile_cycles(const struct conv_plan *c, const struct tiling *t);
 size_t conv_blocks(const struct conv_plan *c); // of result channels
-// Operand channels that `blocks` blocks of results from channel `from` on depend on:
+// Words of the operand that `blocks` blocks of results from channel `from` on depend on:
 // always conv_span of them, from conv_first.
 size_t conv_span(const struct conv_plan *c, size_t blocks);
 size_t conv_first(const struct conv_plan *c, size_t from, size_t blocks);
-// Floats of packed weights that a class takes.
-size_t conv_class_floats(const struct conv_plan *c, const struct side side[2]);
-size_t conv_pack_floats(const struct conv_plan *c);
-void conv_pack(const struct conv_plan *c, const float *w, float *out);
+// Words of packed weights that a class takes.
+size_t conv_class_words(const struct conv_plan *c, const struct side side[2]);
+size_t conv_pack_words(const struct conv_plan *c);
+// w, out: f32, or bf16 as the operand is.
+void conv_pack(const struct conv_plan *c, const void *w, void *out);
 
 #endif

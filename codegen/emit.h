@@ -103,6 +103,10 @@ LLVMValueRef ll_zero(LLVMTypeRef t);
 LLVMValueRef ll_call(struct emit *e, const char *intrinsic, LLVMTypeRef *types,
                      size_t ntypes, LLVMValueRef *args, size_t nargs);
 LLVMValueRef ll_mul_add(struct emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+LLVMTypeRef ll_words(struct emit *e, size_t step); // a vector of words (words.h)
+// c + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], a and b in words of two.
+LLVMValueRef ll_mul_add_pairs(struct emit *e, LLVMValueRef a, LLVMValueRef b,
+                              LLVMValueRef c);
 LLVMValueRef ll_div(struct emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef mask);
 LLVMValueRef ll_min(struct emit *e, LLVMValueRef a, LLVMValueRef b); // signed
 LLVMValueRef ll_max(struct emit *e, LLVMValueRef a, LLVMValueRef b);

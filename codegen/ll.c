@@ -78,6 +78,17 @@ LLVMValueRef ll_mul_add(struct emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValu
     return ll_call(e, "llvm.fma", &type, 1, (LLVMValueRef[]){a, b, c}, 3);
 }
 
+LLVMTypeRef ll_words(struct emit *e, size_t step) {
+    LLVMTypeRef elem = step == 2 ? LLVMBFloatTypeInContext(e->ctx) : e->f32;
+    return ll_vec(elem, step * e->lanes);
+}
+
+LLVMValueRef ll_mul_add_pairs(struct emit *e, LLVMValueRef a, LLVMValueRef b,
+                              LLVMValueRef c) {
+    return ll_call(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0,
+                   (LLVMValueRef[]){c, a, b}, 3);
+}
+
 // Lanes that are masked off divide by one: SelectionDAG takes 0 / 0 in lanes it knows to
 // be zero for zero, and then drops the selection that would have made it so.
 LLVMValueRef ll_div(struct emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef mask) {

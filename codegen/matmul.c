@@ -1,8 +1,8 @@
 // Matrix products, one or a stack of them, vectors along the columns of the result.
 //
 // A tile of sums is some rows times a group of columns (see matmul_plan.h); a loop over the
-// inner size spreads one element of x a row. Groups are the outer loop: what a group needs
-// of y stays in cache while all rows of x pass. When x has a single row, the rows of a tile
+// inner size spreads one word of x (words.h) a row. Groups are the outer loop: what a group
+// needs of y stays in cache while all rows of x pass. When x has a single row, the rows of a tile
 // come from several rows of the batch, so that a large constant y is read once for all of
 // them. Where a group of it is more than stays in cache, all groups go through a part of the
 // inner size before the next, and the sums so far wait in the result's place. Each result is
@@ -18,12 +18,13 @@ struct matmul {
     struct matmul_plan plan;
     bool packed;
     struct ix at[TYPE_MAX_RANK]; // the matrix at hand: its place along the leading axes
-    LLVMValueRef y;              // packed: its elements
+    LLVMValueRef y;              // packed: its words
+    LLVMTypeRef vec;             // of a vector's worth of words
 };
 
 struct matmul_at {  // one tile
     struct ix col;  // first column
-    struct ix from; // of the inner size: `depth` places from here on
+    struct ix from; // words of the inner size: `depth` of them from here on
     size_t depth;
     size_t blocks, rows;
     struct view x[MATMUL_MAX_ROWS]; // by row of the tile
@@ -55,11 +56,10 @@ static LLVMValueRef load_packed(struct matmul *mm, const struct matmul_at *t, st
                                 size_t block) {
     struct emit *e = mm->e;
     // Groups before this one, then k lines of this group.
-    struct ix at = ix_scale(e, t->col, (int64_t)mm->plan.k);
+    struct ix at = ix_scale(e, t->col, (int64_t)mm->plan.words);
     at = ix_add(e, at, ix_scale(e, k, (int64_t)(t->blocks * e->lanes)));
     at = ix_shift(e, at, (int64_t)(block * e->lanes));
-    return ll_load(e, ll_vec(e->f32, e->lanes), ll_at_ix(e, e->f32, mm->y, at),
-                   4 * e->lanes);
+    return ll_load(e, mm->vec, ll_at_ix(e, e->f32, mm->y, at), 4 * e->lanes);
 }
 
 static LLVMValueRef load_y(struct matmul *mm, const struct matmul_at *t, struct ix k,
@@ -75,15 +75,64 @@ static LLVMValueRef load_y(struct matmul *mm, const struct matmul_at *t, struct 
     return emit_load(e, &y, &p);
 }
 
+static LLVMValueRef load_element(struct matmul *mm, const struct matmul_at *t,
+                                 struct ix k, size_t row) {
+    struct ix i = t->row[row];
+    struct point p = mm->plan.tx ? element(mm, k, i, 1) : element(mm, i, k, 1);
+    return emit_load(mm->e, &t->x[row], &p);
+}
+
+// Both elements of a pair, where they do not lie together as a word.
+static LLVMValueRef load_apart(struct matmul *mm, const struct matmul_at *t, struct ix k,
+                               size_t row) {
+    struct emit *e = mm->e;
+    struct ix second = ix_shift(e, k, 1);
+    struct inside in = {0};
+    struct point p = {.rank = 1, .lanes = 1, .at = {second}};
+    clip(e, &p, 0, (int64_t)mm->plan.k, &in);
+    LLVMValueRef half[2] = {load_element(mm, t, k, row)};
+    half[1] = load_element(mm, t, p.at[0], row);
+    half[1] = choose(e, &in, half[1], ll_zero(LLVMTypeOf(half[1])), 1);
+    for (int i = 0; i < 2; i++) half[i] = LLVMBuildZExt(e->b, half[i], e->i32, "");
+    half[1] = LLVMBuildShl(e->b, half[1], ll_i32(e, 16), "");
+    return LLVMBuildOr(e->b, half[0], half[1], "");
+}
+
+// Row-major x of an even inner size is a matrix of words.
+static bool lies_in_words(const struct matmul *mm, const struct matmul_at *t) {
+    const struct matmul_plan *p = &mm->plan;
+    return !p->tx && p->k % p->step == 0 && t->x[0].layout->kind == LAYOUT_PLANAR;
+}
+
+static LLVMValueRef load_pair(struct matmul *mm, const struct matmul_at *t, struct ix k,
+                              size_t row) {
+    struct emit *e = mm->e;
+    if (!lies_in_words(mm, t)) return load_apart(mm, t, ix_scale(e, k, 2), row);
+    struct view x = t->x[row];
+    struct type words = *x.type;
+    words.elem = ELEM_I32;
+    words.dim[words.rank - 1] = mm->plan.words;
+    x.type = &words;
+    struct point p = element(mm, t->row[row], k, 1);
+    return emit_load(e, &x, &p);
+}
+
+// The word of x in every lane.
 static LLVMValueRef load_x(struct matmul *mm, const struct matmul_at *t, struct ix k,
                            size_t row) {
     struct emit *e = mm->e;
-    struct ix i = t->row[row];
-    struct point p = mm->plan.tx ? element(mm, k, i, 1) : element(mm, i, k, 1);
-    return ll_splat(e, emit_load(e, &t->x[row], &p), e->lanes);
+    LLVMValueRef word =
+        mm->plan.step == 2 ? load_pair(mm, t, k, row) : load_element(mm, t, k, row);
+    return LLVMBuildBitCast(e->b, ll_splat(e, word, e->lanes), mm->vec, "");
 }
 
-// Adds the products of the inner places at hand.
+static LLVMValueRef multiply(struct matmul *mm, LLVMValueRef x, LLVMValueRef y,
+                             LLVMValueRef sum) {
+    return mm->plan.step == 2 ? ll_mul_add_pairs(mm->e, x, y, sum)
+                              : ll_mul_add(mm->e, x, y, sum);
+}
+
+// Adds the products of the inner words at hand.
 static void add_products(struct matmul *mm, const struct matmul_at *t,
                          LLVMValueRef *sums) {
     struct emit *e = mm->e;
@@ -98,7 +147,7 @@ static void add_products(struct matmul *mm, const struct matmul_at *t,
         LLVMValueRef x = load_x(mm, t, k, r);
         for (size_t b = 0; b < t->blocks; b++)
             l.carried[r * t->blocks + b] =
-                ll_mul_add(e, x, y[b], l.carried[r * t->blocks + b]);
+                multiply(mm, x, y[b], l.carried[r * t->blocks + b]);
     }
     loop_end(e, &l, l.carried);
     memcpy(sums, l.carried, n * sizeof *sums);
@@ -109,7 +158,7 @@ static void sum_products(struct matmul *mm, struct matmul_at *t, LLVMValueRef *s
     for (size_t i = 0; i < t->rows * t->blocks; i++)
         sums[i] = ll_zero(ll_vec(e->f32, e->lanes));
     t->from = ix_const(e, 0);
-    t->depth = mm->plan.k;
+    t->depth = mm->plan.words;
     add_products(mm, t, sums);
 }
 
@@ -184,7 +233,7 @@ static void find_packed(struct matmul *mm) {
     struct point p = {.rank = mm->plan.lead, .lanes = 1};
     memcpy(p.at, mm->at, p.rank * sizeof *p.at);
     struct ix matrix = point_flat(e, &p, mm->n->type.dim);
-    matrix = ix_scale(e, matrix, (int64_t)matmul_matrix_floats(&mm->plan));
+    matrix = ix_scale(e, matrix, (int64_t)matmul_matrix_words(&mm->plan));
     mm->y = ll_at_ix(e, e->f32, view_in(e, mm->n->in[1]).row, matrix);
 }
 
@@ -302,6 +351,13 @@ static void batch_rows(struct matmul *mm, struct matmul_at *t) {
 
 // ---- part by part ---------------------------------------------------------------------
 
+// A result of f32: sums may wait where it goes. nouts: there is none.
+static size_t waiting_place(const struct emit *e) {
+    size_t i = 0;
+    while (i < e->k->nouts && type_at(e->f, e->k->outs[i])->elem != ELEM_F32) i++;
+    return i;
+}
+
 static void part_tile(struct batch *batch, struct matmul_at *t) {
     struct emit *e = batch->mm.e;
     LLVMValueRef sums[MAX_SUMS];
@@ -309,7 +365,7 @@ static void part_tile(struct batch *batch, struct matmul_at *t) {
     struct view to[MATMUL_MAX_ROWS];
     for (size_t r = 0; r < t->rows; r++) {
         begin_row(batch, r);
-        to[r] = view_out(e, 0);
+        to[r] = view_out(e, waiting_place(e));
         row_points(&batch->mm, t, r, p);
         for (size_t b = 0; b < t->blocks; b++)
             sums[r * t->blocks + b] = emit_load(e, &to[r], &p[b]);
@@ -326,7 +382,7 @@ static void finish_tile(struct batch *batch, struct matmul_at *t) {
     struct emit *e = batch->mm.e;
     LLVMValueRef sums[MATMUL_MAX_BLOCKS];
     struct point p[MATMUL_MAX_BLOCKS];
-    struct view to = view_out(e, 0);
+    struct view to = view_out(e, waiting_place(e));
     row_points(&batch->mm, t, 0, p);
     for (size_t b = 0; b < t->blocks; b++) sums[b] = emit_load(e, &to, &p[b]);
     store_sums(batch, t, sums);
@@ -335,7 +391,7 @@ static void finish_tile(struct batch *batch, struct matmul_at *t) {
 static void clear_tile(struct batch *batch, struct matmul_at *t) {
     struct emit *e = batch->mm.e;
     struct point p[MATMUL_MAX_BLOCKS];
-    struct view to = view_out(e, 0);
+    struct view to = view_out(e, waiting_place(e));
     row_points(&batch->mm, t, 0, p);
     for (size_t b = 0; b < t->blocks; b++)
         emit_store(e, &to, &p[b], ll_zero(ll_vec(e->f32, e->lanes)));
@@ -347,7 +403,7 @@ static void batch_singly(struct matmul *mm, struct matmul_at *t) {
     batch_between((struct batch *)mm, t, ll_i64(mm->e, 0), n, 1);
 }
 
-// Inner places [from, to), `depth` at a time.
+// Inner words [from, to), `depth` at a time.
 static void parts_between(struct batch *batch, struct matmul_at *t, size_t from,
                           size_t to, size_t depth) {
     struct emit *e = batch->mm.e;
@@ -360,7 +416,8 @@ static void parts_between(struct batch *batch, struct matmul_at *t, size_t from,
 }
 
 static void emit_parts(struct batch *batch, struct matmul_at *t) {
-    size_t k = batch->mm.plan.k, depth = batch->mm.plan.depth, whole = k / depth * depth;
+    size_t k = batch->mm.plan.words, depth = batch->mm.plan.depth;
+    size_t whole = k / depth * depth;
     batch->tile = clear_tile;
     over_columns(&batch->mm, t, batch_singly);
     batch->tile = part_tile;
@@ -375,7 +432,8 @@ static void emit_batch(const struct matmul *mm) {
     struct matmul_at t = {0};
     emit_row(mm->e, ll_i64(mm->e, 0)); // for the constants
     find_packed(&batch.mm);
-    if (mm->plan.depth < mm->plan.k) emit_parts(&batch, &t);
+    bool waits = waiting_place(mm->e) < mm->e->k->nouts;
+    if (mm->plan.depth < mm->plan.words && waits) emit_parts(&batch, &t);
     else over_columns(&batch.mm, &t, batch_rows);
 }
 
@@ -384,6 +442,7 @@ void emit_matmul(struct emit *e) {
     const struct type *x = type_at(e->f, n->in[0]);
     struct matmul mm = {.e = e, .n = n, .plan = matmul_plan_of(e->t, e->f, e->k)};
     mm.packed = codegen_wants_packed(e->t, e->kf, e->k, n->in[1]);
+    mm.vec = ll_words(e, mm.plan.step);
     if (type_count(&n->type) == 0) return;
     bool planar = e->k->prologue == NID_NONE && mm.plan.lead == 0;
     if (mm.plan.m == 1 && x->rows && mm.packed && planar) emit_batch(&mm);

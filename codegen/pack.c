@@ -13,31 +13,32 @@ bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
     return weights && op_is_constant(n->op) && a->in[1] == node;
 }
 
-static size_t packed_floats(const struct target *t, const struct kfunc *kf,
-                            const struct kernel *k) {
+// Of 32 bits: floats, or pairs of bf16.
+static size_t packed_words(const struct target *t, const struct kfunc *kf,
+                           const struct kernel *k) {
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
         struct matmul_plan plan = matmul_plan_of(t, kf->f, k);
-        return matmul_pack_floats(&plan);
+        return matmul_pack_words(&plan);
     }
     if (k->algorithm != ALGORITHM_DIRECT) {
         struct winograd plan = winograd_of_kernel(t, kf, k);
         return winograd_pack_floats(&plan);
     }
     struct conv_plan plan = conv_plan_of(t, kf, k);
-    return conv_pack_floats(&plan);
+    return conv_pack_words(&plan);
 }
 
 size_t codegen_packed_bytes(const struct target *t, const struct kfunc *kf,
                             const struct kernel *k, nid node) {
     CHECK(codegen_wants_packed(t, kf, k, node));
-    return size_align(packed_floats(t, kf, k) * sizeof(float), 64);
+    return size_align(packed_words(t, kf, k) * sizeof(float), 64);
 }
 
 void codegen_pack(const struct target *t, const struct kfunc *kf, const struct kernel *k,
                   nid node, void *out) {
     CHECK(codegen_wants_packed(t, kf, k, node));
-    const float *data = node_at(kf->f, node)->data;
-    size_t bytes = packed_floats(t, kf, k) * sizeof(float);
+    const void *data = node_at(kf->f, node)->data;
+    size_t bytes = packed_words(t, kf, k) * sizeof(float);
     memset((char *)out + bytes, 0, size_align(bytes, 64) - bytes);
     if (node_at(kf->f, k->anchor)->op == OP_MATMUL) {
         struct matmul_plan plan = matmul_plan_of(t, kf->f, k);
