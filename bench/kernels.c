@@ -6,6 +6,7 @@
 // Times are of the thread's own processor time, the median of several; on a machine that
 // others use too, trust the ratio to the peak.
 #include "codegen/codegen.h"
+#include "ir/bf16.h"
 #include "ir/build.h"
 #include "ir/winograd.h"
 #include "runtime/peak.h"
@@ -15,74 +16,110 @@
 #define ROWS  16
 #define TRIES 9
 
+enum operand {
+    PLAIN,
+    MADE, // in a prologue, as a first layer's is
+    BF16, // and so are the weights; the peak is that of sums of pairs
+};
+
 struct shape {
     const char *name;
     enum op op;
     size_t channels, outs, side, kernel;
     int64_t stride, pad;
-    bool planar; // the operand is made in a prologue, as a first layer's is
+    enum operand operand;
     enum algorithm algorithm;
     // Products: `side` lines of `channels` times a constant of `outs` columns; with a
     // `kernel` above 1 a stack of so many, both operands computed.
 };
 
 static const struct shape SHAPES[] = {
-    {"3>16 @32, first", OP_CONV, 3, 16, 32, 3, 1, 1, true, ALGORITHM_DIRECT},
-    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"16>32 @32 /2", OP_CONV, 16, 32, 32, 3, 2, 1, false, ALGORITHM_DIRECT},
-    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"32>64 @16 /2", OP_CONV, 32, 64, 16, 3, 2, 1, false, ALGORITHM_DIRECT},
-    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"64>64 @4", OP_CONV, 64, 64, 4, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
-    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
-    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
-    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
-    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
-    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
-    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, false, ALGORITHM_WINOGRAD_2},
-    {"16>16 @32", OP_CONV_DX, 16, 16, 32, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"32>32 @16", OP_CONV_DX, 32, 32, 16, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, false, ALGORITHM_WINOGRAD_4},
-    {"3>64 @224 7x7 /2, first", OP_CONV, 3, 64, 224, 7, 2, 3, true, ALGORITHM_DIRECT},
-    {"64>128 @56 1x1 /2", OP_CONV, 64, 128, 56, 1, 2, 0, false, ALGORITHM_DIRECT},
-    {"256>64 @14 1x1", OP_CONV, 256, 64, 14, 1, 1, 0, false, ALGORITHM_DIRECT},
-    {"16>16 @32", OP_CONV_DX, 16, 16, 32, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"16>32 @32 /2", OP_CONV_DX, 16, 32, 32, 3, 2, 1, false, ALGORITHM_DIRECT},
-    {"32>32 @16", OP_CONV_DX, 32, 32, 16, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"32>64 @16 /2", OP_CONV_DX, 32, 64, 16, 3, 2, 1, false, ALGORITHM_DIRECT},
-    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"64>64 @4", OP_CONV_DX, 64, 64, 4, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"3>16 @32, first", OP_CONV_DW_SQNORM, 3, 16, 32, 3, 1, 1, true, ALGORITHM_DIRECT},
-    {"16>16 @32", OP_CONV_DW_SQNORM, 16, 16, 32, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"16>16 @16", OP_CONV_DW_SQNORM, 16, 16, 16, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"16>32 @32 /2", OP_CONV_DW_SQNORM, 16, 32, 32, 3, 2, 1, false, ALGORITHM_DIRECT},
-    {"32>32 @16", OP_CONV_DW_SQNORM, 32, 32, 16, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"32>32 @8", OP_CONV_DW_SQNORM, 32, 32, 8, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"32>64 @16 /2", OP_CONV_DW_SQNORM, 32, 64, 16, 3, 2, 1, false, ALGORITHM_DIRECT},
-    {"64>64 @8", OP_CONV_DW_SQNORM, 64, 64, 8, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"64>64 @4", OP_CONV_DW_SQNORM, 64, 64, 4, 3, 1, 1, false, ALGORITHM_DIRECT},
-    {"64>10", OP_MATMUL, 64, 10, 1, 1, 1, 0, false, ALGORITHM_DIRECT},
-    {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, false, ALGORITHM_DIRECT},
-    {"197 x 768>768", OP_MATMUL, 768, 768, 197, 1, 1, 0, false, ALGORITHM_DIRECT},
-    {"197 x 768>2304", OP_MATMUL, 768, 2304, 197, 1, 1, 0, false, ALGORITHM_DIRECT},
-    {"197 x 768>3072", OP_MATMUL, 768, 3072, 197, 1, 1, 0, false, ALGORITHM_DIRECT},
-    {"197 x 3072>768", OP_MATMUL, 3072, 768, 197, 1, 1, 0, false, ALGORITHM_DIRECT},
-    {"3136 x 96>384", OP_MATMUL, 96, 384, 3136, 1, 1, 0, false, ALGORITHM_DIRECT},
-    {"12 of 197 x 64>197", OP_MATMUL, 64, 197, 197, 12, 1, 0, false, ALGORITHM_DIRECT},
-    {"12 of 197 x 197>64", OP_MATMUL, 197, 64, 197, 12, 1, 0, false, ALGORITHM_DIRECT},
-    {"64 of 64 x 32>64", OP_MATMUL, 32, 64, 64, 64, 1, 0, false, ALGORITHM_DIRECT},
+    {"3>16 @32, first", OP_CONV, 3, 16, 32, 3, 1, 1, MADE, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"16>32 @32 /2", OP_CONV, 16, 32, 32, 3, 2, 1, PLAIN, ALGORITHM_DIRECT},
+    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV, 32, 64, 16, 3, 2, 1, PLAIN, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"64>64 @4", OP_CONV, 64, 64, 4, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_2},
+    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_2},
+    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_2},
+    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_2},
+    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"128>128 @28", OP_CONV, 128, 128, 28, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_2},
+    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"256>256 @14", OP_CONV, 256, 256, 14, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_2},
+    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_2},
+    {"16>16 @32", OP_CONV_DX, 16, 16, 32, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"32>32 @16", OP_CONV_DX, 32, 32, 16, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, PLAIN, ALGORITHM_WINOGRAD_4},
+    {"3>64 @224 7x7 /2, first", OP_CONV, 3, 64, 224, 7, 2, 3, MADE, ALGORITHM_DIRECT},
+    {"64>128 @56 1x1 /2", OP_CONV, 64, 128, 56, 1, 2, 0, PLAIN, ALGORITHM_DIRECT},
+    {"256>64 @14 1x1", OP_CONV, 256, 64, 14, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV_DX, 16, 16, 32, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"16>32 @32 /2", OP_CONV_DX, 16, 32, 32, 3, 2, 1, PLAIN, ALGORITHM_DIRECT},
+    {"32>32 @16", OP_CONV_DX, 32, 32, 16, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV_DX, 32, 64, 16, 3, 2, 1, PLAIN, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"64>64 @4", OP_CONV_DX, 64, 64, 4, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"3>16 @32, first", OP_CONV_DW_SQNORM, 3, 16, 32, 3, 1, 1, MADE, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV_DW_SQNORM, 16, 16, 32, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"16>16 @16", OP_CONV_DW_SQNORM, 16, 16, 16, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"16>32 @32 /2", OP_CONV_DW_SQNORM, 16, 32, 32, 3, 2, 1, PLAIN, ALGORITHM_DIRECT},
+    {"32>32 @16", OP_CONV_DW_SQNORM, 32, 32, 16, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"32>32 @8", OP_CONV_DW_SQNORM, 32, 32, 8, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV_DW_SQNORM, 32, 64, 16, 3, 2, 1, PLAIN, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV_DW_SQNORM, 64, 64, 8, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"64>64 @4", OP_CONV_DW_SQNORM, 64, 64, 4, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"64>10", OP_MATMUL, 64, 10, 1, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"197 x 768>768", OP_MATMUL, 768, 768, 197, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"197 x 768>2304", OP_MATMUL, 768, 2304, 197, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"197 x 768>3072", OP_MATMUL, 768, 3072, 197, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"197 x 3072>768", OP_MATMUL, 3072, 768, 197, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"3136 x 96>384", OP_MATMUL, 96, 384, 3136, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"12 of 197 x 64>197", OP_MATMUL, 64, 197, 197, 12, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"12 of 197 x 197>64", OP_MATMUL, 197, 64, 197, 12, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"64 of 64 x 32>64", OP_MATMUL, 32, 64, 64, 64, 1, 0, PLAIN, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV, 16, 16, 32, 3, 1, 1, BF16, ALGORITHM_DIRECT},
+    {"32>32 @16", OP_CONV, 32, 32, 16, 3, 1, 1, BF16, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV, 64, 64, 8, 3, 1, 1, BF16, ALGORITHM_DIRECT},
+    {"16>32 @32 /2", OP_CONV, 16, 32, 32, 3, 2, 1, BF16, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV, 32, 64, 16, 3, 2, 1, BF16, ALGORITHM_DIRECT},
+    {"64>64 @56", OP_CONV, 64, 64, 56, 3, 1, 1, BF16, ALGORITHM_DIRECT},
+    {"512>512 @7", OP_CONV, 512, 512, 7, 3, 1, 1, BF16, ALGORITHM_DIRECT},
+    {"128>128 @56 /2", OP_CONV, 128, 128, 56, 3, 2, 1, BF16, ALGORITHM_DIRECT},
+    {"256>256 @28 /2", OP_CONV, 256, 256, 28, 3, 2, 1, BF16, ALGORITHM_DIRECT},
+    {"512>512 @14 /2", OP_CONV, 512, 512, 14, 3, 2, 1, BF16, ALGORITHM_DIRECT},
+    {"64>64 @56 1x1", OP_CONV, 64, 64, 56, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"64>256 @56 1x1", OP_CONV, 64, 256, 56, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"256>64 @56 1x1", OP_CONV, 256, 64, 56, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"256>512 @56 1x1 /2", OP_CONV, 256, 512, 56, 1, 2, 0, BF16, ALGORITHM_DIRECT},
+    {"128>512 @28 1x1", OP_CONV, 128, 512, 28, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"512>128 @28 1x1", OP_CONV, 512, 128, 28, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"256>1024 @14 1x1", OP_CONV, 256, 1024, 14, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"1024>256 @14 1x1", OP_CONV, 1024, 256, 14, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"1024>2048 @14 1x1 /2", OP_CONV, 1024, 2048, 14, 1, 2, 0, BF16, ALGORITHM_DIRECT},
+    {"512>2048 @7 1x1", OP_CONV, 512, 2048, 7, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"2048>512 @7 1x1", OP_CONV, 2048, 512, 7, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV_DX, 32, 64, 16, 3, 2, 1, BF16, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV_DX, 64, 64, 8, 3, 1, 1, BF16, ALGORITHM_DIRECT},
+    {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"4096>4096", OP_MATMUL, 4096, 4096, 1, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"197 x 768>768", OP_MATMUL, 768, 768, 197, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"197 x 768>2304", OP_MATMUL, 768, 2304, 197, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"197 x 768>3072", OP_MATMUL, 768, 3072, 197, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"197 x 3072>768", OP_MATMUL, 3072, 768, 197, 1, 1, 0, BF16, ALGORITHM_DIRECT},
+    {"3136 x 96>384", OP_MATMUL, 96, 384, 3136, 1, 1, 0, BF16, ALGORITHM_DIRECT},
 };
 
 // ---- time -----------------------------------------------------------------------------
@@ -133,14 +170,23 @@ struct job {
     char *buffers[KERNEL_MAX_BUFFERS + 8];
 };
 
-static nid map(struct builder *b, const char *name, size_t c, size_t side) {
-    return b_input(b, name, type_tensor(ELEM_F32, true, 3, (size_t[]){c, side, side}));
+static enum elem elem_of(const struct shape *s) {
+    return s->operand == BF16 ? ELEM_BF16 : ELEM_F32;
 }
 
-static nid constant(struct builder *b, uint32_t rank, const size_t *dim) {
-    struct type t = type_tensor(ELEM_F32, false, rank, dim);
-    float *data = NEW_N(b->arena, float, type_count(&t));
-    for (size_t i = 0; i < type_count(&t); i++) data[i] = (float)(i % 17) / 17 - 0.5f;
+static nid map(struct builder *b, const char *name, enum elem elem, size_t c,
+               size_t side) {
+    return b_input(b, name, type_tensor(elem, true, 3, (size_t[]){c, side, side}));
+}
+
+static nid constant(struct builder *b, enum elem elem, uint32_t rank, const size_t *dim) {
+    struct type t = type_tensor(elem, false, rank, dim);
+    char *data = arena_alloc(b->arena, type_bytes(&t), 64);
+    for (size_t i = 0; i < type_count(&t); i++) {
+        float v = (float)(i % 17) / 17 - 0.5f;
+        if (elem == ELEM_BF16) ((uint16_t *)(void *)data)[i] = bf16_of(v);
+        else ((float *)(void *)data)[i] = v;
+    }
     return b_const(b, t, data);
 }
 
@@ -148,9 +194,9 @@ static nid product(struct builder *b, const struct shape *s, nid *anchor) {
     size_t x[] = {s->kernel, s->side, s->channels},
            y[] = {s->kernel, s->channels, s->outs};
     bool stack = s->kernel > 1;
-    nid p = b_input(b, "x", type_tensor(ELEM_F32, true, 2 + stack, x + !stack)), q;
+    nid p = b_input(b, "x", type_tensor(elem_of(s), true, 2 + stack, x + !stack)), q;
     if (stack) q = b_input(b, "y", type_tensor(ELEM_F32, true, 3, y));
-    else q = constant(b, 2, (size_t[]){s->outs, s->channels});
+    else q = constant(b, elem_of(s), 2, (size_t[]){s->outs, s->channels});
     return *anchor = b_matmul(b, p, q, false, !stack);
 }
 
@@ -164,20 +210,24 @@ static nid build(struct builder *b, const struct shape *s, nid *anchor) {
         val_ints(c.strides, 2),      val_ints(c.pads, 4),
         val_ints(c.dilations, 2),    val_int(1),
         val_int((int64_t)s->kernel), val_int((int64_t)s->kernel)};
-    nid y, w = constant(b, 4, (size_t[]){s->outs, s->channels, s->kernel, s->kernel});
+    nid y, w = constant(b, elem_of(s), 4,
+                        (size_t[]){s->outs, s->channels, s->kernel, s->kernel});
     switch (s->op) {
     case OP_CONV:
-        y = *anchor = b_conv(b, map(b, "x", s->channels, s->side), w, &c);
-        y = b_binary(b, OP_ADD, y, constant(b, 3, (size_t[]){s->outs, 1, 1}));
-        if (!s->planar) y = b_binary(b, OP_ADD, y, map(b, "residual", s->outs, side));
+        y = *anchor = b_conv(b, map(b, "x", elem_of(s), s->channels, s->side), w, &c);
+        y = b_binary(b, OP_ADD, y, constant(b, ELEM_F32, 3, (size_t[]){s->outs, 1, 1}));
+        if (s->operand != MADE)
+            y = b_binary(b, OP_ADD, y, map(b, "residual", ELEM_F32, s->outs, side));
         return b_unary(b, OP_RELU, y);
     case OP_CONV_DX:
-        y = *anchor = b_conv_dx(b, map(b, "d", s->outs, side), w, &c, s->side, s->side);
-        return b_binary(b, OP_ADD, y, map(b, "residual", s->channels, s->side));
+        y = *anchor =
+            b_conv_dx(b, map(b, "d", elem_of(s), s->outs, side), w, &c, s->side, s->side);
+        return b_binary(b, OP_ADD, y, map(b, "residual", ELEM_F32, s->channels, s->side));
     default:
-        y = map(b, "x", s->channels, s->side);
-        return *anchor = build_node(b, s->op, (nid[]){y, map(b, "d", s->outs, side)}, 2,
-                                    attrs, NULL);
+        y = map(b, "x", ELEM_F32, s->channels, s->side);
+        return *anchor =
+                   build_node(b, s->op, (nid[]){y, map(b, "d", ELEM_F32, s->outs, side)},
+                              2, attrs, NULL);
     }
 }
 
@@ -187,7 +237,8 @@ static struct layout layout_of(const struct job *j, nid v, size_t border, bool m
     if (t->rank != 3 || !t->rows || !maps) return l;
     size_t lanes = j->t->lanes, blocks = (t->dim[0] + lanes - 1) / lanes;
     size_t pixels = (t->dim[1] + 2 * border) * (t->dim[2] + 2 * border);
-    return (struct layout){LAYOUT_BLOCKED, border, blocks * lanes * pixels * 4};
+    return (struct layout){LAYOUT_BLOCKED, border,
+                           blocks * lanes * pixels * elem_size(t->elem)};
 }
 
 static void add_inputs(struct job *j, struct kernel *k, nid v) {
@@ -207,7 +258,7 @@ static struct kernel plan(struct job *j, const struct shape *s, nid root, nid an
     for (nid v = 0; v < j->kf.f->nodes.n; v++)
         j->kf.places[v].layout =
             layout_of(j, v, v == x || v == root ? border : 1, s->op != OP_MATMUL);
-    if (s->planar) {
+    if (s->operand == MADE) {
         k.prologue = x;
         const size_t *dim = type_at(j->kf.f, x)->dim;
         size_t pixels = (dim[1] + 2 * border) * (dim[2] + 2 * border);
@@ -249,7 +300,9 @@ static void run(void *ctx) {
 static const char *title_of(struct arena *arena, const struct shape *s) {
     size_t m = winograd_m(s->algorithm);
     const char *op = op_info(s->op)->name;
-    if (!m) return arena_printf(arena, "%s %s", op, s->name);
+    if (!m)
+        return arena_printf(arena, "%s %s%s", op, s->name,
+                            s->operand == BF16 ? ", bf16" : "");
     return arena_printf(arena, "%s %s, winograd %zux%zu", op, s->name, m, m);
 }
 
@@ -291,11 +344,15 @@ int main(int argc, char **argv) {
     diags_init(&d, arena);
     bool ok = codegen_target_named(arena, argc > 1 ? argv[1] : "native", &t, &d);
     double peak = ok ? peak_flops(1, t.lanes) : 0;
-    if (ok) printf("%s, %zu lanes; peak %.1f GFLOP/s\n", t.cpu, t.lanes, 1e-9 * peak);
+    double pairs = ok && t.bf16 ? peak_bf16_flops(1) : 0;
+    if (ok)
+        printf("%s, %zu lanes; peak %.1f GFLOP/s, of bf16 %.1f\n", t.cpu, t.lanes,
+               1e-9 * peak, 1e-9 * pairs);
     for (size_t i = 0; ok && i < COUNT(SHAPES); i++) {
         const char *title = title_of(arena, &SHAPES[i]);
-        if (argc > 2 && !strstr(title, argv[2])) continue;
-        ok = bench(title, &SHAPES[i], &t, peak, &d);
+        bool of_pairs = SHAPES[i].operand == BF16;
+        if ((of_pairs && !t.bf16) || (argc > 2 && !strstr(title, argv[2]))) continue;
+        ok = bench(title, &SHAPES[i], &t, of_pairs ? pairs : peak, &d);
     }
     diags_print(&d, stderr, diag_color(stderr));
     arena_free(arena);

@@ -242,15 +242,17 @@ size_t conv_pack_words(const struct conv_plan *c) {
 
 // The taps by which operand channel `in` counts for result channel `out`; NULL: it is
 // outside of its group, or one of them does not exist.
-static const char *taps_of(const struct conv_plan *c, const char *w, size_t in,
-                           size_t out) {
-    size_t in_per = c->in_per * c->step;
+static inline const char *taps_of(const struct conv_plan *c, const char *w, size_t in,
+                                  size_t out) {
+    size_t in_per = c->in_per * c->step, first = c->transposed ? in : out,
+           second = c->transposed ? out : in;
     if (out >= c->out->dim[0] || in >= c->in->dim[0]) return NULL;
-    if (in / in_per != out / c->out_per) return NULL;
-    size_t o = c->transposed ? in : out;
-    size_t i = c->transposed ? out % c->out_per : in % in_per;
-    return w +
-           (o * c->w->dim[1] + i) * c->w->dim[2] * c->w->dim[3] * elem_size(c->w->elem);
+    if (c->groups > 1) { // else nothing need be divided
+        if (in / in_per != out / c->out_per) return NULL;
+        second %= c->w->dim[1];
+    }
+    size_t taps = c->w->dim[2] * c->w->dim[3];
+    return w + (first * c->w->dim[1] + second) * taps * word_part(c->step);
 }
 
 // The taps of one pair of channels, n words apart, as element `part` of each; from NULL:
@@ -258,7 +260,7 @@ static const char *taps_of(const struct conv_plan *c, const char *w, size_t in,
 static inline void pack_taps_by(const struct side side[2], size_t width, const char *from,
                                 size_t step, size_t part, size_t n, char *to) {
     const struct side y = side[0], x = side[1];
-    size_t bytes = sizeof(float) / step;
+    size_t bytes = word_part(step);
     for (int64_t i = 0; i < y.taps; i++)
         for (int64_t j = 0; j < x.taps; j++, to += n * sizeof(float)) {
             size_t ky = (size_t)(y.k + i * y.k_step), kx = (size_t)(x.k + j * x.k_step);
@@ -281,12 +283,13 @@ static char *pack_words(const struct conv_plan *c, const struct side side[2],
                         char *to) {
     size_t words = (size_t)(side[0].taps * side[1].taps) * n, step = c->step;
     for (; in < end; in += TOGETHER) {
-        size_t some = size_min(TOGETHER, end - in) * step;
+        size_t some = size_min(TOGETHER, end - in);
         for (size_t i = 0; i < n; i++)
             for (size_t k = 0; k < some; k++)
-                pack_taps(c, side, taps_of(c, w, in * step + k, out + i), k % step, n,
-                          to + (k / step * words + i) * sizeof(float));
-        to += some / step * words * sizeof(float);
+                for (size_t part = 0; part < step; part++)
+                    pack_taps(c, side, taps_of(c, w, (in + k) * step + part, out + i),
+                              part, n, to + (k * words + i) * sizeof(float));
+        to += some * words * sizeof(float);
     }
     return to;
 }

@@ -93,7 +93,7 @@ size_t matmul_pack_words(const struct matmul_plan *p) {
 // Lines [i, end) of words of a group of `width` columns from `from` on.
 static void pack_lines(const struct matmul_plan *p, const char *y, size_t from,
                        size_t width, size_t i, size_t end, char *out) {
-    size_t bytes = sizeof(float) / p->step;
+    size_t bytes = word_part(p->step);
     size_t down = p->ty ? 1 : p->n, across = p->ty ? p->k : 1;
     for (size_t j = 0; j < width; j++)
         for (size_t l = i; l < end; l++)
@@ -117,7 +117,7 @@ static char *pack_matrix(const struct matmul_plan *p, const char *y, char *out) 
 }
 
 void matmul_pack(const struct matmul_plan *p, const void *y, void *out) {
-    size_t bytes = p->k * p->n * sizeof(float) / p->step;
+    size_t bytes = p->k * p->n * word_part(p->step);
     for (size_t i = 0; i < p->stack; i++)
         out = pack_matrix(p, (const char *)y + i * bytes, out);
 }

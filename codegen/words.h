@@ -13,6 +13,10 @@ static inline size_t word_step(enum elem elem) {
     return sizeof(float) / elem_size(elem);
 }
 
+static inline size_t word_part(size_t step) { // bytes of an element
+    return step == 1 ? sizeof(float) : sizeof(uint16_t);
+}
+
 // Words that hold n elements.
 static inline size_t words_of(size_t n, size_t step) {
     return (n + step - 1) / step;
@@ -20,9 +24,14 @@ static inline size_t words_of(size_t n, size_t step) {
 
 // Element `part` of a word of `step` is *from; from NULL: zero.
 static inline void word_set(char *word, size_t step, size_t part, const char *from) {
-    uint32_t v = 0;
-    if (step == 1) memcpy(word, from ? from : (const char *)&v, sizeof(float));
-    else memcpy(word + part * 2, from ? from : (const char *)&v, 2);
+    uint32_t bits = 0;
+    if (step == 1) {
+        if (from) memcpy(&bits, from, 4);
+        memcpy(word, &bits, 4);
+    } else {
+        if (from) memcpy(&bits, from, 2);
+        memcpy(word + 2 * part, &bits, 2);
+    }
 }
 
 #endif

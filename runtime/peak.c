@@ -1,5 +1,6 @@
 // See peak.h. The loops are compiled for each instruction set and chosen when they run. Twelve
-// sums hide the latency of a multiply-add, which is four or five cycles in two units.
+// sums hide the latency of a multiply-add, which is four or five cycles in two units; those of
+// bf16 take six.
 #include "runtime/peak.h"
 
 #include "runtime/pool.h"
@@ -7,27 +8,26 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define SUMS   12
 #define ROUNDS 4096
 #define TRIES  7
 #define WARM   1e-3 // seconds of it until the processor's pace has settled
 
 // name, how it is compiled, the vectors, how they are filled, multiplied and added, stored
-#define LOOP(name, how, vec, set, fma, store)                                            \
+#define LOOP(name, how, sums, vec, set, fma, store)                                      \
     how static void name(float *out) {                                                   \
-        vec sum[SUMS], x = set(1.0f), y = set(1e-9f);                                    \
-        for (int i = 0; i < SUMS; i++) sum[i] = set((float)i);                           \
+        vec sum[sums], x = set(1.0f), y = set(1e-9f);                                    \
+        for (int i = 0; i < sums; i++) sum[i] = set((float)i);                           \
         for (int r = 0; r < ROUNDS; r++) {                                               \
-            _Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++) sum[i] =             \
+            _Pragma("GCC unroll 16") for (int i = 0; i < sums; i++) sum[i] =             \
                 fma(sum[i], x, y);                                                       \
             __asm__ volatile("" : HOLD(x), HOLD(y));                                     \
         }                                                                                \
-        for (int i = 1; i < SUMS; i++) sum[0] = fma(sum[0], sum[i], y);                  \
+        for (int i = 1; i < sums; i++) sum[0] = fma(sum[0], sum[i], y);                  \
         store(out, sum[0]);                                                              \
     }
 
 struct loop {
-    size_t lanes;
+    size_t lanes, sums; // multiply-adds a vector does, vectors in a round
     void (*run)(float *out);
 };
 
@@ -41,17 +41,25 @@ struct loop {
 #define SSE_FMA(s, x, y) _mm_add_ps(_mm_mul_ps(s, y), x)
 #define AVX_FMA(s, x, y) _mm256_fmadd_ps(x, y, s)
 #define Z_FMA(s, x, y)   _mm512_fmadd_ps(x, y, s)
+#define Z_DOT(s, x, y)   _mm512_dpbf16_ps(s, (__m512bh)(x), (__m512bh)(y))
 
-LOOP(loop_4, , __m128, _mm_set1_ps, SSE_FMA, _mm_storeu_ps)
-LOOP(loop_8, FOR("avx2,fma"), __m256, _mm256_set1_ps, AVX_FMA, _mm256_storeu_ps)
-LOOP(loop_16, FOR("avx512f"), __m512, _mm512_set1_ps, Z_FMA, _mm512_storeu_ps)
+LOOP(loop_4, , 12, __m128, _mm_set1_ps, SSE_FMA, _mm_storeu_ps)
+LOOP(loop_8, FOR("avx2,fma"), 12, __m256, _mm256_set1_ps, AVX_FMA, _mm256_storeu_ps)
+LOOP(loop_16, FOR("avx512f"), 12, __m512, _mm512_set1_ps, Z_FMA, _mm512_storeu_ps)
+LOOP(pairs_16, FOR("avx512f,avx512bf16"), 16, __m512, _mm512_set1_ps, Z_DOT,
+     _mm512_storeu_ps)
 
 static struct loop loop_of(size_t lanes) {
     bool z = __builtin_cpu_supports("avx512f");
     bool y = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (z && (lanes == 0 || lanes == 16)) return (struct loop){16, loop_16};
-    if (y && (lanes == 0 || lanes == 8)) return (struct loop){8, loop_8};
-    return (struct loop){4, lanes == 0 || lanes == 4 ? loop_4 : NULL};
+    if (z && (lanes == 0 || lanes == 16)) return (struct loop){16, 12, loop_16};
+    if (y && (lanes == 0 || lanes == 8)) return (struct loop){8, 12, loop_8};
+    return (struct loop){4, 12, lanes == 0 || lanes == 4 ? loop_4 : NULL};
+}
+
+static struct loop loop_of_pairs(void) {
+    bool has = __builtin_cpu_supports("avx512bf16");
+    return has ? (struct loop){32, 16, pairs_16} : (struct loop){0};
 }
 
 #elif defined(__aarch64__)
@@ -61,16 +69,24 @@ static struct loop loop_of(size_t lanes) {
 #define HOLD(v)           "+w"(v)
 #define NEON_FMA(s, x, y) vfmaq_f32(s, x, y)
 
-LOOP(loop_4, , float32x4_t, vdupq_n_f32, NEON_FMA, vst1q_f32)
+LOOP(loop_4, , 12, float32x4_t, vdupq_n_f32, NEON_FMA, vst1q_f32)
 
 static struct loop loop_of(size_t lanes) {
-    return (struct loop){4, lanes == 0 || lanes == 4 ? loop_4 : NULL};
+    return (struct loop){4, 12, lanes == 0 || lanes == 4 ? loop_4 : NULL};
 }
 
 #else
 
 static struct loop loop_of(size_t lanes) {
     (void)lanes;
+    return (struct loop){0};
+}
+
+#endif
+
+#if !defined(__x86_64__)
+
+static struct loop loop_of_pairs(void) {
     return (struct loop){0};
 }
 
@@ -111,17 +127,26 @@ static void measure(void *ctx, size_t worker) {
     for (size_t i = 0; i < TRIES; i++)
         each[i] = time_loop(&m->loop, times) / (double)times;
     qsort(each, TRIES, sizeof *each, by_value);
-    double flops = 2.0 * (double)(SUMS * ROUNDS * m->loop.lanes) / each[TRIES / 2];
+    double flops =
+        2.0 * (double)(m->loop.sums * ROUNDS * m->loop.lanes) / each[TRIES / 2];
     double sum = atomic_load(&m->sum);
     while (!atomic_compare_exchange_weak(&m->sum, &sum, sum + flops)) continue;
     atomic_fetch_add(&m->threads, 1);
 }
 
-double peak_flops(size_t threads, size_t lanes) {
-    struct measuring m = {.loop = loop_of(lanes)};
+static double flops_of(struct loop loop, size_t threads) {
+    struct measuring m = {.loop = loop};
     if (!m.loop.run) return 0;
     pool_run(threads, measure, &m);
     return atomic_load(&m.sum) / (double)atomic_load(&m.threads);
+}
+
+double peak_flops(size_t threads, size_t lanes) {
+    return flops_of(loop_of(lanes), threads);
+}
+
+double peak_bf16_flops(size_t threads) {
+    return flops_of(loop_of_pairs(), threads);
 }
 
 size_t peak_lanes(void) {

@@ -8,6 +8,8 @@
 // independent ones, timed for some milliseconds by processor time while `threads` do the same.
 // lanes: of the vectors; 0: the widest there are. 0 when there is no such loop here.
 double peak_flops(size_t threads, size_t lanes);
+// The same of products of bf16 pairs, summed in f32; 0: the processor has none.
+double peak_bf16_flops(size_t threads);
 // Lanes of the widest vectors that peak_flops knows on this processor; 0: none.
 size_t peak_lanes(void);
 
