@@ -71,8 +71,9 @@ const char *kernel_how(const struct kfunc *kf, const struct kernel *k) {
         [ALGORITHM_WINOGRAD_4] = {"winograd 4x4", "winograd 4x4, tuned"}};
     if (k->runtime) return "runtime";
     if (k->anchor == NID_NONE) return "loops";
-    if (node_at(kf->f, k->anchor)->op == OP_MATMUL)
-        return k->tuned ? "product, tuned" : "product";
+    const struct node *anchor = node_at(kf->f, k->anchor);
+    if (type_at(kf->f, anchor->in[0])->elem == ELEM_BF16) return "dot products";
+    if (anchor->op == OP_MATMUL) return k->tuned ? "product, tuned" : "product";
     return algorithms[k->algorithm][k->tuned];
 }
 

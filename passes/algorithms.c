@@ -4,6 +4,8 @@
 // from shapes alone: another algorithm rounds otherwise, and what is computed must not depend
 // on a cache or on how many rows go through together. They count on kernel_wants_rows rows.
 // A module's tuning may know better; that is part of what results are remembered by.
+#include "passes/algorithms.h"
+
 #include "passes/tuning.h"
 
 #include "ir/winograd.h"
@@ -29,6 +31,18 @@ static double winograd_cost(const struct winograd *w, const struct transform *t)
     double products = (double)(w->n * w->n * w->channels * w->out);
     double transforms_cost = (double)w->in * t->operands + (double)w->out * t->results;
     return (double)winograd_row_tiles(w) * (PRODUCTS * products + transforms_cost);
+}
+
+double algorithms_cost(const struct target *t, const struct func *f, nid anchor) {
+    double least = kernel_flops(f, anchor) / 2 / (double)t->lanes;
+    for (size_t i = 0; i < COUNT(transforms); i++) {
+        enum algorithm a = transforms[i].algorithm;
+        if (!winograd_fits(f, anchor, winograd_m(a))) continue;
+        struct winograd w = winograd_of(t, f, anchor, a);
+        double cost = winograd_cost(&w, &transforms[i]);
+        if (cost < least) least = cost;
+    }
+    return least;
 }
 
 static struct choice least_cost(const struct target *t, const struct kfunc *kf,

@@ -32,6 +32,21 @@ static bool is_source(enum op op) {
     return op == OP_INPUT || op_is_constant(op);
 }
 
+static bool reads(const struct node *n, nid v) {
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->in[i] == v) return true;
+    return false;
+}
+
+// The value as products of bf16 read it; NID_NONE: none does. It is stored by the kernel that
+// computes the value, beside it or in its place.
+static nid half_of(const struct fuse *s, nid v) {
+    if (fnode(s, v)->type.elem != ELEM_F32) return NID_NONE;
+    for (nid u = s->users[v]; u != NID_NONE && u < s->f->nodes.n; u++)
+        if (fnode(s, u)->type.elem == ELEM_BF16 && reads(fnode(s, u), v)) return u;
+    return NID_NONE;
+}
+
 // ---- what must be stored --------------------------------------------------------------
 // A small-channel image is made in the scratch of the convolution that reads it: there
 // masking, cropping and normalising cost least.
@@ -39,6 +54,7 @@ static bool wants_prologue(const struct fuse *s, nid anchor) {
     const struct node *n = fnode(s, anchor);
     if (n->op == OP_MATMUL || n->op == OP_CONV_DX) return false;
     const struct node *x = fnode(s, n->in[0]);
+    if (x->type.elem == ELEM_BF16) return false;
     return x->type.dim[0] <= 4 || is_source(x->op);
 }
 
@@ -50,13 +66,18 @@ static void store_operands(struct fuse *s, nid v) {
             s->stored[n->in[i]] = true;
 }
 
+static bool only_half_is_read(const struct fuse *s, nid v) {
+    return s->uses[v] == 1 && half_of(s, v) != NID_NONE;
+}
+
 static void store_required(struct fuse *s) {
     for (nid v = 0; v < s->f->nodes.n; v++) {
         const struct node *n = fnode(s, v);
         uint32_t fl = flags(s, v);
         if (is_source(n->op) && n->type.rank > 0) s->stored[v] = true;
         if (is_source(n->op) && n->op != OP_CONST) s->stored[v] = true;
-        if (fl & (OPF_REDUCE | OPF_RUNTIME | OPF_ANCHOR)) s->stored[v] = true;
+        if (fl & (OPF_RUNTIME | OPF_ANCHOR)) s->stored[v] = true;
+        if (fl & OPF_REDUCE && !only_half_is_read(s, v)) s->stored[v] = true;
         if (fl & (OPF_RUNTIME | OPF_ANCHOR)) store_operands(s, v);
         if (s->is_out[v]) s->stored[v] = true;
     }
@@ -185,12 +206,6 @@ static bool joins(const struct fuse *s, nid v, nid user) {
     return true;
 }
 
-static bool reads(const struct node *n, nid v) {
-    for (uint32_t i = 0; i < n->nin; i++)
-        if (n->in[i] == v) return true;
-    return false;
-}
-
 // The first user that joins, unless another anchor has it.
 static nid next_in_chain(const struct fuse *s, nid v) {
     for (nid u = s->users[v]; u != NID_NONE && u < s->f->nodes.n; u++)
@@ -214,16 +229,24 @@ static uint32_t added_width(const struct fuse *s, nid anchor, nid user) {
     return width;
 }
 
+static void add_link(struct fuse *s, struct chain *c, nid v) {
+    nid anchor = c->at[0];
+    if (v == NID_NONE || c->n == COUNT(c->at)) return;
+    c->width[c->n] = c->width[c->n - 1] + added_width(s, anchor, v);
+    c->at[c->n++] = v;
+    s->claimed[v] = anchor;
+}
+
 static void climb(struct fuse *s, nid anchor, struct chain *c) {
     nid v = anchor;
     *c = (struct chain){.at = {v}, .width = {operands_width(s, fnode(s, v))}, .n = 1};
     s->claimed[v] = anchor;
     if (fnode(s, v)->type.rank == 0) return;
     mark_late(s, v);
+    add_link(s, c, half_of(s, v));
     while (c->n < COUNT(c->at) && (v = next_in_chain(s, v)) != NID_NONE) {
-        c->width[c->n] = c->width[c->n - 1] + added_width(s, anchor, v);
-        c->at[c->n++] = v;
-        s->claimed[v] = anchor;
+        add_link(s, c, v);
+        add_link(s, c, half_of(s, v));
     }
 }
 
@@ -272,6 +295,12 @@ static void add_input(struct kernel *k, nid v) {
     k->ins[k->nins++] = v;
 }
 
+static bool makes(const struct kernel *k, nid v) {
+    for (size_t i = 0; i < k->nouts; i++)
+        if (k->outs[i] == v) return true;
+    return false;
+}
+
 // Adds the stored values that v's expression reads; those the kernel itself makes are not
 // inputs but on the way down.
 static void find_inputs(struct fuse *s, struct kernel *k, nid v) {
@@ -280,10 +309,19 @@ static void find_inputs(struct fuse *s, struct kernel *k, nid v) {
         nid o = n->in[i];
         if (o == NID_NONE || s->searched[o] == k) continue;
         s->searched[o] = k;
-        bool inside = k->anchor != NID_NONE && s->claimed[o] == k->anchor;
+        bool inside =
+            makes(k, o) || (k->anchor != NID_NONE && s->claimed[o] == k->anchor);
         if (s->stored[o] && !inside) add_input(k, o);
         else if (!is_source(fnode(s, o)->op)) find_inputs(s, k, o);
     }
+}
+
+// A value and its half in one go.
+static void add_half(struct fuse *s, struct kernel *k) {
+    nid v = k->outs[0], half = half_of(s, v);
+    if (half == NID_NONE || !s->stored[half] || s->claimed[half] != NID_NONE) return;
+    s->claimed[half] = v;
+    k->outs[k->nouts++] = half;
 }
 
 static struct kernel kernel_of(struct fuse *s, nid v) {
@@ -294,6 +332,7 @@ static struct kernel kernel_of(struct fuse *s, nid v) {
         if (wants_prologue(s, v)) k.prologue = fnode(s, v)->in[0];
     }
     k.runtime = (flags(s, v) & OPF_RUNTIME) != 0;
+    if (k.anchor == NID_NONE && !k.runtime) add_half(s, &k);
     return k;
 }
 

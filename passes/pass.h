@@ -98,6 +98,7 @@ bool pass_sqnorm(struct module *m, struct module_func *f, struct diags *d);
 bool pass_shapes(struct module *m, struct module_func *f, struct diags *d);
 bool pass_unfold(struct module *m, struct module_func *f, struct diags *d);
 bool pass_narrow(struct module *m, struct module_func *f, struct diags *d);
+bool pass_precision(struct module *m, struct module_func *f, struct diags *d);
 bool pass_fuse(struct module *m, struct module_func *f, struct diags *d);
 bool pass_hand_over(struct module *m, struct module_func *f, struct diags *d);
 bool pass_algorithms(struct module *m, struct module_func *f, struct diags *d);

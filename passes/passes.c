@@ -17,6 +17,8 @@ const struct pass passes[] = {
     {"shapes", "elementwise ops and operands of products, as kernels want them", NULL,
      pass_shapes},
     {"narrow", "joins of many arrays become trees of joins", NULL, pass_narrow},
+    {"precision", "which products are of bf16, where the program lets them", NULL,
+     pass_precision},
     {"fuse", "which values are stored, and which kernel computes each", NULL, pass_fuse},
     {"hand-over", "results that are maps in blocks lie as kernels store them", NULL,
      pass_hand_over},
@@ -28,7 +30,7 @@ const struct pass passes[] = {
 };
 
 // Fusion decides what is stored; what is computed is settled before it.
-static const char last_before_kernels[] = "narrow";
+static const char last_before_kernels[] = "precision";
 
 static void verify(const struct module *m, size_t i, const struct pass *after) {
 #ifdef DDG_VERIFY
