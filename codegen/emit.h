@@ -81,6 +81,7 @@ struct emit {
     LLVMValueRef fn;
     LLVMTypeRef i1, i8, i16, i32, i64, f32, ptr;
     size_t lanes;
+    bool bf16; // the function may have its instructions
     // By position in the kernel's buffers: outs, ins, scratch, work.
     LLVMValueRef base[KERNEL_MAX_BUFFERS + 8]; // row 0
     LLVMValueRef row[KERNEL_MAX_BUFFERS + 8];  // the row at hand
@@ -273,6 +274,8 @@ bool depends_on(const struct emit *e, nid n, nid on); // without passing what is
 // ---- identity.c, check.c --------------------------------------------------------------
 const char *kernel_symbol(struct arena *arena, const struct target *t,
                           const struct kfunc *kf, const struct kernel *k);
+// Lets the function at hand have the instructions of bf16.
+void emit_allow_bf16(struct emit *e);
 bool kernel_check(struct arena *arena, const struct kfunc *kf, const struct kernel *k,
                   struct diags *d);
 // Emits the kernel as function `symbol` of the module.

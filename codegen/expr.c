@@ -146,6 +146,7 @@ static LLVMValueRef value_unary(struct emit *e, const struct node *n,
 static LLVMValueRef to_bf16(struct emit *e, LLVMValueRef x, size_t lanes) {
     LLVMValueRef all = lanes == 1 ? ll_splat(e, x, e->lanes) : x;
     LLVMTypeRef bits = ll_vec(e->i16, e->lanes);
+    emit_allow_bf16(e);
     LLVMValueRef v = ll_call(e, "llvm.x86.avx512bf16.cvtneps2bf16.512", NULL, 0, &all, 1);
     v = LLVMBuildBitCast(e->b, v, bits, "");
     return lanes == 1 ? ll_lane(e, v, 0) : v;

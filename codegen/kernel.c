@@ -93,15 +93,11 @@ static void set_flag(struct emit *e, const char *name) {
                             LLVMCreateEnumAttribute(e->ctx, kind, 0));
 }
 
-static bool has_bf16(const struct emit *e) {
-    for (size_t i = 0; i < e->k->nouts + e->k->nins; i++)
-        if (type_at(e->f, buffer_node(e->k, i))->elem == ELEM_BF16) return true;
-    return false;
-}
-
 // Other kernels are to run on processors that have everything but this.
-static void use_bf16(struct emit *e) {
+void emit_allow_bf16(struct emit *e) {
     CHECK(e->t->bf16);
+    if (e->bf16) return;
+    e->bf16 = true;
     set_attribute(e, "target-features",
                   arena_printf(e->arena, "%s,+avx512bf16", e->t->features));
 }
@@ -118,7 +114,6 @@ static void begin_function(struct emit *e, const char *symbol) {
     snprintf(bits, sizeof bits, "%zu", e->lanes * 32);
     set_attribute(e, "prefer-vector-width", bits);
     set_attribute(e, "min-legal-vector-width", bits);
-    if (has_bf16(e)) use_bf16(e);
     set_flag(e, "nounwind");
     LLVMSetAlignment(e->fn, KERNEL_ALIGN);
     LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, e->fn, ""));

@@ -85,6 +85,7 @@ LLVMTypeRef ll_words(struct emit *e, size_t step) {
 
 LLVMValueRef ll_mul_add_pairs(struct emit *e, LLVMValueRef a, LLVMValueRef b,
                               LLVMValueRef c) {
+    emit_allow_bf16(e);
     return ll_call(e, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0,
                    (LLVMValueRef[]){c, a, b}, 3);
 }
