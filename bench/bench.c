@@ -22,6 +22,7 @@ static const struct part {
     {"threads", "two threads beside one", part_threads},
     {"rows", "twice the images: time and memory", part_rows},
     {"compile", "text to machine code", part_compile},
+    {"bf16", "forward with bf16 permitted, beside fp32", part_bf16},
     {"error", "logits beside onnxruntime's", part_error},
 };
 

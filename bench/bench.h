@@ -53,6 +53,9 @@ void print_line(struct bench *b, const struct line *l);
 void skip(struct bench *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 double median(const double *v, size_t n);
 
+// What a network says of images, in a task.
+#define FORWARD "save(relabel(t, x), to = \"y.npy\")"
+
 // ---- parts ------------------------------------------------------------------------------
 void part_forward(struct bench *b);
 void part_shap(struct bench *b);
@@ -61,5 +64,6 @@ void part_threads(struct bench *b);
 void part_rows(struct bench *b);
 void part_compile(struct bench *b);
 void part_error(struct bench *b);
+void part_bf16(struct bench *b);
 
 #endif

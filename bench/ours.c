@@ -17,7 +17,8 @@ const char *task_write(struct arena *a, const struct task *p) {
 bool ours_open(struct ours *o, const struct task *p, size_t threads) {
     *o = (struct ours){.arena = arena_must(), .threads = threads};
     struct driver *v = &o->driver;
-    struct driver_options options = {.path = task_write(o->arena, p), .threads = threads};
+    struct driver_options options = {
+        .path = task_write(o->arena, p), .threads = threads, .bf16 = p->bf16};
     driver_init(v, o->arena, &options);
     bool ok = options.path && driver_load(v) && driver_lower(v, NULL) &&
               driver_codegen(v) && driver_link(v);

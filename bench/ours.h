@@ -24,6 +24,7 @@ struct task {
     const char *model, *images, *body;
     size_t size, limit;
     const char *folder; // that it may write in
+    bool bf16;          // permitted
 };
 
 // False: said on stderr.

@@ -5,7 +5,6 @@
 #include "cli/base/profile_report.h"
 #include "runtime/peak.h"
 
-#define FORWARD "save(relabel(t, x), to = \"y.npy\")"
 #define SHAP(samples)                                                                    \
     "save(shap_patches(t, x, grid = 4, samples = " samples ", seed = 0), to = "          \
     "\"y.npy\")"
@@ -101,7 +100,7 @@ static void measure(struct bench *b, const struct contest *c) {
     const char *model = network_file(b, c->network);
     const char *images = images_of(b, c->size, c->repeats);
     if (!model || !images) return;
-    struct task p = {model, images, c->body, c->size, c->limit, b->folder};
+    struct task p = {model, images, c->body, c->size, c->limit, b->folder, false};
     struct profile *profile = profile_new(b->threads, false);
     struct ours o;
     if (!profile || !ours_open(&o, &p, b->threads)) {
@@ -132,7 +131,7 @@ void part_forward(struct bench *b) {
 // PyTorch batches as well as it can, too; nothing is asked of that ratio.
 static void print_torch_shap(struct bench *b) {
     const char *model = network_file(b, "resnet20"), *images = images_of(b, 32, 1);
-    struct task p = {model, images, SHAP("128"), 32, 6, b->folder};
+    struct task p = {model, images, SHAP("128"), 32, 6, b->folder, false};
     struct ours o;
     struct outcome out;
     if (!model || !images || !ours_open(&o, &p, b->threads)) return;

@@ -73,8 +73,13 @@ static bool run_ddg(struct bench *b, const char *program, size_t threads,
 // The program in a file of its own name.
 static const char *write_as(struct bench *b, const char *name, size_t limit,
                             const char *body) {
-    struct task p = {
-        network_file(b, "resnet20"), images_of(b, 32, 1), body, 32, limit, b->folder};
+    struct task p = {network_file(b, "resnet20"),
+                     images_of(b, 32, 1),
+                     body,
+                     32,
+                     limit,
+                     b->folder,
+                     false};
     const char *at = p.model && p.images ? task_write(b->arena, &p) : NULL;
     const char *to = arena_printf(b->arena, "%s/%s.ddg", b->folder, name);
     return at && rename(at, to) == 0 ? to : NULL;
@@ -144,7 +149,7 @@ static void print_compile(struct bench *b, const char *network, size_t size,
                           double wanted) {
     double seconds[MAX_RUNS];
     const char *model = network_file(b, network), *images = images_of(b, size, 1);
-    struct task p = {model, images, ALL, size, 0, b->folder};
+    struct task p = {model, images, ALL, size, 0, b->folder, false};
     size_t n = 0;
     for (struct ours o; model && images && n < b->runs; n++) {
         if (!ours_open(&o, &p, b->threads)) break;
