@@ -5,7 +5,7 @@ import numpy as np, onnx, torch
 
 SHARED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../shared")
 ROWS = 17
-LOGITS, NORM, PIXELS = 1e-4, 1e-3, 1e-4
+LOGITS, HALVES, NORM, PIXELS = 1e-4, 5e-2, 1e-3, 1e-4
 RUN_MODEL = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "run_model"
 
 
@@ -63,6 +63,16 @@ def check_logits(row, model, folder, expected):
     row.put("import", facts["import_ms"] + " ms"), row.put("of file", f"{int(facts['import_kb']) * 1024 / size:.2f}")
     row.put("compile", facts["compile_ms"] + " ms"), row.put("17 rows", facts["run_ms_17"] + " ms")
     return facts
+
+
+def check_halves(row, model, folder, expected):
+    """The same with bf16 permitted; nothing to say where no layer is computed so."""
+    facts, error = run(model, folder, "halves")
+    if error: return row.put("bf16", "fails", False, error)
+    if facts["dot_products"] == "0": return
+    got = [np.load(f"{folder}/logits_{n}.npy") for n in (1, 3, 17)]
+    worst = max(nearness(expected, g) for g in got)
+    row.put("bf16", f"{worst:.1e}", worst <= HALVES and all((g == got[0]).all() for g in got), f"{worst:.1e}, or not the same in every batch")
 
 
 def gradients(f, tensors, x, y):

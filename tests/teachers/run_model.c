@@ -1,10 +1,10 @@
 // Runs a network as ddg would, for tests/teachers/teachers.py to compare with PyTorch.
 //
-//     run_model MODEL.onnx FOLDER import|logits|gradients|each [CHANNELS]
+//     run_model MODEL.onnx FOLDER import|logits|halves|gradients|each [CHANNELS]
 //
 // FOLDER holds x.npy (normalised images) and class.npy (i32). Writes into it what the rows
-// give: logits_1.npy, logits_3.npy and logits_17.npy, computed in calls of that many rows;
-// or dx.npy, the gradient of the cross entropy, gradnorm.npy, and gradnorm_part.npy over the
+// give: logits_1.npy, logits_3.npy and logits_17.npy, computed in calls of that many rows
+// (`halves`: in bf16); or dx.npy, the gradient of the cross entropy, gradnorm.npy, and gradnorm_part.npy over the
 // parameters that part.txt names, a line each; `each` prints the first row's squares, a
 // parameter each. What else there is to know is printed, a "name value" a line.
 #include "frontend/model.h"
@@ -100,14 +100,23 @@ static bool compile(struct job *t, struct func *f) {
     return true;
 }
 
-static bool run_logits(struct job *t) {
+static size_t count_dot_products(const struct kfunc *k) {
+    size_t n = 0;
+    for (size_t i = 0; i < k->kernels.n; i++)
+        n += !strcmp(kernel_how(k, &k->kernels.at[i]), "dot products");
+    return n;
+}
+
+static bool run_logits(struct job *t, bool bf16) {
     static const size_t steps[] = {1, 3, 17};
     struct builder b;
     builder_init(&b, t->arena, "logits");
+    b.f->bf16 = bf16;
     nid in = b_input(&b, "x", *type_at(t->model->func, 0)), out;
     build_inline(&b, t->model->func, &in, &out, false);
     build_output(&b, "logits", out);
     if (!compile(t, builder_finish(&b))) return false;
+    printf("dot_products %zu\n", count_dot_products(t->jit.module.funcs.at[0].k));
     float *y = new_rows(t, t->model->classes);
     for (size_t i = 0; i < COUNT(steps); i++) {
         double start = now_ms();
@@ -234,9 +243,16 @@ static bool run_each(struct job *t) {
     return true;
 }
 
+static bool run_as(struct job *t, const char *what) {
+    if (!strcmp(what, "logits")) return run_logits(t, false);
+    if (!strcmp(what, "halves")) return run_logits(t, true);
+    return !strcmp(what, "each") ? run_each(t) : run_gradients(t);
+}
+
 int main(int argc, char **argv) {
     if (argc < 4 || argc > 5) {
-        fputs("run_model MODEL.onnx FOLDER import|logits|gradients|each [CHANNELS]\n",
+        fputs("run_model MODEL.onnx FOLDER import|logits|halves|gradients|each "
+              "[CHANNELS]\n",
               stderr);
         return 2;
     }
@@ -244,10 +260,7 @@ int main(int argc, char **argv) {
     diags_init(&t.d, t.arena);
     size_t channels = argc == 5 ? (size_t)(argv[4][0] - '0') : 3;
     bool ok = import(&t, argv[1], size_min(channels, 4));
-    if (ok && strcmp(argv[3], "import") != 0)
-        ok = read_rows(&t) && (strcmp(argv[3], "logits") == 0 ? run_logits(&t)
-                               : strcmp(argv[3], "each") == 0 ? run_each(&t)
-                                                              : run_gradients(&t));
+    if (ok && strcmp(argv[3], "import") != 0) ok = read_rows(&t) && run_as(&t, argv[3]);
     int code = ok ? 0 : report(&t);
     printf("peak_kb %zu\n", peak_kb());
     jit_free(&t.jit);
