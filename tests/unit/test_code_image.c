@@ -220,6 +220,23 @@ static void native_needs_nothing_special(void **state) {
     arena_free(a);
 }
 
+// An fp32 program for this machine asks for nothing that only bf16 has a use for.
+static void fp32_programs_need_no_bf16(void **state) {
+    (void)state;
+    struct arena *a = arena_new();
+    struct driver v;
+    start(&v, a, "native", 1);
+    assert_null(strstr(codegen_needs(a, &v.target), "bf16"));
+    driver_free(&v);
+    struct driver_options o = {.path = SMALL, .threads = 1, .bf16 = true};
+    driver_init(&v, a, &o);
+    assert_true(driver_load(&v) && driver_lower(&v, NULL));
+    bool needs = strstr(codegen_needs(a, &v.target), "avx512bf16") != NULL;
+    assert_int_equal(needs, cpu_lacks(a, "x86-64,avx512bf16") == NULL);
+    driver_free(&v);
+    arena_free(a);
+}
+
 // What multiplies bf16 asks for it, and what has it knows that it does.
 static void bf16_is_needed_where_it_is_used(void **state) {
     (void)state;
@@ -267,6 +284,7 @@ int main(void) {
         cmocka_unit_test(objects_name_every_kernel),
         cmocka_unit_test(each_level_needs_its_features),
         cmocka_unit_test(native_needs_nothing_special),
+        cmocka_unit_test(fp32_programs_need_no_bf16),
         cmocka_unit_test(bf16_is_needed_where_it_is_used),
         cmocka_unit_test(what_is_lacking_is_named),
     };
