@@ -192,7 +192,7 @@ static void fill_lines(struct fill *fill, struct ix y, int64_t lines, int64_t st
 // Where indices of gathered axes jump, lines and columns are cut: in a piece indices rise
 // evenly or stay, and what they choose is found once and not at each place.
 
-#define MOST_PIECES 16  // of a plane: each is code of its own
+#define MOST_PIECES 9   // of a plane: each is code of its own
 #define MOST_PLACES 512 // of an axis
 
 struct pieces { // along one axis
@@ -255,6 +255,7 @@ static bool choose_pieces(const struct fill *fill, struct pieces *y, struct piec
     *x = pieces_of(e, fill->t->dim[2]);
     for (size_t i = 0; i < fill->n; i++)
         if (!find_pieces(e, fill->nodes[i], seen, y, x, &chooses)) return false;
+    if (y->n * x->n > MOST_PIECES) *y = pieces_of(e, y->dim); // looked up line by line
     return chooses && y->n * x->n <= MOST_PIECES;
 }
 
@@ -264,16 +265,22 @@ static size_t piece_end(const struct pieces *p, size_t from) {
     return from;
 }
 
-// What is the same at all places of the piece is known, and found again, from the first.
-static void fill_piece(struct fill *fill, size_t y, size_t y_end, size_t x,
-                       size_t x_end) {
+// What is the same at all places, or all of a line, is known and found again from the first.
+static void look_ahead(struct fill *fill, size_t x) {
+    fill->p.at[2] = ix_const(fill->e, (int64_t)x);
+    for (size_t i = 0; i < fill->n; i++) emit_value(fill->e, fill->nodes[i], &fill->p);
+}
+
+// same: what all places look up is the same on all lines.
+static void fill_piece(struct fill *fill, size_t y, size_t y_end, size_t x, size_t x_end,
+                       bool same) {
     struct emit *e = fill->e;
     size_t mark = memo_mark(e);
     fill->p.at[1] = ix_const(e, (int64_t)y);
-    fill->p.at[2] = ix_const(e, (int64_t)x);
-    for (size_t i = 0; i < fill->n; i++) emit_value(e, fill->nodes[i], &fill->p);
+    look_ahead(fill, x);
     struct loop lines =
         loop_over(e, (int64_t)y, (int64_t)y_end, 1, NULL, 0, &fill->p.at[1]);
+    if (!same) look_ahead(fill, x);
     struct loop l = loop_over(e, (int64_t)x, (int64_t)x_end, 1, NULL, 0, &fill->p.at[2]);
     store_here(fill);
     loop_end(e, &l, NULL);
@@ -285,7 +292,7 @@ static void fill_pieces(struct fill *fill, const struct pieces *y,
                         const struct pieces *x) {
     for (size_t i = 0; i < y->dim; i = piece_end(y, i))
         for (size_t k = 0; k < x->dim; k = piece_end(x, k))
-            fill_piece(fill, i, piece_end(y, i), k, piece_end(x, k));
+            fill_piece(fill, i, piece_end(y, i), k, piece_end(x, k), y->n > 1);
 }
 
 // ---- planes ---------------------------------------------------------------------------
