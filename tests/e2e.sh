@@ -126,7 +126,7 @@ expect 1 "did you mean \`crop\`" ops corp
 expect 1 "limit" check "$here/cases/run/small.ddg" -D limt=3
 expect 0 "" --version
 expect 0 "" --help
-for stage in graph lower cache diff fold-norm sqnorm shapes narrow fuse algorithms layout memory llvm asm; do
+for stage in graph lower cache diff fold-norm sqnorm shapes narrow fuse hand-over algorithms layout memory llvm asm; do
   expect 0 "" dump "$here/cases/run/small.ddg" --after $stage
   [ -s out ] || fail "dump --after $stage is empty"
 done
