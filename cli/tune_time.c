@@ -158,8 +158,10 @@ static void take_turns(struct timing *t, double *seconds) {
     }
     drop_laggards(t, best);
     for (size_t r = 0; r < ROUNDS; r++)
-        for (size_t i = 0; i < t->n; i++)
-            if (!t->ways[i].dropped) t->ways[i].seconds[r] = call(t, &t->ways[i]);
+        for (size_t i = 0; i < t->n; i++) {
+            struct way *w = &t->ways[r % 2 ? t->n - 1 - i : i]; // to and fro
+            if (!w->dropped) w->seconds[r] = call(t, w);
+        }
     for (size_t i = 0; i < t->n; i++) {
         struct way *w = &t->ways[i];
         seconds[i] = (w->dropped ? w->seconds[0] : median(w)) / (double)t->rows;

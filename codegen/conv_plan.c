@@ -103,15 +103,23 @@ static double latency(const struct conv_plan *c) {
     return c->step == 2 ? 6.5 : 4.5;
 }
 
+// A line of weights is used once and comes from farther away than elements of the operand,
+// of which a line of the cache has those of the next channels, too: it counts as two. Where
+// taps go to the left, the tile decides the order of sums (conv_takes): there, it stays one.
+static double line_of_weights(const struct side *x) {
+    return x->at_step < 0 ? 1 : 2;
+}
+
 // Cycles a kernel row takes: two multiply-adds and two loads a cycle.
 static double row_cycles(const struct conv_plan *c, const struct side *x,
                          const struct tile *t, size_t pixels) {
     double least = latency(c) * (double)x->taps;
     double taps = (double)x->taps, blocks = (double)t->blocks;
     double work = blocks * (double)pixels * taps;
-    double loads = t->row_live ? blocks * taps + (double)columns(x, pixels)
-                               : taps * (blocks + (double)pixels);
-    double cycles = (work > loads ? work / 2 : loads / 2) + loads / 20;
+    double elements = t->row_live ? (double)columns(x, pixels) : taps * (double)pixels;
+    double loads = line_of_weights(x) * blocks * taps + elements;
+    double issued = blocks * taps + elements;
+    double cycles = (work > issued ? work / 2 : issued / 2) + loads / 20;
     return cycles > least ? cycles : least;
 }
 

@@ -28,10 +28,27 @@ struct clock {
     size_t calls, most; // calls; tilings of the algorithm that were tried, at most
 };
 
+// Which of the tilings of its algorithm it is, from 1 on; 0: its own.
+static size_t tiling_index(const struct tune_case *c, const struct choice *choice) {
+    struct tiling all[CODEGEN_MOST_TILINGS];
+    struct kernel k = *c->kernel;
+    k.algorithm = choice->algorithm;
+    k.tiling = (struct tiling){0};
+    size_t n = codegen_tilings(c->target, c->kf, &k, all, COUNT(all));
+    if (!choice->tiling.blocks) return 0;
+    for (size_t i = 0; i < n; i++)
+        if (all[i].blocks == choice->tiling.blocks &&
+            all[i].pixels == choice->tiling.pixels &&
+            all[i].group == choice->tiling.group &&
+            all[i].row_live == choice->tiling.row_live)
+            return i + 1;
+    fail_msg("a tiling that nobody proposed");
+    return 0;
+}
+
 static bool tell_time(void *ctx, const struct tune_case *c, const struct choice *choices,
                       size_t n, double *seconds, struct diags *d) {
     struct clock *k = ctx;
-    size_t tilings = 0;
     double gain = k->gain > 0 ? k->gain : 0.5;
     k->calls++;
     if (k->fails) return diag_error(d, NO_SPAN, "the clock stands still");
@@ -40,10 +57,11 @@ static bool tell_time(void *ctx, const struct tune_case *c, const struct choice 
         if (k->word && !strstr(c->problem, k->word)) seconds[i] *= i ? 2 : 1;
         else if (choices[i].algorithm == k->algorithm) {
             seconds[i] *= gain;
-            if (choices[i].tiling.blocks && ++tilings == k->tiling) seconds[i] *= gain;
+            size_t tiling = tiling_index(c, &choices[i]);
+            if (tiling && tiling == k->tiling) seconds[i] *= gain;
+            k->most = size_max(k->most, tiling);
         }
     }
-    k->most = size_max(k->most, tilings);
     return true;
 }
 
