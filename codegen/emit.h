@@ -260,6 +260,20 @@ void emit_matmul(struct emit *e);   // goes over the rows itself
 void emit_winograd(struct emit *e); // the same
 struct view
 anchor_operand(struct emit *e); // the first operand, in its place or in scratch
+// A function of its own that the kernels of a module share, called where the kernel is now.
+// `name` says all that shapes its code. True: it is new, and what is emitted until shared_end
+// is its body; args, pointers and integers, are its parameters then. The body can use nothing
+// else of the kernel's.
+#define SHARED_MAX_ARGS 4
+struct shared {
+    LLVMValueRef fn, args[SHARED_MAX_ARGS]; // of the caller
+    LLVMBasicBlockRef at;
+    bool bf16;
+    size_t n;
+};
+bool shared_begin(struct emit *e, struct shared *s, const char *name, LLVMValueRef *args,
+                  size_t n);
+void shared_end(struct emit *e, struct shared *s, const char *name);
 // Begins the code of one row: pointers, scalars, prologue.
 void emit_row(struct emit *e, LLVMValueRef row);
 

@@ -93,6 +93,13 @@ static void set_flag(struct emit *e, const char *name) {
                             LLVMCreateEnumAttribute(e->ctx, kind, 0));
 }
 
+static void check_code(const struct emit *e, const char *symbol) {
+    char *why = NULL;
+    if (!LLVMVerifyFunction(e->fn, LLVMReturnStatusAction)) return;
+    LLVMVerifyModule(e->module, LLVMReturnStatusAction, &why);
+    BUG("invalid code for %s: %s", symbol, why);
+}
+
 // Other kernels are to run on processors that have everything but this.
 void emit_allow_bf16(struct emit *e) {
     CHECK(e->t->bf16);
@@ -105,10 +112,10 @@ void emit_allow_bf16(struct emit *e) {
 #define KERNEL_ALIGN 64 // so that a loop lies the same whatever is in front of its kernel
 
 // Some processors are tuned to avoid their widest vectors; the kernels count on them.
-static void begin_function(struct emit *e, const char *symbol) {
-    LLVMTypeRef params[] = {e->ptr, e->i64};
+static void begin_function(struct emit *e, const char *symbol, LLVMTypeRef *params,
+                           size_t n) {
     LLVMTypeRef type =
-        LLVMFunctionType(LLVMVoidTypeInContext(e->ctx), params, COUNT(params), false);
+        LLVMFunctionType(LLVMVoidTypeInContext(e->ctx), params, (unsigned)n, false);
     e->fn = LLVMAddFunction(e->module, symbol, type);
     char bits[24];
     snprintf(bits, sizeof bits, "%zu", e->lanes * 32);
@@ -117,12 +124,54 @@ static void begin_function(struct emit *e, const char *symbol) {
     set_flag(e, "nounwind");
     LLVMSetAlignment(e->fn, KERNEL_ALIGN);
     LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->ctx, e->fn, ""));
+}
+
+static void begin_kernel(struct emit *e, const char *symbol) {
+    LLVMTypeRef params[] = {e->ptr, e->i64};
+    begin_function(e, symbol, params, COUNT(params));
     const struct kernel *k = e->k;
     size_t n = k->nouts + k->nins + (k->prologue != NID_NONE) + (k->work_bytes != 0);
     CHECK(n <= COUNT(e->base));
     LLVMValueRef buffers = LLVMGetParam(e->fn, 0);
     for (size_t i = 0; i < n; i++)
         e->base[i] = ll_load(e, e->ptr, ll_at_const(e, e->ptr, buffers, (int64_t)i), 8);
+}
+
+static LLVMValueRef call_shared(struct emit *e, LLVMValueRef fn, LLVMValueRef *args,
+                                size_t n) {
+    return LLVMBuildCall2(e->b, LLVMGlobalGetValueType(fn), fn, args, (unsigned)n, "");
+}
+
+bool shared_begin(struct emit *e, struct shared *s, const char *name, LLVMValueRef *args,
+                  size_t n) {
+    LLVMValueRef known = LLVMGetNamedFunction(e->module, name);
+    LLVMTypeRef params[SHARED_MAX_ARGS];
+    CHECK(n <= COUNT(params));
+    if (known) {
+        call_shared(e, known, args, n);
+        return false;
+    }
+    *s = (struct shared){
+        .fn = e->fn, .at = LLVMGetInsertBlock(e->b), .bf16 = e->bf16, .n = n};
+    e->bf16 = false;
+    for (size_t i = 0; i < n; i++) {
+        params[i] = LLVMTypeOf(args[i]);
+        s->args[i] = args[i];
+    }
+    begin_function(e, name, params, n);
+    LLVMSetLinkage(e->fn, LLVMInternalLinkage);
+    for (size_t i = 0; i < n; i++) args[i] = LLVMGetParam(e->fn, (unsigned)i);
+    return true;
+}
+
+void shared_end(struct emit *e, struct shared *s, const char *name) {
+    LLVMBuildRetVoid(e->b);
+    check_code(e, name);
+    LLVMValueRef fn = e->fn;
+    e->fn = s->fn;
+    e->bf16 = s->bf16;
+    LLVMPositionBuilderAtEnd(e->b, s->at);
+    call_shared(e, fn, s->args, s->n);
 }
 
 static void emit_rows(struct emit *e) {
@@ -171,13 +220,6 @@ static void drop_builder(void *b) {
     if (scope_ending() != SCOPE_BUG) LLVMDisposeBuilder(b);
 }
 
-static void check_code(const struct emit *e, const char *symbol) {
-    char *why = NULL;
-    if (!LLVMVerifyFunction(e->fn, LLVMReturnStatusAction)) return;
-    LLVMVerifyModule(e->module, LLVMReturnStatusAction, &why);
-    BUG("invalid code for %s: %s", symbol, why);
-}
-
 void kernel_emit(struct arena *arena, LLVMModuleRef module, const struct target *t,
                  const struct kfunc *kf, const struct kernel *k, const char *symbol) {
     LLVMContextRef ctx = LLVMGetModuleContext(module);
@@ -193,7 +235,7 @@ void kernel_emit(struct arena *arena, LLVMModuleRef module, const struct target 
                      .lanes = t->lanes};
     cleanup_push(&held, drop_builder, e.b);
     init_types(&e);
-    begin_function(&e, symbol);
+    begin_kernel(&e, symbol);
     emit_body(&e);
     cleanup_run(&held);
     check_code(&e, symbol);

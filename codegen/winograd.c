@@ -11,6 +11,9 @@
 // of channels times some tiles; those past the last tile of the list are computed of what
 // happens to be there and left. Each tile is the same sums in the same order whatever the
 // group it is in.
+//
+// The first two steps are functions that kernels of one module share: what they do follows
+// from shapes alone, and kernels mostly differ in what becomes of the results.
 #include "codegen/emit.h"
 #include "codegen/winograd_plan.h"
 
@@ -18,7 +21,8 @@ struct steps {
     struct emit *e;
     struct winograd w;
     LLVMTypeRef vec;
-    int64_t at[2]; // operand place of the first result's first tap
+    int64_t at[2];  // operand place of the first result's first tap
+    LLVMValueRef x; // the operand's row 0
     LLVMValueRef operands, products, weights;
 };
 
@@ -141,6 +145,14 @@ static void emit_operand(struct steps *s, LLVMValueRef from, LLVMValueRef to) {
     }
 }
 
+static LLVMValueRef operand_row(struct steps *s, LLVMValueRef row) {
+    struct emit *e = s->e;
+    struct view x = anchor_operand(e);
+    if (!x.type->rows) return s->x;
+    LLVMValueRef way = LLVMBuildMul(e->b, row, ll_i64(e, (int64_t)x.layout->bytes), "");
+    return ll_at(e, e->i8, s->x, way);
+}
+
 static void emit_operands(struct steps *s, const struct tile_place *t) {
     struct emit *e = s->e;
     struct view x = anchor_operand(e);
@@ -149,7 +161,7 @@ static void emit_operands(struct steps *s, const struct tile_place *t) {
     struct ix y = ix_shift(e, t->y, border + s->at[0]), block;
     struct ix at = ix_scale(e, ix_shift(e, t->x, border + s->at[1]), lanes);
     at = ix_add(e, ix_scale(e, y, pitch_y), at);
-    LLVMValueRef from = ll_settled(e, ll_at_ix(e, e->f32, x.row, at));
+    LLVMValueRef from = ll_settled(e, ll_at_ix(e, e->f32, operand_row(s, t->row), at));
     struct loop l = loop_over(e, 0, (int64_t)s->w.in, 1, NULL, 0, &block);
     struct ix plane = ix_scale(e, block, (int64_t)layout_plane(e, x.layout, x.type));
     emit_operand(s, ll_at_ix(e, e->f32, from, plane),
@@ -287,6 +299,7 @@ static void emit_result(struct steps *s, const struct tile_place *t, struct ix b
 static void emit_tile_results(struct steps *s, const struct tile_place *t) {
     struct emit *e = s->e;
     struct ix block;
+    emit_row(e, t->row);
     emit_hoisted(e, e->k->outs, e->k->nouts);
     struct loop l = loop_over(e, 0, (int64_t)s->w.out, 1, NULL, 0, &block);
     emit_result(s, t, block);
@@ -316,7 +329,6 @@ static void each_tile(struct steps *s, LLVMValueRef first, LLVMValueRef count,
     LLVMValueRef of_row = LLVMBuildURem(e->b, tile, all, "");
     t.y = first_result(s, 0, LLVMBuildUDiv(e->b, of_row, across, ""));
     t.x = first_result(s, 1, LLVMBuildURem(e->b, of_row, across, ""));
-    emit_row(e, t.row);
     step(s, &t);
     loop_end(e, &l, NULL);
 }
@@ -331,6 +343,13 @@ static void clear_borders(struct emit *e, LLVMValueRef n) {
     loop_end(e, &l, NULL);
 }
 
+// The work memory, where it begins.
+static void set_work(struct steps *s, LLVMValueRef work) {
+    size_t operands = s->w.n * s->w.n * winograd_in_plane(&s->w);
+    s->operands = work;
+    s->products = ll_at_const(s->e, s->e->f32, work, (int64_t)operands);
+}
+
 static struct steps steps_of(struct emit *e) {
     const struct kernel *k = e->k;
     const struct node *n = node_at(e->f, k->anchor);
@@ -338,13 +357,51 @@ static struct steps steps_of(struct emit *e) {
     struct steps s = {
         .e = e, .w = winograd_of_kernel(e->t, e->kf, k), .vec = ll_vec(e->f32, e->lanes)};
     for (int a = 0; a < 2; a++) s.at[a] = n->op == OP_CONV ? -c.pads[a] : c.pads[a] - 2;
-    size_t planes = s.w.n * s.w.n, work = k->nouts + k->nins;
-    s.operands = e->base[work];
-    s.products =
-        ll_at_const(e, e->f32, s.operands, (int64_t)(planes * winograd_in_plane(&s.w)));
+    set_work(&s, e->base[k->nouts + k->nins]);
+    s.x = e->base[kernel_buffer(k, n->in[0])];
     emit_row(e, ll_i64(e, 0)); // for the constants
     s.weights = view_in(e, n->in[1]).row;
     return s;
+}
+
+// ---- the steps that kernels share ----------------------------------------------------------
+
+static void call_operands(const struct steps *s, LLVMValueRef first, LLVMValueRef count) {
+    struct emit *e = s->e;
+    const struct winograd *w = &s->w;
+    struct view x = anchor_operand(e);
+    const size_t *dim = x.type->dim;
+    LLVMValueRef args[] = {s->x, s->operands, first, count};
+    const long at[2] = {(long)s->at[0], (long)s->at[1]};
+    const char *side[2] = {at[0] < 0 ? "before" : "at", at[1] < 0 ? "before" : "at"};
+    const char *name = arena_printf(
+        e->arena,
+        "winograd_operands_%zu_%zux%zu_%s%ld_%s%ld_of_%zux%zux%zu_%zu_%zu_by_%zu", w->m,
+        w->size[0], w->size[1], side[0], labs(at[0]), side[1], labs(at[1]), w->in, dim[1],
+        dim[2], x.layout->border, x.type->rows ? x.layout->bytes : 0, w->group);
+    struct shared shared;
+    if (!shared_begin(e, &shared, name, args, COUNT(args))) return;
+    struct steps inner = *s;
+    inner.x = args[0];
+    set_work(&inner, args[1]);
+    each_tile(&inner, args[2], args[3], emit_operands);
+    shared_end(e, &shared, name);
+}
+
+static void call_products(const struct steps *s, LLVMValueRef count) {
+    struct emit *e = s->e;
+    const struct winograd *w = &s->w;
+    LLVMValueRef args[] = {s->operands, s->weights, count};
+    const char *name = arena_printf(
+        e->arena, "winograd_products_%zu_%zux%zu_by_%zux%zu_of_%zu%s", w->m, w->channels,
+        w->out, w->tile_blocks, w->tile_tiles, w->group, w->far ? "_far" : "");
+    struct shared shared;
+    if (!shared_begin(e, &shared, name, args, COUNT(args))) return;
+    struct steps inner = *s;
+    inner.weights = args[1];
+    set_work(&inner, args[0]);
+    emit_products(&inner, args[2]);
+    shared_end(e, &shared, name);
 }
 
 void emit_winograd(struct emit *e) {
@@ -356,8 +413,8 @@ void emit_winograd(struct emit *e) {
     struct loop l = loop_begin(e, ll_i64(e, 0), all, group, NULL, 0);
     LLVMValueRef left = LLVMBuildSub(e->b, all, l.i, "");
     LLVMValueRef count = ll_min(e, left, ll_i64(e, group));
-    each_tile(&s, l.i, count, emit_operands);
-    emit_products(&s, count);
+    call_operands(&s, l.i, count);
+    call_products(&s, count);
     each_tile(&s, l.i, count, emit_tile_results);
     loop_end(e, &l, NULL);
     clear_borders(e, n);
