@@ -75,20 +75,39 @@ static double middle_of(const double *sorted, size_t n) {
     return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
 }
 
-// got and want: the rows that are compared, one behind the other.
-static void measure_errors(struct arena *a, const struct agree_rows *r,
-                           struct agreement *out) {
+static double error_at(const struct agree_rows *r, size_t i) {
+    return fabs((double)r->got[i] - (double)r->want[i]);
+}
+
+static void list_errors(double *error, size_t n, struct agreement *out) {
+    if (!n) return;
+    qsort(error, n, sizeof *error, by_size);
+    out->largest = error[n - 1];
+    out->median = middle_of(error, n);
+}
+
+// A share of the largest number, if there is one.
+static void measure_numbers(struct arena *a, const struct agree_rows *r,
+                            struct agreement *out) {
     size_t n = out->rows * r->row;
     double *error = NEW_N(a, double, n), scale = 0;
-    if (!n) return;
     for (size_t i = 0; i < n; i++) {
         scale = fmax(scale, fabs((double)r->want[i]));
-        error[i] = fabs((double)r->got[i] - (double)r->want[i]);
+        error[i] = error_at(r, i);
     }
-    if (r->kind == AGREE_LABELS || !(scale > 0)) scale = 1;
-    qsort(error, n, sizeof *error, by_size);
-    out->largest = error[n - 1] / scale;
-    out->median = middle_of(error, n) / scale;
+    list_errors(error, n, out);
+    if (!(scale > 0)) return;
+    out->largest /= scale;
+    out->median /= scale;
+}
+
+// Most of many probabilities are next to nought: what counts of a row is the largest error.
+static void measure_labels(struct arena *a, const struct agree_rows *r,
+                           struct agreement *out) {
+    double *error = NEW_N(a, double, out->rows);
+    for (size_t i = 0; i < out->rows * r->row; i++)
+        error[i / r->row] = fmax(error[i / r->row], error_at(r, i));
+    list_errors(error, out->rows, out);
 }
 
 // ---- order ------------------------------------------------------------------------------
@@ -152,7 +171,8 @@ static struct agree_rows comparable(struct arena *a, const struct agree_rows *r,
 struct agreement agree_of(struct arena *a, const struct agree_rows *r) {
     struct agreement out = {0};
     struct agree_rows kept = comparable(a, r, &out);
-    measure_errors(a, &kept, &out);
+    if (r->kind == AGREE_LABELS) measure_labels(a, &kept, &out);
+    else measure_numbers(a, &kept, &out);
     switch (r->kind) {
     case AGREE_MAPS: rank_maps(a, &kept, &out); break;
     case AGREE_SCORES: rank_rows(a, &kept, &out); break;
@@ -167,6 +187,7 @@ static const char *rows_text(struct arena *a, size_t n) {
 }
 
 static const char *number_text(struct arena *a, double v) {
+    if (v > 0 && v < 1e-6) return "under 1e-06";
     return arena_printf(a, v < 10 ? "%.2g" : "%.0f", v);
 }
 

@@ -155,12 +155,22 @@ static void labels_differ_by_probabilities(void **state) {
     struct agree_rows r = rows_of(AGREE_LABELS, 2, 3, got, want);
     struct agreement g = agree_of(*state, &r);
     assert_near(g.largest, 0.125);
-    assert_near(g.median, 0);
-    assert_int_equal(g.same, 1); // of equal ones the first is meant
+    assert_near(g.median, 0.0625); // 0 of one row, 0.125 of the other
+    assert_int_equal(g.same, 1);   // of equal ones the first is meant
     assert_string_equal(
         agree_words(*state, "soft", AGREE_LABELS, &g),
-        "soft differs from fp32 by at most 0.12 in a probability (median 0) "
+        "soft differs from fp32 by at most 0.12 in a probability (median 0.062) "
         "in 2 rows; the most probable class is the same in 1 of 2");
+}
+
+// What is next to nothing is not spelt out.
+static void small_errors_are_short(void **state) {
+    struct agreement g = {.rows = 2, .largest = 0.25, .median = 1e-9, .same = 2};
+    assert_string_equal(
+        agree_words(*state, "soft", AGREE_LABELS, &g),
+        "soft differs from fp32 by at most 0.25 in a probability (median "
+        "under 1e-06) in 2 rows; the most probable class is the same in 2 "
+        "of 2");
 }
 
 // ---- the sample -------------------------------------------------------------------------
@@ -194,6 +204,7 @@ int main(void) {
         TEST(what_is_no_number_is_counted),
         TEST(all_may_be_nought),
         TEST(labels_differ_by_probabilities),
+        TEST(small_errors_are_short),
         TEST(samples_are_even_and_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
