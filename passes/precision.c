@@ -37,13 +37,14 @@ static bool fits_conv(const struct func *f, const struct node *n) {
     return attr_int(n, "groups") == 1 && type_at(f, n->in[0])->dim[0] > FEW_CHANNELS;
 }
 
-// Pairs lie along the rows of x.
-static bool fits_matmul(const struct node *n) {
-    return n->type.rank == 2 && !attr_int(n, "tx");
+// Pairs lie along the rows of x, and fill them.
+static bool fits_matmul(const struct func *f, const struct node *n) {
+    if (n->type.rank != 2 || attr_int(n, "tx")) return false;
+    return type_at(f, n->in[0])->dim[1] % 2 == 0;
 }
 
 static bool fits(const struct func *f, const struct node *n) {
-    if (n->op == OP_MATMUL && !fits_matmul(n)) return false;
+    if (n->op == OP_MATMUL && !fits_matmul(f, n)) return false;
     if (n->op != OP_MATMUL && !fits_conv(f, n)) return false;
     const struct node *x = node_at(f, n->in[0]), *w = node_at(f, n->in[1]);
     return x->type.elem == ELEM_F32 && is_made(x) && is_weight(w);
