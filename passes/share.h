@@ -6,6 +6,8 @@
 // that the image in the right state has there: gathering is exact.
 //
 //     states   a row for each mask: the first layers
+//     tiles    a row for each state in which any coalition shows a tile of a map: one layer
+//              each, of those where masks are too many but coalitions are still alike
 //     values   a row for each coalition: gathers, and goes on
 //
 // How far the first layers go, and how large a and b are, is chosen by counting operations.

@@ -1,6 +1,6 @@
 // Tiles: behind the cut of share.c more patches are in sight of a place than masks can have
-// states for, but coalitions are few and much alike (half of them show one or two patches,
-// or all but these). So of each tile of a map only the states are computed that coalitions
+// states for, but coalitions are few and much alike (a third of them show one patch, or all
+// but one). So of each tile of a map only the states are computed that coalitions
 // show it in, a convolution at a time, as rows of a function that gathers what it reads.
 //
 // Each convolution behind the cut goes tile by tile if that takes fewer operations than all
@@ -10,6 +10,7 @@
 #define MOST_COALITIONS ((size_t)2048) // and
 #define MOST_GRID       ((size_t)8)    //   patches a side: bounds the counting of states
 #define MOST_TILES      ((size_t)256)  // of a map
+#define MOST_ROWS       65536.0        // of a function: there are tables by row
 #define LEAST_SIDE      ((size_t)4)
 #define MOST_BYTES      ((double)((size_t)48 << 20)) // of what is kept of one image
 // The part of what all coalitions take that is worth a function of its own.
@@ -20,16 +21,17 @@ struct states { // of a range of patches, as coalitions show it
     int32_t *of; // by coalition
 };
 
+struct step { // a convolution that goes tile by tile
+    nid head;
+    size_t side;
+    double rows;
+};
+
 struct tiler {
     struct share_ground g;
     struct states *ranges; // by first and last line and column
     uint32_t *owner;       // by node: 1 + the convolution whose tiles it is computed in
-    VEC(struct step {      // a convolution
-        nid head;
-        size_t side;
-        double rows;
-    })
-    steps;
+    VEC(struct step) steps;
     double saved; // operations, of all coalitions together
     double bytes; // of the rows
 };
@@ -147,23 +149,22 @@ static double tile_ops(const struct tiler *t, nid head, size_t side) {
     return t->g.ops[head] * part + GATHER_OPS * (double)(in + out);
 }
 
-static bool try_side(struct tiler *t, nid head, size_t side, struct step *best,
+static void try_side(struct tiler *t, nid head, size_t side, struct step *best,
                      double *least) {
     const struct node *n = node_at(t->g.f, head);
     struct conv_attrs c = conv_attrs_of(n);
     size_t step[2], tiles = 1;
     for (int a = 0; a < 2; a++) {
         step[a] = side * (size_t)c.strides[a];
-        if (n->type.dim[1 + a] % side) return false;
+        if (n->type.dim[1 + a] % side) return;
         tiles *= n->type.dim[1 + a] / side;
     }
-    if (tiles > MOST_TILES || !can_step(t, n->in[0], step)) return false;
+    if (tiles > MOST_TILES || !can_step(t, n->in[0], step)) return;
     double rows = (double)count_rows(t, head, side);
     double cost = rows * tile_ops(t, head, side);
-    if (cost >= *least) return false;
+    if (rows > MOST_ROWS || cost >= *least) return;
     *least = cost;
     *best = (struct step){head, side, rows};
-    return true;
 }
 
 static void add_head(struct tiler *t, nid v) {
