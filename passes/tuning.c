@@ -7,8 +7,7 @@ bool kernel_is_tunable(const struct kfunc *kf, const struct kernel *k) {
     if (k->anchor == NID_NONE || k->runtime) return false;
     const struct node *n = node_at(kf->f, k->anchor);
     bool sums = n->op == OP_CONV || n->op == OP_CONV_DX || n->op == OP_MATMUL;
-    return sums && type_at(kf->f, n->in[0])->elem == ELEM_F32 &&
-           type_count(&n->type) > 0 && type_count(type_at(kf->f, n->in[0])) > 0;
+    return sums && type_count(&n->type) > 0 && type_count(type_at(kf->f, n->in[0])) > 0;
 }
 
 // An operand that lies in the arena has its channels in blocks.
@@ -59,8 +58,9 @@ static void add_rest(struct text *out, const struct kfunc *kf, const struct kern
         rows += type_at(kf->f, k->ins[i])->rows && k->ins[i] != n->in[0] &&
                 k->ins[i] != n->in[1];
     bool more = k->outs[0] != k->anchor;
-    text_add(out, "; %s with %zu more, %zu results", more ? "goes on" : "alone", rows,
-             k->nouts);
+    text_add(out, "; %s with %zu more, gives", more ? "goes on" : "alone", rows);
+    for (size_t i = 0; i < k->nouts; i++)
+        text_add(out, " %s", elem_name(type_at(kf->f, k->outs[i])->elem));
 }
 
 const char *kernel_problem(struct arena *a, const struct kfunc *kf,

@@ -132,6 +132,19 @@ static struct func *all_kinds(struct arena *a) {
     return builder_finish(&n.b);
 }
 
+// Where the processor multiplies pairs of bf16, these do.
+static struct func *pairs(struct arena *a) {
+    struct net n = {.arena = a, .r = {7}};
+    builder_init(&n.b, a, "net");
+    n.b.f->bf16 = true;
+    struct type t = type_tensor(ELEM_F32, true, 3, (size_t[]){3, 14, 11});
+    nid x = conv(&n, b_input(&n.b, "x", t), 32, 3, 1, 1);
+    x = conv(&n, conv(&n, x, 64, 3, 2, 1), 96, 1, 1, 1);
+    x = conv(&n, x, 80, 5, 1, 1);
+    build_output(&n.b, "y", b_reshape(&n.b, x, (size_t[]){80 * 7 * 6}, 1));
+    return builder_finish(&n.b);
+}
+
 #define ROWS 5
 
 struct made { // the function, ready
@@ -142,13 +155,13 @@ struct made { // the function, ready
     struct codegen *codegen;
 };
 
-static void make(struct fixture *f, const char *target, const struct tuning *tuning,
-                 struct made *out) {
+static void make_of(struct fixture *f, const char *target, const struct tuning *tuning,
+                    struct func *fn, struct made *out) {
     *out = (struct made){0};
     assert_true(codegen_target_named(f->a, target, &out->target, &f->d));
     out->module =
         (struct module){.arena = f->a, .target = &out->target, .tuning = tuning};
-    VEC_PUSH(f->a, &out->module.funcs, (struct module_func){.f = all_kinds(f->a)});
+    VEC_PUSH(f->a, &out->module.funcs, (struct module_func){.f = fn});
     assert_true(passes_run_func(&out->module, 0, NULL, &f->d));
     out->func.name = "net";
     out->plan.funcs = &out->func;
@@ -158,6 +171,11 @@ static void make(struct fixture *f, const char *target, const struct tuning *tun
     if (!assembly_add(a, 0, out->module.funcs.at[0].k, &f->d) ||
         !assembly_finish(a, 2, &f->d))
         fail_msg("%s", f->d.list.at[0].message);
+}
+
+static void make(struct fixture *f, const char *target, const struct tuning *tuning,
+                 struct made *out) {
+    make_of(f, target, tuning, all_kinds(f->a), out);
 }
 
 static struct digest results(struct fixture *f, struct made *m) {
@@ -223,6 +241,25 @@ static void every_tiling_gives_the_same_bits(void **state) {
             }
             assert_true(all >= 6);
         }
+}
+
+static void pairs_have_tilings_too(void **state) {
+    struct fixture *f = *state;
+    struct clock k = {.word = "bf16", .algorithm = ALGORITHM_DIRECT};
+    struct digest want = {0};
+    size_t tiled, all = 0;
+    for (; k.tiling <= k.most; k.tiling++) {
+        struct made m;
+        make_of(f, "native", tuner_tuning(tuner(f, &k, NULL)), pairs(f->a), &m);
+        if (!m.target.bf16) skip();
+        struct digest is = results(f, &m);
+        if (!k.tiling) want = is;
+        if (!digest_eq(is, want)) fail_msg("tiling %zu rounds otherwise", k.tiling);
+        count_kernels(&m, ALGORITHM_DIRECT, &tiled);
+        all += tiled;
+        codegen_free(m.codegen);
+    }
+    assert_true(all >= 6);
 }
 
 // By the clock of this machine: whatever comes out, the same bits as that algorithm has.
@@ -556,6 +593,7 @@ static void clocks_that_fail_change_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(every_tiling_gives_the_same_bits),
+        TEST(pairs_have_tilings_too),
         TEST(the_clock_of_this_machine_works),
         TEST(three_parts_in_a_hundred_are_nothing),
         TEST(keys_change_with_algorithms_only),
