@@ -54,20 +54,33 @@ static struct told read_report(const char *text, size_t n) {
     return told;
 }
 
-static bool run_ddg(struct bench *b, const char *program, size_t threads,
-                    struct told *out) {
-    const char *ddg = ddg_beside_us(b);
+static const char *command(struct bench *b, const char *program, size_t threads,
+                           const char *to) {
+    return arena_printf(b->arena,
+                        "'%s' run '%s' --no-store --json --threads %zu >'%s' 2>/dev/null",
+                        ddg_beside_us(b), program, threads, to);
+}
+
+// While `beside` runs, on one thread; NULL: nothing does.
+static bool run_beside(struct bench *b, const char *program, size_t threads,
+                       const char *beside, struct told *out) {
     const char *report = arena_printf(b->arena, "%s/report.json", b->folder);
-    if (!ddg) return false;
-    int code = system(arena_printf(b->arena,
-                                   "'%s' run '%s' --no-store --json --threads %zu >'%s' "
-                                   "2>/dev/null",
-                                   ddg, program, threads, report));
+    if (!ddg_beside_us(b)) return false;
+    const char *run = command(b, program, threads, report);
+    if (beside)
+        run = arena_printf(b->arena, "%s & %s; code=$?; wait; exit $code",
+                           command(b, beside, 1, "/dev/null"), run);
+    int code = system(run);
     size_t n;
     char *text = file_read(b->arena, report, 1 << 20, &n);
     if (code != 0 || !text) return false;
     *out = read_report(text, n);
     return true;
+}
+
+static bool run_ddg(struct bench *b, const char *program, size_t threads,
+                    struct told *out) {
+    return run_beside(b, program, threads, NULL, out);
 }
 
 // The program in a file of its own name.
@@ -86,14 +99,36 @@ static const char *write_as(struct bench *b, const char *name, size_t limit,
 }
 
 // ---- threads ----------------------------------------------------------------------------
-static void print_threads(struct bench *b, const char *what, const char *body,
+// The same op in a process of its own, beside it: twice the work in how much longer? No run on
+// two threads can do better.
+static void print_processors(struct bench *b, const char *what, const double *both,
+                             const double *ratios, size_t n) {
+    print_line(b,
+               &(struct line){.name = arena_printf(b->arena, "%s, twice", what),
+                              .unit = "s",
+                              .ours = median(both, n),
+                              .peer = "of one thread twice, over two processes at once",
+                              .ratio = median(ratios, n)});
+}
+
+static const char *saved(struct bench *b, const char *value, const char *as) {
+    return arena_printf(b->arena, "save(%s, to = \"%s.npy\")", value, as);
+}
+
+static void print_threads(struct bench *b, const char *op, const char *value,
                           size_t limit) {
-    double ratios[MAX_RUNS], ours[MAX_RUNS];
-    const char *program = write_as(b, "threads", limit, body);
+    double ratios[MAX_RUNS], ours[MAX_RUNS], most[MAX_RUNS], both[MAX_RUNS];
+    const char *what = arena_printf(b->arena, "threads, %s resnet20", op);
+    const char *program = write_as(b, "threads", limit, saved(b, value, "y"));
+    const char *beside = write_as(b, "beside", limit, saved(b, value, "z"));
     size_t n = 0;
-    for (struct told one, two; program && n < b->runs; n++) {
-        if (!run_ddg(b, program, 1, &one) || !run_ddg(b, program, 2, &two)) break;
+    for (struct told one, two, half; program && beside && n < b->runs; n++) {
+        if (!run_ddg(b, program, 1, &one) || !run_ddg(b, program, 2, &two) ||
+            !run_beside(b, program, 1, beside, &half))
+            break;
         ratios[n] = one.seconds / two.seconds;
+        most[n] = 2 * one.seconds / half.seconds;
+        both[n] = half.seconds;
         ours[n] = two.seconds;
     }
     if (n < b->runs) {
@@ -106,15 +141,13 @@ static void print_threads(struct bench *b, const char *what, const char *body,
                                  .peer = "one thread's time over two threads'",
                                  .ratio = median(ratios, n),
                                  .wanted = 1.9});
+    print_processors(b, what, both, most, n);
 }
 
 void part_threads(struct bench *b) {
-    print_threads(b, "threads, shap_patches resnet20",
-                  "save(shap_patches(t, x, grid = 4, samples = 128, seed = 0), to = "
-                  "\"y.npy\")",
-                  12);
-    print_threads(b, "threads, gradnorm resnet20", "save(gradnorm(t, x), to = \"y.npy\")",
-                  300);
+    print_threads(b, "shap_patches",
+                  "shap_patches(t, x, grid = 4, samples = 128, seed = 0)", 12);
+    print_threads(b, "gradnorm", "gradnorm(t, x)", 300);
 }
 
 // ---- rows -------------------------------------------------------------------------------
