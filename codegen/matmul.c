@@ -16,7 +16,7 @@ struct matmul {
     struct emit *e;
     const struct node *n;
     struct matmul_plan plan;
-    bool packed;
+    bool packed, far;            // far: more than a cache near by holds
     struct ix at[TYPE_MAX_RANK]; // the matrix at hand: its place along the leading axes
     LLVMValueRef y;              // packed: its words
     LLVMTypeRef vec;             // of a vector's worth of words
@@ -132,6 +132,19 @@ static LLVMValueRef multiply(struct matmul *mm, LLVMValueRef x, LLVMValueRef y,
                               : ll_mul_add(mm->e, x, y, sum);
 }
 
+// A constant that no cache near by holds is asked for while the rows of x go through the
+// group in front, some of it in each round: else the first tile of each group would wait.
+static void fetch_ahead(struct matmul *mm, const struct matmul_at *t, struct ix k) {
+    struct emit *e = mm->e;
+    int64_t rows = (int64_t)t->rows, tiles = (int64_t)mm->plan.m / rows;
+    int64_t line = (int64_t)(t->blocks * e->lanes), depth = (int64_t)mm->plan.words;
+    if (!mm->far || tiles < 2) return;
+    int64_t step = (line + tiles - 1) / tiles;
+    struct ix at = ix_scale(e, t->col, depth), tile = ix_div(e, t->row[0], rows);
+    at = ix_add(e, at, ix_scale(e, ix_add(e, ix_scale(e, tile, depth), k), step));
+    ll_fetch(e, ll_at_ix(e, e->f32, mm->y, ix_shift(e, at, line * depth)));
+}
+
 // Adds the products of the inner words at hand.
 static void add_products(struct matmul *mm, const struct matmul_at *t,
                          LLVMValueRef *sums) {
@@ -142,6 +155,7 @@ static void add_products(struct matmul *mm, const struct matmul_at *t,
     struct loop l = loop_over(e, 0, (int64_t)t->depth, 1, sums, n, &i);
     struct ix k = ix_add(e, t->from, i);
     LLVMValueRef y[MATMUL_MAX_BLOCKS];
+    fetch_ahead(mm, t, k);
     for (size_t b = 0; b < t->blocks; b++) y[b] = load_y(mm, t, k, b);
     for (size_t r = 0; r < t->rows; r++) {
         LLVMValueRef x = load_x(mm, t, k, r);
@@ -443,6 +457,7 @@ void emit_matmul(struct emit *e) {
     struct matmul mm = {.e = e, .n = n, .plan = matmul_plan_of(e->t, e->f, e->k)};
     mm.packed = codegen_wants_packed(e->t, e->kf, e->k, n->in[1]);
     mm.vec = ll_words(e, mm.plan.step);
+    mm.far = mm.packed && matmul_matrix_words(&mm.plan) * sizeof(float) > e->t->l2 / 2;
     if (type_count(&n->type) == 0) return;
     bool planar = e->k->prologue == NID_NONE && mm.plan.lead == 0;
     if (mm.plan.m == 1 && x->rows && mm.packed && planar) emit_batch(&mm);

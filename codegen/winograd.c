@@ -7,10 +7,10 @@
 //     products  M [plane][block of result channels][tile][lanes] = V times the weights
 //     results
 //
-// The products of a plane are a matrix product with a tile of sums in registers, some blocks
-// of channels times some tiles; those past the last tile of the list are computed of what
-// happens to be there and left. Each tile is the same sums in the same order whatever the
-// group it is in.
+// M may lie where V was (winograd_in_place). The products of a plane are a matrix product
+// with a tile of sums in registers, some blocks of channels times some tiles; those past the
+// last tile of the list are computed of what happens to be there and left. Each tile is the
+// same sums in the same order whatever the group it is in.
 //
 // The first two steps are functions that kernels of one module share: what they do follows
 // from shapes alone, and kernels mostly differ in what becomes of the results.
@@ -346,6 +346,7 @@ static void clear_borders(struct emit *e, LLVMValueRef n) {
 // The work memory, where it begins.
 static void set_work(struct steps *s, LLVMValueRef work) {
     size_t operands = s->w.n * s->w.n * winograd_in_plane(&s->w);
+    if (winograd_in_place(&s->w)) operands = 0;
     s->operands = work;
     s->products = ll_at_const(s->e, s->e->f32, work, (int64_t)operands);
 }

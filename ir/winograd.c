@@ -34,8 +34,7 @@ size_t winograd_row_tiles(const struct winograd *w) {
 
 #define ENOUGH    64 // tiles over which the reading of weights is spread
 #define MOST_ROWS 16
-#define LARGE                                                                            \
-    ((size_t)4 << 20) // bytes of weights that the third-level cache may not hold
+#define LARGE     ((size_t)4 << 20) // of weights: bytes that a third cache may not hold
 
 static size_t wanted_rows(size_t row_tiles) {
     return size_min((ENOUGH + row_tiles - 1) / row_tiles, MOST_ROWS);
@@ -62,15 +61,18 @@ static void choose_tile(const struct target *t, size_t some, struct winograd *w)
     }
 }
 
-// What is between the steps had better stay in the second-level cache. But each group reads
-// all weights: where these come from far, all tiles had better be one.
+// What is between the steps had better stay in caches near by, and few tiles do. But each
+// group reads all weights: the farther these come from, the more tiles had better share them.
 static void choose_group(const struct target *t, size_t some, struct winograd *w) {
     size_t planes = w->n * w->n, line = w->lanes * sizeof(float);
     size_t tile = planes * (w->in + w->out) * line;
     size_t weights = planes * w->channels * w->out * line;
     w->far = weights > t->l2 / 2;
-    size_t group = size_max(t->l2 / 8 / tile, weights > LARGE ? ENOUGH : ENOUGH / 2);
-    if (some < 2 * group) group = some;
+    size_t least = weights > 4 * LARGE ? ENOUGH
+                   : weights > LARGE   ? ENOUGH / 2
+                                       : ENOUGH / 4;
+    size_t group = size_max(t->l2 / 16 / tile, least);
+    if (weights > LARGE && some < 2 * group) group = some;
     w->group = (group + w->tile_tiles - 1) / w->tile_tiles * w->tile_tiles;
 }
 
@@ -118,6 +120,10 @@ struct winograd winograd_of_kernel(const struct target *t, const struct kfunc *k
 
 // ---- work memory ----------------------------------------------------------------------
 
+bool winograd_in_place(const struct winograd *w) {
+    return w->in == w->out && w->out == w->tile_blocks;
+}
+
 // A line of the cache more than it needs: planes that are a multiple of some pages apart
 // would all want the same few places of the first cache.
 static size_t plane(const struct winograd *w, size_t blocks) {
@@ -134,7 +140,8 @@ size_t winograd_out_plane(const struct winograd *w) {
 }
 
 size_t winograd_work_bytes(const struct winograd *w) {
-    size_t floats = w->n * w->n * (winograd_in_plane(w) + winograd_out_plane(w)), bytes;
+    size_t sums = winograd_in_place(w) ? 0 : winograd_out_plane(w);
+    size_t floats = w->n * w->n * (winograd_in_plane(w) + sums), bytes;
     CHECK(size_mul(floats, sizeof(float), &bytes));
     return bytes;
 }

@@ -56,6 +56,9 @@ bool winograd_takes(const struct winograd *w, const struct tiling *t);
 // Floats of one plane: of the operand's transform, of the sums.
 size_t winograd_in_plane(const struct winograd *w);
 size_t winograd_out_plane(const struct winograd *w);
+// Whether a tile of sums is all that is made of its operands, so that it can lie where they
+// were: half the memory, and in a cache nearer by.
+bool winograd_in_place(const struct winograd *w);
 size_t winograd_work_bytes(const struct winograd *w);
 // Tiles of one row.
 size_t winograd_row_tiles(const struct winograd *w);
