@@ -27,17 +27,11 @@ static const struct part {
 };
 
 // ---- lines ------------------------------------------------------------------------------
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double median(const double *v, size_t n) {
     double sorted[MAX_RUNS];
     CHECK(n >= 1 && n <= MAX_RUNS);
     memcpy(sorted, v, n * sizeof *v);
-    qsort(sorted, n, sizeof *sorted, by_value);
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    return median_of(sorted, n);
 }
 
 static bool is_met(const struct line *l) {

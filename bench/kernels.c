@@ -11,8 +11,6 @@
 #include "ir/winograd.h"
 #include "runtime/peak.h"
 
-#include <time.h>
-
 #define ROWS  16
 #define TRIES 9
 
@@ -124,33 +122,21 @@ static const struct shape SHAPES[] = {
 
 // ---- time -----------------------------------------------------------------------------
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // Seconds of one call: the median of TRIES runs of about 5 ms.
 static double time_call(void (*call)(void *), void *ctx) {
     double each[TRIES];
     size_t times = 1;
     for (double t = 0; t < 2e-3; times *= 2) {
-        double start = seconds();
+        double start = clock_thread_seconds();
         for (size_t i = 0; i < times; i++) call(ctx);
-        t = seconds() - start;
+        t = clock_thread_seconds() - start;
     }
     for (size_t k = 0; k < TRIES; k++) {
-        double start = seconds();
+        double start = clock_thread_seconds();
         for (size_t i = 0; i < times; i++) call(ctx);
-        each[k] = (seconds() - start) / (double)times;
+        each[k] = (clock_thread_seconds() - start) / (double)times;
     }
-    qsort(each, TRIES, sizeof *each, by_value);
-    return each[TRIES / 2];
+    return median_of(each, TRIES);
 }
 
 // ---- one kernel -----------------------------------------------------------------------
@@ -318,12 +304,12 @@ static bool bench(const char *title, const struct shape *s, const struct target 
     struct kernel k = plan(&j, s, root, anchor);
     fill(&j, &k);
     struct codegen *cg = codegen_new(t, d);
-    double start = seconds();
+    double start = clock_thread_seconds();
     const char *symbol = cg ? codegen_add(cg, &j.kf, &k, d) : NULL;
-    double emitted = seconds();
+    double emitted = clock_thread_seconds();
     bool ok =
         symbol && codegen_finish(cg, 1, d) && (j.fn = codegen_address(cg, symbol, d));
-    double compiled = seconds();
+    double compiled = clock_thread_seconds();
     if (ok) {
         double flops = kernel_flops(b.f, anchor),
                each = time_call(run, &j) / (double)j.rows;

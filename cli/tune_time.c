@@ -4,8 +4,6 @@
 
 #include "ir/build.h"
 
-#include <time.h>
-
 #define ROUNDS     7
 #define LEAST      5e-4 // seconds of a round
 #define LAG        1.5  // of the best time: what is slower is not timed again
@@ -114,16 +112,10 @@ static bool make_code(struct timing *t, struct diags *d) {
 }
 
 // ---- the clock ------------------------------------------------------------------------
-static double processor_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double call(const struct timing *t, const struct way *w) {
-    double began = processor_seconds();
+    double began = clock_thread_seconds();
     for (size_t i = 0; i < w->times; i++) w->fn(w->buffers, t->rows);
-    return (processor_seconds() - began) / (double)w->times;
+    return (clock_thread_seconds() - began) / (double)w->times;
 }
 
 // How many calls make a round.
@@ -140,16 +132,6 @@ static void drop_laggards(struct timing *t, double best) {
         t->ways[i].dropped = t->ways[i].seconds[0] > LAG * best;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(struct way *w) {
-    qsort(w->seconds, ROUNDS, sizeof *w->seconds, by_value);
-    return w->seconds[ROUNDS / 2];
-}
-
 static void take_turns(struct timing *t, double *seconds) {
     double best = 0;
     for (size_t i = 0; i < t->n; i++) {
@@ -164,7 +146,8 @@ static void take_turns(struct timing *t, double *seconds) {
         }
     for (size_t i = 0; i < t->n; i++) {
         struct way *w = &t->ways[i];
-        seconds[i] = (w->dropped ? w->seconds[0] : median(w)) / (double)t->rows;
+        seconds[i] = w->dropped ? w->seconds[0] : median_of(w->seconds, ROUNDS);
+        seconds[i] /= (double)t->rows;
     }
 }
 

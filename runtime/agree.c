@@ -66,24 +66,14 @@ bool agree_spearman(struct arena *a, const float *x, const float *y, size_t n,
 }
 
 // ---- errors -----------------------------------------------------------------------------
-static int by_size(const void *a, const void *b) {
-    const double *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
-}
-
-static double middle_of(const double *sorted, size_t n) {
-    return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
-}
-
 static double error_at(const struct agree_rows *r, size_t i) {
     return fabs((double)r->got[i] - (double)r->want[i]);
 }
 
 static void list_errors(double *error, size_t n, struct agreement *out) {
     if (!n) return;
-    qsort(error, n, sizeof *error, by_size);
-    out->largest = error[n - 1];
-    out->median = middle_of(error, n);
+    out->median = median_of(error, n);
+    out->largest = error[n - 1]; // they are sorted
 }
 
 // A share of the largest number, if there is one.

@@ -6,7 +6,6 @@
 #include "runtime/pool.h"
 
 #include <stdatomic.h>
-#include <time.h>
 
 #define ROUNDS 4096
 #define TRIES  7
@@ -93,23 +92,12 @@ static struct loop loop_of_pairs(void) {
 #endif
 
 // ---- timing -----------------------------------------------------------------------------
-static double processor_seconds(void) {
-    struct timespec t = {0};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // Seconds of `times` runs.
 static double time_loop(const struct loop *l, size_t times) {
     float out[16];
-    double began = processor_seconds();
+    double began = clock_thread_seconds();
     for (size_t i = 0; i < times; i++) l->run(out);
-    return processor_seconds() - began;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return clock_thread_seconds() - began;
 }
 
 struct measuring {
@@ -126,9 +114,8 @@ static void measure(void *ctx, size_t worker) {
     for (; passed < WARM; times *= 2) passed = time_loop(&m->loop, times);
     for (size_t i = 0; i < TRIES; i++)
         each[i] = time_loop(&m->loop, times) / (double)times;
-    qsort(each, TRIES, sizeof *each, by_value);
-    double flops =
-        2.0 * (double)(m->loop.sums * ROUNDS * m->loop.lanes) / each[TRIES / 2];
+    double work = 2.0 * (double)(m->loop.sums * ROUNDS * m->loop.lanes);
+    double flops = work / median_of(each, TRIES);
     double sum = atomic_load(&m->sum);
     while (!atomic_compare_exchange_weak(&m->sum, &sum, sum + flops)) continue;
     atomic_fetch_add(&m->threads, 1);

@@ -4,8 +4,6 @@
 #include "runtime/base/mem.h"
 #include "runtime/ticks.h"
 
-#include <time.h>
-
 // Spans of a lane: calls and kernels stop before chunks and their parts do, so that the end
 // of a long run is still there as a whole.
 #define SPANS_FINE    ((size_t)24 << 10)
@@ -213,12 +211,6 @@ void profile_lap(struct profile_lane *l, enum profile_part part) {
 }
 
 // ---- kernels ----------------------------------------------------------------------------
-static double processor_seconds(void) {
-    struct timespec t = {0};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void profile_call(struct profile_lane *l, const struct plan_func *f) {
     if (!l) return;
     size_t which = (size_t)(f - l->profile->plan->funcs);
@@ -228,7 +220,7 @@ void profile_call(struct profile_lane *l, const struct plan_func *f) {
     l->closely[which] += l->close;
     // A thread is most likely put aside where it asks the system for its own time: outside
     // of the call, this way around.
-    l->worked_at = processor_seconds();
+    l->worked_at = clock_thread_seconds();
     l->called_at = clock_seconds();
     if (l->ended_at > 0)
         l->lost += l->called_at - l->ended_at - (l->worked_at - l->worked_until);
@@ -253,7 +245,7 @@ static void settle_cells(struct profile_lane *l, bool whole) {
 void profile_call_done(struct profile_lane *l, size_t rows) {
     if (!l || !l->func) return;
     l->ended_at = clock_seconds();
-    l->worked_until = processor_seconds();
+    l->worked_until = clock_thread_seconds();
     double working = l->worked_until - l->worked_at;
     double calling = l->ended_at - l->called_at;
     l->working += working;

@@ -273,10 +273,30 @@ void digest_hex(struct digest d, char out[DIGEST_HEX]) {
 }
 
 // ---- time ------------------------------------------------------------------------------
-double clock_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+static double seconds_of(clockid_t clock) {
+    struct timespec t = {0};
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double clock_seconds(void) {
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
+double clock_thread_seconds(void) {
+    return seconds_of(CLOCK_THREAD_CPUTIME_ID);
+}
+
+// ---- numbers --------------------------------------------------------------------------
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double median_of(double *v, size_t n) {
+    CHECK(n > 0);
+    qsort(v, n, sizeof *v, by_value);
+    return (v[(n - 1) / 2] + v[n / 2]) / 2;
 }
 
 // ---- files ----------------------------------------------------------------------------

@@ -116,6 +116,12 @@ void digest_hex(struct digest d, char out[DIGEST_HEX]);
 
 // Seconds on a clock that only goes forward, from some moment.
 double clock_seconds(void);
+// Seconds that processors have worked for this thread.
+double clock_thread_seconds(void);
+
+// ---- numbers -------------------------------------------------------------------------
+// The middle one of n numbers, n >= 1; the mean of two where n is even. Sorts them, upwards.
+double median_of(double *v, size_t n);
 
 // ---- files ---------------------------------------------------------------------------
 // For cleanup_push: closes *(int *)fd, which may be -1, and *(DIR **)dir, which may be NULL.
