@@ -11,7 +11,7 @@
 
 #define WORTH 0.97 // of the usual time: what another choice may take at most
 #define NEAR  1.25 // of the best algorithm's time: whose tilings are tried, too
-#define MOST  (3 * (1 + CODEGEN_MOST_TILINGS)) // choices of a kernel
+#define MOST  (ALGORITHM_COUNT * (1 + CODEGEN_MOST_TILINGS)) // choices of a kernel
 
 struct machine { // what code for one target is timed on
     struct store_record record;
@@ -150,7 +150,7 @@ static bool find_kept(struct tuner *t, const struct machine *m, const struct ask
     store_use(t->o.store, &m->record);
     store_get(t->o.store, m->record.key, &kind->problem, 1, VALUE_BYTES, value, &found);
     if (!found || !decode(t->arena, value, w) || w[WORD_LIVE] > 1 ||
-        w[WORD_ALGORITHM] > ALGORITHM_WINOGRAD_4)
+        w[WORD_ALGORITHM] >= ALGORITHM_COUNT)
         return false;
     struct choice best = {.algorithm = (enum algorithm)w[WORD_ALGORITHM],
                           .tiling = {.blocks = w[WORD_BLOCKS],
@@ -185,12 +185,10 @@ static bool time_all(struct tuner *t, const struct tune_case *c, struct tries *t
 // The algorithms that fit, the usual one first, each with the tiling it has of its own.
 static void find_algorithms(const struct tune_case *c, struct choice usual,
                             struct tries *out) {
-    static const enum algorithm all[] = {ALGORITHM_DIRECT, ALGORITHM_WINOGRAD_2,
-                                         ALGORITHM_WINOGRAD_4};
     out->at[out->n++] = usual;
-    for (size_t i = 0; i < COUNT(all); i++)
-        if (all[i] != usual.algorithm && algorithm_fits(c->kf, c->kernel, all[i]))
-            out->at[out->n++] = (struct choice){.algorithm = all[i]};
+    for (enum algorithm a = 0; a < ALGORITHM_COUNT; a++)
+        if (a != usual.algorithm && algorithm_fits(c->kf, c->kernel, a))
+            out->at[out->n++] = (struct choice){.algorithm = a};
 }
 
 static double least(const struct tries *t) {

@@ -12,14 +12,9 @@ struct found { // tilings, those that cost least first; the kernel's own is none
     struct tiling own;
 };
 
-static bool same(const struct tiling *a, const struct tiling *b) {
-    return a->blocks == b->blocks && a->pixels == b->pixels && a->group == b->group &&
-           a->row_live == b->row_live;
-}
-
 static void add(struct found *f, struct tiling t, double cost) {
     size_t i = f->n;
-    if (same(&t, &f->own) || (i == f->most && cost >= f->cost[i - 1])) return;
+    if (tiling_same(&t, &f->own) || (i == f->most && cost >= f->cost[i - 1])) return;
     if (i == f->most) i--;
     else f->n++;
     for (; i > 0 && f->cost[i - 1] > cost; i--) {
@@ -40,7 +35,7 @@ static void add_best_pixels(struct found *f, const struct conv_plan *c, size_t b
     double least = 0;
     for (size_t pixels = 1; pixels <= c->t->registers; pixels++) {
         struct tiling t = {.blocks = blocks, .pixels = pixels, .row_live = live};
-        if (!conv_takes(c, &t) || same(&t, &f->own)) continue;
+        if (!conv_takes(c, &t) || tiling_same(&t, &f->own)) continue;
         double cost = conv_tile_cycles(c, &t);
         if (best.blocks && cost >= least) continue;
         best = t;
@@ -71,12 +66,12 @@ static void find_winograd(struct found *f, const struct target *t, const struct 
     struct winograd w = winograd_of(t, kf->f, k->anchor, k->algorithm);
     size_t tiles = w.tile_tiles, sums = w.tile_blocks * w.tile_tiles, group = w.group;
     f->own = (struct tiling){.blocks = w.tile_blocks, .pixels = tiles, .group = group};
-    struct tiling some[8] = {
+    struct tiling some[3 + WINOGRAD_MOST_BLOCKS] = {
         {.blocks = w.tile_blocks, .pixels = tiles, .group = 2 * group},
         {.blocks = w.tile_blocks, .pixels = tiles, .group = group / 2},
         {.blocks = w.tile_blocks, .pixels = tiles, .group = 4 * group}};
     size_t n = 3;
-    for (size_t blocks = 1; blocks <= 4; blocks++)
+    for (size_t blocks = 1; blocks <= WINOGRAD_MOST_BLOCKS; blocks++)
         if (blocks != w.tile_blocks)
             some[n++] = (struct tiling){blocks, sums / blocks, group, false};
     for (size_t i = 0; i < n; i++) {
@@ -118,7 +113,7 @@ size_t codegen_tilings(const struct target *t, const struct kfunc *kf,
 bool codegen_takes(const struct target *t, const struct kfunc *kf, const struct kernel *k,
                    struct tiling tiling) {
     static const struct tiling usual;
-    if (!tiling.blocks) return same(&tiling, &usual);
+    if (!tiling.blocks) return tiling_same(&tiling, &usual);
     if (is_product(kf, k)) {
         struct matmul_plan p = matmul_plan_of(t, kf->f, k);
         return tiling.blocks <= matmul_most_blocks(&p) && !tiling.pixels &&

@@ -66,6 +66,11 @@ size_t kernel_border(const struct func *f, nid anchor) {
 
 // A product of single lines joins the rows of the batch to a matrix; what an algorithm
 // transforms is multiplied for all rows together.
+bool tiling_same(const struct tiling *a, const struct tiling *b) {
+    return a->blocks == b->blocks && a->pixels == b->pixels && a->group == b->group &&
+           a->row_live == b->row_live;
+}
+
 bool kernel_joins_rows(const struct kfunc *kf, const struct kernel *k) {
     if (k->anchor == NID_NONE) return false;
     const struct node *n = node_at(kf->f, k->anchor);

@@ -65,6 +65,7 @@ enum algorithm {
     ALGORITHM_WINOGRAD_2, // F(2x2, 3x3), Lavin & Gray 2016, arXiv 1509.09308
     ALGORITHM_WINOGRAD_4, // F(4x4, 3x3)
 };
+#define ALGORITHM_COUNT (ALGORITHM_WINOGRAD_4 + 1)
 
 // How the tile of sums that an anchor keeps in registers is cut, and how many of them go
 // through its steps together: what cannot be seen in results.
@@ -74,6 +75,8 @@ struct tiling {
     size_t group;  // Winograd's way: tiles that go through the steps together
     bool row_live; // tap by tap: the weights of a whole kernel row are kept, too
 };
+
+bool tiling_same(const struct tiling *a, const struct tiling *b);
 
 struct kernel {
     nid outs[4]; // stored nodes; outs[0] is the root
@@ -112,8 +115,8 @@ struct kfunc {
 };
 
 // For profiles: what a kernel computes, in words ("conv 64x56x56, 3x3 > 64"), and how
-// ("winograd 4x4", "direct, tuned", "product", "loops"); what one row of it takes: operations, and
-// bytes that are read or written, each once, constants left out.
+// ("winograd 4x4", "direct, tuned", "product", "dot products": of bf16, "loops"); what one row
+// of it takes: operations, and bytes that are read or written, each once, constants left out.
 const char *kernel_what(struct arena *a, const struct kfunc *kf, const struct kernel *k);
 const char *kernel_how(const struct kfunc *kf, const struct kernel *k);
 double kernel_row_flops(const struct kfunc *kf, const struct kernel *k);

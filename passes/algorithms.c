@@ -62,17 +62,12 @@ static struct choice least_cost(const struct target *t, const struct kfunc *kf,
     return best;
 }
 
-static bool same_tiling(const struct tiling *a, const struct tiling *b) {
-    return a->blocks == b->blocks && a->pixels == b->pixels && a->group == b->group &&
-           a->row_live == b->row_live;
-}
-
 // Only another algorithm can be seen in results.
 static void note_tuned(struct module_func *mf, size_t i, struct choice usual,
                        struct choice c) {
     struct kernel *k = &mf->k->kernels.at[i];
     bool other = c.algorithm != usual.algorithm;
-    k->tuned = other || !same_tiling(&c.tiling, &usual.tiling);
+    k->tuned = other || !tiling_same(&c.tiling, &usual.tiling);
     if (other)
         mf->tuned = digest_join(mf->tuned, (struct digest){i, 1 + (uint64_t)c.algorithm});
 }
