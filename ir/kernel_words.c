@@ -72,7 +72,8 @@ const char *kernel_how(const struct kfunc *kf, const struct kernel *k) {
     if (k->runtime) return "runtime";
     if (k->anchor == NID_NONE) return "loops";
     const struct node *anchor = node_at(kf->f, k->anchor);
-    if (type_at(kf->f, anchor->in[0])->elem == ELEM_BF16) return "dot products";
+    if (type_at(kf->f, anchor->in[0])->elem == ELEM_BF16)
+        return k->tuned ? "dot products, tuned" : "dot products";
     if (anchor->op == OP_MATMUL) return k->tuned ? "product, tuned" : "product";
     return algorithms[k->algorithm][k->tuned];
 }

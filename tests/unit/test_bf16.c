@@ -18,12 +18,14 @@
 
 #define ROWS 5
 
-static bool lacks_bf16(struct arena *a) {
+static bool lacks_bf16(void) {
+    struct arena *a = arena_new();
     struct diags d;
     struct target t;
     diags_init(&d, a);
     assert_true(codegen_host_target(a, &t, &d));
     if (!t.bf16) print_message("this processor has no products of bf16\n");
+    arena_free(a);
     return !t.bf16;
 }
 
@@ -58,18 +60,18 @@ static void check_rounding(struct arena *a, const float *x, size_t n) {
 static void rounding_is_the_evaluators(void **state) {
     (void)state;
     enum { HALVES = 1 << 16, EACH = 5 };
+    static const uint32_t low[] = {0, 0x7fff, 0x8000, 0x8001};
+    if (lacks_bf16()) skip();
     struct arena *a = arena_new();
     struct random r = {7};
-    uint32_t *bits = NEW_N(a, uint32_t, HALVES * EACH);
-    static const uint32_t low[] = {0, 0x7fff, 0x8000, 0x8001};
-    if (lacks_bf16(a)) skip();
+    float *x = NEW_N(a, float, HALVES *EACH);
     for (uint32_t h = 0; h < HALVES; h++)
-        for (size_t k = 0; k < EACH; k++)
-            bits[h * EACH + k] =
-                h << 16 | (k < COUNT(low) ? low[k] : (uint32_t)random_below(&r, HALVES));
-    check_rounding(a, (const float *)bits, HALVES * EACH);
-    for (size_t n = 1; n < 40; n += 3)
-        check_rounding(a, (const float *)bits + HALVES * EACH / 4, n);
+        for (size_t k = 0; k < EACH; k++) {
+            uint32_t rest = k < COUNT(low) ? low[k] : (uint32_t)random_below(&r, HALVES);
+            memcpy(&x[h * EACH + k], &(uint32_t){h << 16 | rest}, sizeof *x);
+        }
+    check_rounding(a, x, HALVES * EACH);
+    for (size_t n = 1; n < 40; n += 3) check_rounding(a, x + HALVES * EACH / 4, n);
     arena_free(a);
 }
 
@@ -226,12 +228,10 @@ static size_t one_net(uint64_t seed) {
 
 static void random_networks(void **state) {
     (void)state;
-    struct arena *a = arena_new();
     size_t layers = 0;
-    if (lacks_bf16(a)) skip();
+    if (lacks_bf16()) skip();
     for (uint64_t seed = 0; seed < 24; seed++) layers += one_net(seed);
     assert_true(layers > 24);
-    arena_free(a);
 }
 
 // Without permission, or on another target, the passes leave f32 alone.
