@@ -52,15 +52,13 @@ static nid gathered_here(struct part *p, nid v) {
 // The convolution of a tile reads a window that has its borders in it.
 static nid tile_head(struct part *p, const struct node *n) {
     struct conv_attrs c = conv_attrs_of(n);
-    const size_t *taps = type_at(whole_func(p->b), n->in[1])->dim + 2;
-    size_t side = p->rows.tiles->side;
+    const struct share_tiles *tiles = p->rows.tiles;
     struct window w;
     for (int a = 0; a < 2; a++) {
-        w.step[a] = side * (size_t)c.strides[a];
+        w.step[a] = tiles->side * (size_t)c.strides[a];
         w.first[a] = -c.pads[a];
         w.by[a] = 1;
-        w.size[a] = (side - 1) * (size_t)c.strides[a] +
-                    (taps[a] - 1) * (size_t)c.dilations[a] + 1;
+        w.size[a] = tile_window(whole_func(p->b), tiles->head, tiles->side, a);
     }
     memset(c.pads, 0, sizeof c.pads);
     return b_conv(&p->fn->b, gathered(p, n->in[0], &w), p->map[n->in[1]], &c);
@@ -200,12 +198,17 @@ static size_t common(size_t a, size_t b) {
     return a;
 }
 
-// Tiles that t reads of v lie so far apart: v is cut into tiles that all of them begin with.
-static void cut_for(struct build *b, const struct share_tiles *t, nid v, bool head) {
-    struct conv_attrs c = conv_attrs_of(node_at(whole_func(b), t->head));
+// Tiles that node v of t reads of `in` lie so far apart: it is cut into tiles that all of them
+// begin with. Of weights nothing is cut.
+static void cut_for(struct build *b, const struct share_tiles *t, nid v, uint32_t i) {
+    const struct node *n = node_at(whole_func(b), v);
+    nid in = n->in[i];
+    bool head = v == t->head;
+    if (in == NID_NONE || (head && i > 0) || type_at(whole_func(b), in)->rank != 3)
+        return;
     for (int a = 0; a < 2; a++) {
-        size_t step = t->side * (head ? (size_t)c.strides[a] : 1);
-        b->made[v].side[a] = common(b->made[v].side[a], step);
+        size_t step = t->side * (head ? (size_t)conv_attrs_of(n).strides[a] : 1);
+        b->made[in].side[a] = common(b->made[in].side[a], step);
     }
 }
 
@@ -217,15 +220,10 @@ static void cut_maps(struct build *b) {
         for (int a = 0; type_at(f, v)->rank == 3 && a < 2; a++)
             b->made[v].side[a] = type_at(f, v)->dim[1 + a];
     }
-    for (size_t i = 0; i < b->plan.ntiles; i++)
-        for (nid v = 0; v < f->nodes.n; v++) {
-            const struct node *n = node_at(f, v);
-            bool head = v == b->plan.tiles[i].head;
-            for (uint32_t k = 0; b->plan.tiles[i].in[v] && k < n->nin; k++)
-                if (n->in[k] != NID_NONE && !(head && k > 0) &&
-                    type_at(f, n->in[k])->rank == 3)
-                    cut_for(b, &b->plan.tiles[i], n->in[k], head);
-        }
+    for (size_t t = 0; t < b->plan.ntiles; t++)
+        for (nid v = 0; v < f->nodes.n; v++)
+            for (uint32_t i = 0; b->plan.tiles[t].in[v] && i < node_at(f, v)->nin; i++)
+                cut_for(b, &b->plan.tiles[t], v, i);
 }
 
 uint32_t share_finish(struct fn *f, nid v, const struct shared *s) {

@@ -82,6 +82,8 @@ struct tiles_found {
 struct tiles_found tiles_find(struct tiler *t, const bool *cut);
 // The same in full, for a plan.
 const struct share_tiles *tiles_plan(struct tiler *t, const bool *cut, size_t *n);
+// Places that a convolution reads for a tile of this side, along axis 0 (down) or 1.
+size_t tile_window(const struct func *f, nid head, size_t side, int axis);
 
 // ---- share_gather.c -------------------------------------------------------------------
 struct made {       // what a level or tiles hand on

@@ -30,6 +30,7 @@ struct step { // a convolution that goes tile by tile
 struct tiler {
     struct share_ground g;
     struct states *ranges; // by first and last line and column
+    int32_t *split;        // scratch of split: two numbers a coalition
     uint32_t *owner;       // by node: 1 + the convolution whose tiles it is computed in
     VEC(struct step) steps;
     double saved; // operations, of all coalitions together
@@ -42,6 +43,7 @@ struct tiler *tiler_new(const struct share_ground *g) {
     if (grid > MOST_GRID || g->s->coalitions->n > MOST_COALITIONS) return NULL;
     *t = (struct tiler){.g = *g};
     t->ranges = NEW_N(g->arena, struct states, (grid + 1) * grid * (grid + 1) * grid);
+    t->split = NEW_N(g->arena, int32_t, 2 * g->s->coalitions->n);
     t->owner = NEW_N(g->arena, uint32_t, g->f->nodes.n);
     return t;
 }
@@ -49,10 +51,12 @@ struct tiler *tiler_new(const struct share_ground *g) {
 // ---- states ---------------------------------------------------------------------------
 
 // Tells apart the coalitions that do and that do not show one patch more.
-static void split(struct arena *a, const struct coalitions *c, size_t patch,
-                  struct states *s) {
-    int32_t *next = NEW_N(a, int32_t, 2 * s->n);
+static void split(const struct tiler *t, size_t patch, struct states *s) {
+    const struct coalitions *c = t->g.s->coalitions;
+    int32_t *next =
+        t->split; // by state: 1 + what becomes of it, without and with the patch
     size_t n = 0;
+    memset(next, 0, 2 * s->n * sizeof *next);
     for (size_t i = 0; i < c->n; i++) {
         int32_t *to = &next[2 * s->of[i] + (c->z[i * c->m + patch] != 0)];
         if (!*to) *to = (int32_t)++n;
@@ -74,7 +78,7 @@ static const struct states *states_in(struct tiler *t, struct strips y, struct s
     *s = (struct states){1, NEW_N(g->arena, int32_t, c->n)};
     for (int32_t i = y.first; i <= y.last; i++)
         for (int32_t j = x.first; j <= x.last; j++)
-            split(g->arena, c, (size_t)i * grid + (size_t)j, s);
+            split(t, (size_t)i * grid + (size_t)j, s);
     return s;
 }
 
@@ -129,7 +133,7 @@ static bool can_be_head(const struct tiler *t, const bool *cut, nid v) {
            share_can_gather(&t->g, v);
 }
 
-static size_t window_side(const struct func *f, nid head, size_t side, int axis) {
+size_t tile_window(const struct func *f, nid head, size_t side, int axis) {
     const struct node *n = node_at(f, head);
     struct conv_attrs c = conv_attrs_of(n);
     size_t taps = type_at(f, n->in[1])->dim[2 + axis];
@@ -142,7 +146,7 @@ static double tile_ops(const struct tiler *t, nid head, size_t side) {
     const struct node *n = node_at(t->g.f, head);
     struct conv_attrs c = conv_attrs_of(n);
     size_t w[2], whole = c.strides[0] == 1 ? (side + 3) / 4 * 4 : side;
-    for (int a = 0; a < 2; a++) w[a] = window_side(t->g.f, head, side, a);
+    for (int a = 0; a < 2; a++) w[a] = tile_window(t->g.f, head, side, a);
     double part = (double)(whole * whole) / (double)(n->type.dim[1] * n->type.dim[2]);
     size_t in = type_at(t->g.f, n->in[0])->dim[0] * w[0] * w[1];
     size_t out = n->type.dim[0] * side * side; // may be added to something
