@@ -237,12 +237,13 @@ static bool unit_failed(const struct codegen *cg, const struct unit *u, struct d
 
 bool compile_from(struct codegen *cg, size_t from, size_t threads, struct diags *d) {
     LLVMTargetMachineRef machine = machine_first(&cg->t, d);
-    bool ok = machine != NULL;
+    if (!machine) return false;
     double began = timeline_now(cg->times);
-    if (ok) LLVMDisposeTargetMachine(machine);
-    if (ok) compile_all(cg, from, threads);
+    LLVMDisposeTargetMachine(machine);
+    compile_all(cg, from, threads);
     timeline_add(cg->times, began, "make machine code", NULL);
-    for (size_t i = from; machine && i < cg->units.n; i++)
+    bool ok = true;
+    for (size_t i = from; i < cg->units.n; i++)
         if (!cg->units.at[i].object) ok = unit_failed(cg, &cg->units.at[i], d);
     return ok;
 }

@@ -55,7 +55,7 @@ static bool wants_prologue(const struct fuse *s, nid anchor) {
     if (n->op == OP_MATMUL || n->op == OP_CONV_DX) return false;
     const struct node *x = fnode(s, n->in[0]);
     if (x->type.elem == ELEM_BF16) return false;
-    return x->type.dim[0] <= 4 || is_source(x->op);
+    return x->type.dim[0] <= FEW_CHANNELS || is_source(x->op);
 }
 
 static void store_operands(struct fuse *s, nid v) {

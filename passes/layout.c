@@ -2,8 +2,6 @@
 // with the border their convolutions want; the rest is row-major.
 #include "passes/pass.h"
 
-#define FEW_CHANNELS 4 // a feature map of so few is not worth a block of its own
-
 static size_t round_bytes(size_t n) {
     return size_align(n, 64);
 }

@@ -11,6 +11,10 @@
 #include "runtime/plan.h"
 #include "runtime/timeline.h"
 
+// A map of so few channels is not worth blocks of its own, and convolutions that read it make
+// it themselves, a row at a time.
+#define FEW_CHANNELS 4
+
 // What of a pipeline value is meant.
 enum facet {
     FACET_VALUE,     // the numbers of maps, scores, labels

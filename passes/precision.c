@@ -17,9 +17,6 @@
 #define ROUNDING 4.0  // a vector
 #define LEAST    4096 // of a layer that is worth it: the others' numbers stay better
 
-// Where the kernel of a convolution makes its operand itself (fuse.c).
-#define FEW_CHANNELS 4
-
 struct precision {
     const struct target *t;
     nid *half; // by nid: the weight rounded, NID_NONE: not yet

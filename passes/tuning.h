@@ -3,7 +3,7 @@
 // Who times candidates is not the passes' concern: they ask, kernel by kernel, when a module
 // has a tuning, and are told. An algorithm that differs from the one that costs least rounds
 // otherwise, so it enters the store's keys of the columns that the function computes
-// (tuned_records); tilings cannot be seen in results and do not.
+// (tuned_record); tilings cannot be seen in results and do not.
 #ifndef DDG_TUNING_H
 #define DDG_TUNING_H
 

@@ -3,11 +3,10 @@
 //
 // Errors are shares of the largest number there is, in fp32, so that what is nearly nought does
 // not count for more than it is worth; of labels, each row's largest difference between
-// probabilities. What matters to
-// whoever chooses by a value is its order: Spearman's correlation of ranks, within each map
-// (where is the most telling part?) or over the rows (which are the best?); of labels, how
-// often the most probable class is the same. Numbers that are none (NaN, infinities) are
-// counted by row, and such a row says nothing else.
+// probabilities. What matters to whoever chooses by a value is its order: Spearman's
+// correlation of ranks, within each map (where is the most telling part?) or over the rows
+// (which are the best?); of labels, how often the most probable class is the same. Numbers
+// that are none (NaN, infinities) are counted by row, and such a row says nothing else.
 //
 // Statistics only: agree_run.h has the rows.
 #ifndef DDG_AGREE_H
