@@ -62,14 +62,17 @@ static struct choice least_cost(const struct target *t, const struct kfunc *kf,
     return best;
 }
 
-// Only another algorithm can be seen in results.
-static void note_tuned(struct module_func *mf, size_t i, struct choice usual,
-                       struct choice c) {
-    struct kernel *k = &mf->k->kernels.at[i];
+// Only another algorithm can be seen in results. Which kernel it is of is said by its problem:
+// its number would stand for another one when kernels come to be made otherwise.
+static void note_tuned(struct arena *a, struct module_func *mf, struct kernel *k,
+                       struct choice usual, struct choice c) {
     bool other = c.algorithm != usual.algorithm;
     k->tuned = other || !tiling_same(&c.tiling, &usual.tiling);
-    if (other)
-        mf->tuned = digest_join(mf->tuned, (struct digest){i, 1 + (uint64_t)c.algorithm});
+    if (!other) return;
+    const char *problem = kernel_problem(a, mf->k, k);
+    struct digest way = {(uint64_t)c.algorithm, 0};
+    way = digest_join(digest_of(problem, strlen(problem)), way);
+    mf->tuned = digest_join(mf->tuned, way);
 }
 
 static void choose(struct module *m, struct module_func *mf, size_t i) {
@@ -77,7 +80,7 @@ static void choose(struct module *m, struct module_func *mf, size_t i) {
     if (!kernel_is_tunable(mf->k, k)) return;
     struct choice usual = least_cost(m->target, mf->k, k), c = usual;
     if (m->tuning) c = m->tuning->choose(m->tuning->ctx, m, mf, i, usual);
-    note_tuned(mf, i, usual, c);
+    note_tuned(m->arena, mf, k, usual, c);
     choice_take(m->target, mf->k, k, c);
 }
 
