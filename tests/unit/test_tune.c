@@ -453,6 +453,35 @@ static void put_words(struct store *s, struct digest record, struct digest row,
     store_put(s, record, &row, 1, sizeof v, (const char *)v, 1);
 }
 
+struct shelf { // a store with the program's kinds in it
+    struct store *store;
+    struct digest record; // of all of them
+    const struct tuned *list;
+    size_t n, calls; // kinds; what timing them took
+    struct driver v;
+};
+
+static void keep_all(struct fixture *f, struct clock *k, struct shelf *out) {
+    struct store_record *record;
+    out->store = open_store(f);
+    struct tuner *t = tuner(f, k, out->store);
+    lower(f, tuner_tuning(t), &out->v);
+    store_flush(out->store);
+    assert_int_equal(store_records(out->store, "tuning", f->a, &record), 1);
+    out->record = record->key;
+    out->list = tuner_list(t, &out->n);
+    out->calls = k->calls;
+}
+
+static void drop_all(struct shelf *shelf) {
+    store_close(shelf->store);
+    driver_free(&shelf->v);
+}
+
+static struct digest row_of(const struct tuned *kind) {
+    return digest_of(kind->problem, strlen(kind->problem));
+}
+
 static void what_does_not_fit_is_timed_again(void **state) {
     // version, algorithm, blocks, pixels, group, live, and two times
     static const uint32_t wrong[][8] = {
@@ -469,65 +498,57 @@ static void what_does_not_fit_is_timed_again(void **state) {
     };
     struct fixture *f = *state;
     struct clock k = {.word = "no such problem"};
-    struct store *s = open_store(f);
-    struct tuner *t = tuner(f, &k, s);
-    struct driver v;
-    lower(f, tuner_tuning(t), &v);
-    struct store_record *record;
-    store_flush(s);
-    assert_int_equal(store_records(s, "tuning", f->a, &record), 1);
-    size_t n, calls = k.calls;
-    const struct tuned *list = tuner_list(t, &n);
+    struct shelf shelf;
+    keep_all(f, &k, &shelf);
     for (size_t i = 0; i < COUNT(wrong); i++) {
-        for (size_t j = 0; j < n; j++) {
-            const char *p = list[j].problem;
-            put_words(s, record->key, digest_of(p, strlen(p)), wrong[i], 8);
-        }
-        store_flush(s);
-        if (timed_by(f, &k, s) != calls) fail_msg("choice %zu is believed", i);
-        store_flush(s);
-        assert_int_equal(timed_by(f, &k, s), 0); // it was replaced
+        for (size_t j = 0; j < shelf.n; j++)
+            put_words(shelf.store, shelf.record, row_of(&shelf.list[j]), wrong[i], 8);
+        store_flush(shelf.store);
+        if (timed_by(f, &k, shelf.store) != shelf.calls)
+            fail_msg("choice %zu is believed", i);
+        store_flush(shelf.store);
+        assert_int_equal(timed_by(f, &k, shelf.store), 0); // it was replaced
     }
-    // No list of numbers at all, and one of another length.
-    const char *p = list[0].problem;
+    drop_all(&shelf);
+}
+
+// No list of numbers at all, and one of another length.
+static void what_is_no_choice_is_timed_again(void **state) {
+    static const size_t sizes[] = {41, 7};
+    struct fixture *f = *state;
+    struct clock k = {.word = "no such problem"};
+    struct shelf shelf;
     char junk[41];
     memset(junk, 0xc1, sizeof junk);
-    struct digest row = digest_of(p, strlen(p));
-    store_put(s, record->key, &row, 1, sizeof junk, junk, 1);
-    store_flush(s);
-    assert_true(timed_by(f, &k, s) > 0);
-    store_put(s, record->key, &row, 1, 7, junk, 1);
-    store_flush(s);
-    assert_true(timed_by(f, &k, s) > 0);
-    store_close(s);
-    driver_free(&v);
+    keep_all(f, &k, &shelf);
+    struct digest row = row_of(&shelf.list[0]);
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        store_put(shelf.store, shelf.record, &row, 1, sizes[i], junk, 1);
+        store_flush(shelf.store);
+        assert_true(timed_by(f, &k, shelf.store) > 0);
+        store_flush(shelf.store);
+        assert_int_equal(timed_by(f, &k, shelf.store), 0);
+    }
+    drop_all(&shelf);
 }
 
 // Winograd's way for a problem that it does not fit; it fits others.
 static void algorithms_that_do_not_fit_are_refused(void **state) {
     struct fixture *f = *state;
     struct clock k = {.word = "no such problem"};
-    struct store *s = open_store(f);
-    struct tuner *t = tuner(f, &k, s);
-    struct driver v;
-    lower(f, tuner_tuning(t), &v);
-    struct store_record *record;
-    store_flush(s);
-    assert_int_equal(store_records(s, "tuning", f->a, &record), 1);
-    size_t n, strided = 0;
-    const struct tuned *list = tuner_list(t, &n);
+    struct shelf shelf;
+    keep_all(f, &k, &shelf);
+    size_t strided = 0;
     const uint32_t words[8] = {1, ALGORITHM_WINOGRAD_4, 0, 0, 0, 0, 9, 9};
-    for (size_t i = 0; i < n; i++) {
-        const char *p = list[i].problem;
-        if (!strstr(p, "strides=2, 2")) continue;
-        put_words(s, record->key, digest_of(p, strlen(p)), words, 8);
+    for (size_t i = 0; i < shelf.n; i++) {
+        if (!strstr(shelf.list[i].problem, "strides=2, 2")) continue;
+        put_words(shelf.store, shelf.record, row_of(&shelf.list[i]), words, 8);
         strided++;
     }
     assert_true(strided > 0);
-    store_flush(s);
-    assert_true(timed_by(f, &k, s) >= strided);
-    store_close(s);
-    driver_free(&v);
+    store_flush(shelf.store);
+    assert_true(timed_by(f, &k, shelf.store) >= strided);
+    drop_all(&shelf);
 }
 
 // Another target is another machine.
@@ -610,6 +631,7 @@ int main(void) {
         TEST(code_follows_keys),
         TEST(what_was_timed_is_not_timed_again),
         TEST(what_does_not_fit_is_timed_again),
+        TEST(what_is_no_choice_is_timed_again),
         TEST(algorithms_that_do_not_fit_are_refused),
         TEST(targets_are_timed_apart),
         TEST(looking_and_stopping_time_nothing),
