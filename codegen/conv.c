@@ -185,7 +185,7 @@ static void fetch_ahead(struct conv *c, const struct tile_at *t, struct ix i,
     int64_t tiles = across * c->side[0].outs;
     int64_t span = (int64_t)conv_span(&c->plan, t->blocks);
     if (!c->far || tiles < 2) return;
-    int64_t line = 64 / sizeof(float), step = (words + tiles - 1) / tiles;
+    int64_t line = CACHE_LINE / sizeof(float), step = (words + tiles - 1) / tiles;
     struct ix at = ix_scale(e, t->y, across * span * step);
     at = ix_add(e, at, ix_scale(e, ix_div(e, t->x, pixels), span * step));
     at = ix_shift(e, ix_add(e, at, ix_scale(e, i, step)), span * words);

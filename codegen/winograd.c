@@ -193,7 +193,7 @@ static LLVMValueRef channel_at(struct steps *s, const struct product *p,
 static void fetch_ahead(struct steps *s, const struct product *p, struct ix channel) {
     struct emit *e = s->e;
     const struct winograd *w = &s->w;
-    int64_t line = 64 / sizeof(float), channels = (int64_t)w->channels;
+    int64_t line = CACHE_LINE / sizeof(float), channels = (int64_t)w->channels;
     LLVMValueRef tile =
         LLVMBuildUDiv(e->b, p->slot, ll_i64(e, (int64_t)w->tile_tiles), "");
     struct ix at = ix_uniform(tile, 0, (int64_t)w->group, 1, 0);

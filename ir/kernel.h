@@ -11,7 +11,9 @@
 #include "ir/ir.h"
 #include "runtime/plan.h"
 
-// What code is generated for. Nothing outside passes/ and codegen/ depends on it.
+#define CACHE_LINE ((size_t)64) // bytes, of all processors that code is made for
+
+// What code is generated for. The front end and the runtime know nothing of it.
 struct target {
     const char *triple, *cpu, *features;
     size_t lanes;     // f32 lanes of a vector register
@@ -19,7 +21,7 @@ struct target {
     bool fma;
     bool bf16; // sums of products of bf16 pairs; programs that want none have it unset
     size_t l1, l2; // bytes of data cache a core
-    // All that decides the rounding of results, in words: "f32 fma lanes=16 registers=32 v1".
+    // All that decides the rounding of results, in words: "f32 fma lanes=16 registers=32 v2".
     // The version is raised when emitted code comes to round otherwise (codegen.h); they
     // enter the store's keys.
     const char *numerics;
@@ -27,8 +29,8 @@ struct target {
 
 enum layout_kind {
     LAYOUT_PLANAR, // row-major, no border; rows are dense
-    LAYOUT_BLOCKED, // rank 3 f32 or bf16 [C,H,W] as [C/lanes][H+2*border][W+2*border][lanes]; the border
-                    // and the lanes past C hold zero
+    LAYOUT_BLOCKED, // rank 3 f32 or bf16 [C,H,W] as [C/lanes][H+2*border][W+2*border][lanes];
+                    // the border and the lanes past C hold zero
     LAYOUT_WEIGHT, // a constant packed as the one kernel that reads it wants it
 };
 

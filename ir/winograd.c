@@ -127,7 +127,7 @@ bool winograd_in_place(const struct winograd *w) {
 // A line of the cache more than it needs: planes that are a multiple of some pages apart
 // would all want the same few places of the first cache.
 static size_t plane(const struct winograd *w, size_t blocks) {
-    size_t line = 64 / sizeof(float);
+    size_t line = CACHE_LINE / sizeof(float);
     return size_align(blocks * w->group * w->lanes, line) + line;
 }
 
