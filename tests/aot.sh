@@ -5,9 +5,6 @@
 . "$(dirname "$0")/rig.sh"
 
 expect() { expect_command "$@"; }
-says() { grep -qF -- "$1" said || fail "does not say '$1' either: $(cat said)"; }
-# The report for scripts tells of no value that was computed.
-found_all() { grep -q '^  "computed": 0,' out || fail "$*: $(cat out)"; }
 
 # ---- the same bytes as ddg run ----
 expect 0 "wrote infoutil" "$ddg" compile "$examples/infoutil.ddg" -D samples=20 -o infoutil

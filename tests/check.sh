@@ -5,13 +5,7 @@
 . "$(dirname "$0")/rig.sh"
 images=$examples/shapes/train
 
-expect() { # code, text, arguments of ddg ...
-  want=$1 words=$2
-  shift 2
-  expect_command "$want" "$words" "$ddg" "$@"
-}
-says() { grep -qF -- "$1" said || fail "does not say '$1': $(cat said)"; }
-says_not() { ! grep -qF -- "$1" said || fail "says '$1': $(cat said)"; }
+expect() { expect_ddg "$@"; }
 # A member of the stage of that name, in the report of `ddg run --json`.
 stage() { sed -n "/\"name\": \"$1\"/,/}/s/.*\"$2\": \([0-9]*\).*/\1/p" out | head -n 1; }
 

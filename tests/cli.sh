@@ -5,18 +5,8 @@
 . "$(dirname "$0")/rig.sh"
 small=$here/cases/run/small.ddg
 
-expect() { # code, text, arguments of ddg ...
-  want=$1 words=$2
-  shift 2
-  expect_command "$want" "$words" "$ddg" "$@"
-}
-says() { grep -qF -- "$1" said || fail "does not say '$1' either: $(cat said)"; }
+expect() { expect_ddg "$@"; }
 silent() { [ ! -s err ] || fail "$1: $(cat err)"; }
-# The number of rows of a value in out, a report for scripts: name, member, number.
-member() {
-  got=$(grep -F -A 6 "\"name\": \"$1\"" out | sed -n "s/.*\"$2\": \([0-9]*\).*/\1/p")
-  [ "$got" = "$3" ] || fail "$1: $2 is '$got', not $3"
-}
 
 # ---- what a newcomer gets wrong ----
 expect 2 "did you mean \`run\`?" rnu "$small"

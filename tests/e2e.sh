@@ -6,9 +6,8 @@
 images=$here/../examples/shapes/train
 
 expect() { # code, text, arguments of ddg ...
-  want=$1 words=$2
+  expect_ddg "$@"
   shift 2
-  expect_command "$want" "$words" "$ddg" "$@"
   if ls -a "$work" | grep -q 'ddg-'; then fail "ddg $*: left a temporary file"; fi
 }
 small() { # further arguments of a run that must fail with code 1, after the text

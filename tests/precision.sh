@@ -7,17 +7,7 @@ has=no
 grep -qsw avx512_bf16 /proc/cpuinfo && has=yes
 lacks="has no dot products of bf16, so networks are computed in fp32"
 
-expect() { # code, text, arguments of ddg ...
-  want=$1 words=$2
-  shift 2
-  expect_command "$want" "$words" "$ddg" "$@"
-}
-says() { grep -qF -- "$1" said || fail "does not say '$1' either: $(cat said)"; }
-quiet() { ! grep -qF -- "$1" said || fail "says '$1': $(cat said)"; }
-member() { # of a value in out, a report for scripts: name, member, number
-  got=$(grep -F -A 6 "\"name\": \"$1\"" out | sed -n "s/.*\"$2\": \([0-9]*\).*/\1/p" | head -1)
-  [ "$got" = "$3" ] || fail "$1: $2 is '$got', not $3"
-}
+expect() { expect_ddg "$@"; }
 total() { # the sum behind all values: member, number
   got=$(sed -n "s/^  \"$1\": \([0-9]*\).*/\1/p" out | head -1)
   [ "$got" = "$2" ] || fail "$1 in all is '$got', not $2"
@@ -46,7 +36,7 @@ expect 0 "precision" run --help
 # ---- without such a processor ----
 if [ "$(uname -m)" = x86_64 ]; then
   expect 0 "ddg: x86-64 $lacks" run "$small" --target x86-64 --precision bf16 -D to=old
-  quiet "bf16: "
+  says_not "bf16: "
   expect 0 "" run "$small" --target x86-64 -D to=old_fp32 --json
   total computed 0
   same old old_fp32
@@ -54,9 +44,9 @@ if [ "$(uname -m)" = x86_64 ]; then
 fi
 if [ $has = no ]; then
   expect 0 "ddg: this processor $lacks" run "$small" -D to=fp32 --precision bf16
-  quiet "bf16: "
+  says_not "bf16: "
   expect 0 "" run "$small" -D to=again --json
-  quiet "$lacks"
+  says_not "$lacks"
   total computed 0
   same fp32 again
   expect 0 "" run chosen.ddg -D precision=bf16,fp32 -D to=chosen
@@ -71,7 +61,7 @@ expect 0 "bf16: phi " run "$small" -D to=one --precision bf16 --threads 1 --no-s
 says " in 32 rows"
 says "bf16: gradnorm "
 says "bf16: relabel "
-quiet "$lacks"
+says_not "$lacks"
 report >report_one
 expect 0 "" run "$small" -D to=two --precision bf16 --threads 2
 report >report_two
@@ -98,7 +88,7 @@ member gradnorm computed 48
 grep -q precision fp32/manifest.json && fail "the manifest of fp32 speaks of precision"
 expect 0 "" run exact.ddg -D to=exact --precision bf16 --json # the program's word counts
 total computed 0
-quiet largest_error
+says_not largest_error
 same fp32 exact
 expect 0 "" run "$small" -D to=alone --no-store
 same fp32 alone
@@ -113,7 +103,7 @@ same precision=fp32/swept/labels.npy fp32/labels.npy
 
 # ---- a run that does not come to an end says nothing ----
 expect 1 "" run "$small" -D to="$small" --precision bf16 --no-store
-quiet "bf16: "
+says_not "bf16: "
 
 # ---- classes that the model chooses ----
 sed 's|seed = 0)|seed = 0, target = "predicted")|' fast.ddg >predicted.ddg
@@ -122,9 +112,9 @@ says "phi.target.fp32"
 
 # ---- compiled ----
 expect 0 "" compile fast.ddg -o compiled
-quiet "$lacks"
+says_not "$lacks"
 expect_command 0 "" ./compiled --to aot --no-store
-quiet "bf16: "
+says_not "bf16: "
 same one aot
 expect_command 2 "unknown option" ./compiled --precision fp32
 expect 1 'must be "fp32" or "bf16"; this is "bf61"' run chosen.ddg -D precision=bf61

@@ -7,8 +7,6 @@
 python=/usr/bin/python3
 
 expect() { expect_command "$@"; }
-says() { grep -qF -- "$1" out || fail "does not say '$1': $(cat out)"; }
-says_not() { ! grep -qF -- "$1" out || fail "says '$1': $(cat out)"; }
 program=$examples/infoutil.ddg
 set -- -D samples=20 -D ipc=2
 

@@ -26,4 +26,18 @@ expect_command() { # code, text, command ...
   [ -z "$text" ] || grep -qF -- "$text" "$work/said" ||
     fail "$*: does not say '$text': $(head -c 2000 "$work/said")"
 }
+expect_ddg() { # code, text, arguments of ddg ...
+  want=$1 words=$2
+  shift 2
+  expect_command "$want" "$words" "$ddg" "$@"
+}
+# Of the command before.
+says() { grep -qF -- "$1" "$work/said" || fail "does not say '$1' either: $(cat "$work/said")"; }
+says_not() { ! grep -qF -- "$1" "$work/said" || fail "says '$1': $(cat "$work/said")"; }
+# Its report for scripts: the rows of a value; that nothing was computed.
+member() { # name, member, number
+  got=$(grep -F -A 6 "\"name\": \"$1\"" "$work/out" | sed -n "s/.*\"$2\": \([0-9]*\).*/\1/p" | head -n 1)
+  [ "$got" = "$3" ] || fail "$1: $2 is '$got', not $3"
+}
+found_all() { grep -q '^  "computed": 0,' "$work/out" || fail "$*: $(cat "$work/out")"; }
 same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
