@@ -13,7 +13,8 @@
 #define NEAR  1.25 // of the best algorithm's time: whose tilings are tried, too
 #define MOST  (ALGORITHM_COUNT * (1 + CODEGEN_MOST_TILINGS)) // choices of a kernel
 
-struct machine { // what code for one target is timed on
+struct machine {                 // what code for one target is timed on
+    const char *code, *numerics; // the target's
     struct store_record record;
     const char *lacks; // what this processor lacks to run the code; NULL: nothing
 };
@@ -64,15 +65,16 @@ static size_t machine_of(struct tuner *t, const struct target *target) {
     struct arena *a = t->arena;
     const char *code = arena_printf(a, "%s %s", target->cpu, target->features);
     for (size_t i = 0; i < t->machines.n; i++) {
-        const struct store_field *f = t->machines.at[i].record.fields;
-        if (!strcmp(f[1].value, code) && !strcmp(f[2].value, target->numerics)) return i;
+        const struct machine *m = &t->machines.at[i];
+        if (!strcmp(m->code, code) && !strcmp(m->numerics, target->numerics)) return i;
     }
-    const struct store_field fields[] = {
-        {"processor", processor_words(a), NULL},
-        {"code", code, NULL},
-        {"numerics", arena_strdup(a, target->numerics), NULL},
-        {"timed", TIMED_VERSION, NULL}};
-    struct machine m = {.record = {.op = "tuning", .name = "tuning"}};
+    struct machine m = {.code = code,
+                        .numerics = arena_strdup(a, target->numerics),
+                        .record = {.op = "tuning", .name = "tuning"}};
+    const struct store_field fields[] = {{"processor", processor_words(a), NULL},
+                                         {"code", m.code, NULL},
+                                         {"numerics", m.numerics, NULL},
+                                         {"timed", TIMED_VERSION, NULL}};
     m.record.nfields = COUNT(fields);
     m.record.fields = arena_dup(a, fields, COUNT(fields), sizeof *fields);
     m.record.elem = "u8";
