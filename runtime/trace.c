@@ -5,6 +5,7 @@
 #include "runtime/json.h"
 
 #include <errno.h>
+#include <math.h>
 
 struct trace {
     FILE *file; // NULL once closed
@@ -85,11 +86,17 @@ static const char *words_of(struct adding *a, const char *s) {
     return json_string(a->words, s);
 }
 
+// To whole nanoseconds, both ends alike: what began when another ended then does so in the
+// file, where viewers let go of spans that cross others. 0 is also what came before there was
+// a clock to read.
+static double microseconds(const struct trace *t, double at) {
+    return at > t->origin ? round(1e9 * (at - t->origin)) / 1e3 : 0;
+}
+
 static void add_span(void *ctx, size_t track, const struct profile_span *s) {
     struct adding *a = ctx;
     struct trace *t = a->trace;
-    double ts = 1e6 * (s->began - t->origin), dur = 1e6 * (s->ended - s->began);
-    if (ts < 0) ts = 0; // a phase from before there was a clock to read
+    double ts = microseconds(t, s->began), dur = microseconds(t, s->ended) - ts;
     if (ts > t->ends[track]) t->ends[track] = ts;
     event(t);
     fprintf(t->file,
