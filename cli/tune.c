@@ -46,11 +46,11 @@ enum {
     WORD_PIXELS,
     WORD_GROUP,
     WORD_LIVE,
-    WORD_USUAL_NS,
-    WORD_BEST_NS,
+    WORD_USUAL,
+    WORD_BEST,
     NWORDS
 };
-#define VALUE_VERSION 1
+#define VALUE_VERSION 2
 #define VALUE_BYTES   (1 + 5 * NWORDS)
 
 static const char *processor_words(struct arena *a) {
@@ -110,9 +110,12 @@ static bool decode(struct arena *a, const char *value, uint32_t *words) {
     return unpack_left(&u) == 0 && words[WORD_VERSION] == VALUE_VERSION;
 }
 
-static uint32_t nanoseconds(double seconds) {
-    double ns = seconds * 1e9;
-    return ns >= 1 ? ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX : 1;
+// Rows of small products take less than ten nanoseconds.
+#define TICK 1e-10
+
+static uint32_t ticks(double seconds) {
+    double n = seconds / TICK;
+    return n >= 1 ? n < UINT32_MAX ? (uint32_t)(n + 0.5) : UINT32_MAX : 1;
 }
 
 static void keep(struct tuner *t, const struct machine *m, const struct asked *kind,
@@ -124,8 +127,8 @@ static void keep(struct tuner *t, const struct machine *m, const struct asked *k
                                     [WORD_PIXELS] = (uint32_t)g->pixels,
                                     [WORD_GROUP] = (uint32_t)g->group,
                                     [WORD_LIVE] = g->row_live,
-                                    [WORD_USUAL_NS] = nanoseconds(found->usual_s),
-                                    [WORD_BEST_NS] = nanoseconds(found->best_s)};
+                                    [WORD_USUAL] = ticks(found->usual_s),
+                                    [WORD_BEST] = ticks(found->best_s)};
     unsigned char value[VALUE_BYTES];
     if (!t->o.store) return;
     encode(words, value);
@@ -161,8 +164,8 @@ static bool find_kept(struct tuner *t, const struct machine *m, const struct ask
                                      .row_live = w[WORD_LIVE]}};
     if (!fits(c, best)) return false;
     out->best = best;
-    out->usual_s = 1e-9 * w[WORD_USUAL_NS];
-    out->best_s = 1e-9 * w[WORD_BEST_NS];
+    out->usual_s = TICK * w[WORD_USUAL];
+    out->best_s = TICK * w[WORD_BEST];
     return true;
 }
 

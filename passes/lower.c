@@ -470,6 +470,7 @@ static void want_twin(struct lower *l, uint32_t column, nid twin) {
 
 static void want_twins(struct lower *l) {
     size_t columns = l->columns.n;
+    if (l->failed) return; // a twin would be wrong in the same words
     for (uint32_t i = 0; i < columns; i++)
         for (size_t k = 0; k < l->m->ntwins; k++)
             if (l->kept.at[i].v == l->m->twins[k].v && l->kept.at[i].facet == FACET_VALUE)

@@ -33,6 +33,10 @@ expect 0 'precision="fp32"' dump exact.ddg --after graph --precision bf16
 expect 0 'precision="bf16"' dump fast.ddg --after graph
 expect 0 "precision" run --help
 
+sed 's/samples = [0-9]*/samples = 16/' "$small" >wrong.ddg
+expect 1 "coalitions cannot determine" run wrong.ddg --precision bf16
+[ "$(grep -c "error:" said)" = 1 ] || fail "a wrong program is told more than once: $(cat said)"
+
 # ---- without such a processor ----
 if [ "$(uname -m)" = x86_64 ]; then
   expect 0 "ddg: x86-64 $lacks" run "$small" --target x86-64 --precision bf16 -D to=old
