@@ -100,7 +100,9 @@ static bool is_asked(const struct bench *b, const struct part *p) {
     return !any;
 }
 
-static int usage(void) {
+static int usage(const char *arg) {
+    if (arg && strcmp(arg, "--help"))
+        fprintf(stderr, "ddg-bench: `%s` is not understood\n", arg);
     fputs("usage: ddg-bench [--json] [--layers] [--runs N] [--threads N] [--models DIR]\n"
           "                 [--shared DIR] [PART or NETWORK ...]\n\nparts\n",
           stderr);
@@ -158,7 +160,7 @@ int main(int argc, char **argv) {
                       .threads = pool_cores(),
                       .folder = "/tmp/ddg-bench-XXXXXX"};
     for (int i = 1; i < argc; i++)
-        if (!take(&b, argv, &i)) return usage();
+        if (!take(&b, argv, &i)) return usage(argv[i]);
     if (!mkdtemp(b.folder)) return perror(b.folder), 1;
     b.arena = arena_must();
     b.peers = (struct peers){b.shared, BENCH_FOLDER, b.threads};

@@ -98,8 +98,8 @@ static const struct option options[] = {
      take_side},
     {'g', "--target", "NAME",
      "the processor to make code for: native (the default), x86-64, x86-64-v3, "
-     "x86-64-v4, aarch64; compile takes several, and the file chooses the best where it "
-     "is started",
+     "x86-64-v4, aarch64; compile takes it several times, and the file chooses the best "
+     "where it is started",
      take_target},
     {'b', "--precision", "P",
      "fp32 (the default) or bf16, which lets the layers of networks multiply bfloat16 "
@@ -107,8 +107,7 @@ static const struct option options[] = {
      take_precision},
     {'U', "--tune", NULL,
      "time once how each kind of kernel is computed fastest on this machine, and use "
-     "that; "
-     "plan and why use what is known and time nothing",
+     "that; plan and why use what is known and time nothing",
      take_tune},
     {'d', "--data", NULL,
      "ask the models about a few of the images that the program gives them, and warn of "
@@ -173,7 +172,9 @@ static int take_option(const struct command *c, char **argv, size_t *i, struct a
 
 static int take_operand(const struct command *c, const char *arg, struct args *a) {
     if (a->noperands == c->most)
-        return usage_error("one argument too many for `ddg %s`: `%s`", c->name, arg);
+        return usage_error(
+            "one argument too many for `ddg %s`: `%s`%s", c->name, arg,
+            a->profile && !a->trace ? "; a file for --profile stands behind `=`" : "");
     a->operands[a->noperands++] = arg;
     return EXIT_DONE;
 }

@@ -178,16 +178,21 @@ bool codegen_host_target(struct arena *arena, struct target *out, struct diags *
     return true;
 }
 
+static bool unknown_target(const char *name, struct diags *d) {
+    diag_error(d, NO_SPAN,
+               "unknown target `%s`: expected native, x86-64, x86-64-v3, x86-64-v4 or "
+               "aarch64",
+               name);
+    const char *several = strchr(name, ',') ? "each target is a --target" : NULL;
+    return diag_help(d, several ? "%s" : NULL, several);
+}
+
 bool codegen_target_named(struct arena *arena, const char *name, struct target *out,
                           struct diags *d) {
     if (strcmp(name, "native") == 0) return codegen_host_target(arena, out, d);
     const struct level *l = levels, *end = levels + COUNT(levels);
     while (l < end && strcmp(l->name, name) != 0) l++;
-    if (l == end)
-        return diag_error(d, NO_SPAN,
-                          "unknown target `%s`: expected native, x86-64, x86-64-v3, "
-                          "x86-64-v4 or aarch64",
-                          name);
+    if (l == end) return unknown_target(name, d);
     *out = (struct target){.triple = l->triple,
                            .cpu = l->cpu,
                            .features = l->features,

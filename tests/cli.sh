@@ -29,6 +29,7 @@ expect 2 "takes no value" run "$small" --no-store=yes
 expect 2 "-D wants name=value, not \`k\`" run "$small" -D k
 expect 2 "wants FILE.ddg" plan
 expect 1 "unknown target \`z80\`: expected native, x86-64" plan "$small" --target z80
+expect 1 "each target is a --target" plan "$small" --target x86-64,x86-64-v3
 expect 2 "takes no --target" check "$small" --target native
 expect 2 "\`ddg plan\` takes no --audit" plan "$small" --audit 1%
 expect 1 "nowhere.ddg" plan nowhere.ddg

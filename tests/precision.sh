@@ -120,7 +120,7 @@ says_not "$lacks"
 expect_command 0 "" ./compiled --to aot --no-store
 says_not "bf16: "
 same one aot
-expect_command 2 "unknown option" ./compiled --precision fp32
+expect_command 2 "one of \`ddg compile\`" ./compiled --precision fp32
 expect 1 'must be "fp32" or "bf16"; this is "bf61"' run chosen.ddg -D precision=bf61
 expect 0 "" compile chosen.ddg -o fixed
 expect_command 1 "\`precision\` of \`onnx\` was compiled for fp32" ./fixed --precision bf16

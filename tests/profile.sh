@@ -104,6 +104,7 @@ expect 1 "the trace \`no/such/folder\` cannot be written" \
   "$ddg" run "$program" "$@" -D to=never --no-store --profile=no/such/folder
 [ ! -e never ] || fail "something was computed before the trace was tried"
 expect 2 "--profile wants a file" "$ddg" run "$program" --profile=
+expect 2 "stands behind \`=\`" "$ddg" run "$program" --profile trace.json
 expect 2 "takes no --profile" "$ddg" plan "$program" --profile
 expect 0 "--profile[=FILE]" "$ddg" run --help
 expect 0 "--profile[=FILE]" ./self --help

@@ -35,7 +35,7 @@ found_all "the compiled program"
 same tuned self1
 expect 0 "" ./self --to self2 --no-store
 same tuned self2
-expect 2 "unknown option" ./self --tune
+expect 2 "one of \`ddg compile\`" ./self --tune
 
 # ---- without it, what was timed counts for nothing ----
 expect 0 "" "$ddg" run "$program" -D to=after

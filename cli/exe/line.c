@@ -43,10 +43,21 @@ static const char *names_at(const void *ctx, size_t i) {
     return i == 0 ? "--help" : i == 1 ? "--version" : NULL;
 }
 
+// What shaped the code, and is asked for where that is made.
+static bool is_compiled_in(const char *name) {
+    static const char *const names[] = {"--precision", "--tune", "--target", "--emit"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (!strcmp(names[i], name)) return true;
+    return false;
+}
+
 static int unknown(const struct line *l, struct arena *arena, const struct plan *p,
                    const char *arg) {
     struct names names = {arena, p};
     const char *name = arena_strndup(arena, arg, strcspn(arg, "="));
+    if (is_compiled_in(name))
+        return usage_error_of(l->program,
+                              "unknown option `%s`: it is one of `ddg compile`", name);
     const char *near = near_miss(name, names_at, &names);
     if (near)
         return usage_error_of(l->program, "unknown option `%s`; did you mean `%s`?", name,
