@@ -6,6 +6,7 @@
 #include "runtime/base/unpack.h"
 #include "runtime/cpu.h"
 #include "runtime/store/store.h"
+#include "runtime/timeline.h"
 
 #include <unistd.h>
 
@@ -328,7 +329,9 @@ static struct tuned tune(struct tuner *t, const struct asked *kind, const char *
     struct tune_case c = {m->target, &kf, NULL, problem, t->o.threads};
     if (lay_out(work, m, mf, &kf)) {
         c.kernel = &kf.kernels.at[i];
+        double began = timeline_now(m->times);
         find_best(t, machine, kind, &c, &out);
+        if (out.from == TUNED_NOW) timeline_add(m->times, began, "time kernels", NULL);
         out.usual_how = how(t->arena, &c, out.usual);
         out.best_how = how(t->arena, &c, out.best);
     }
