@@ -194,37 +194,37 @@ static nid build_deep_matmul(struct builder *b, struct random *r) {
 
 static void conv(void **state) {
     (void)state;
-    assert_int_equal(rig_check_all("conv", build_conv, 120, TOLERANCE), 0);
+    assert_int_equal(rig_check_all("conv", build_conv, 60, TOLERANCE), 0);
 }
 
 static void conv_dx(void **state) {
     (void)state;
-    assert_int_equal(rig_check_all("conv_dx", build_conv_dx, 120, TOLERANCE), 0);
+    assert_int_equal(rig_check_all("conv_dx", build_conv_dx, 60, TOLERANCE), 0);
 }
 
 static void winograd(void **state) {
     (void)state;
-    assert_int_equal(rig_check_all("winograd", build_winograd, 100, TOLERANCE), 0);
+    assert_int_equal(rig_check_all("winograd", build_winograd, 60, TOLERANCE), 0);
 }
 
 static void winograd_dx(void **state) {
     (void)state;
-    assert_int_equal(rig_check_all("winograd dx", build_winograd_dx, 60, TOLERANCE), 0);
+    assert_int_equal(rig_check_all("winograd dx", build_winograd_dx, 40, TOLERANCE), 0);
 }
 
 static void conv_dw(void **state) {
     (void)state;
-    assert_int_equal(rig_check_all("conv_dw", build_conv_dw, 60, TOLERANCE), 0);
+    assert_int_equal(rig_check_all("conv_dw", build_conv_dw, 40, TOLERANCE), 0);
 }
 
 static void conv_dw_sqnorm(void **state) {
     (void)state;
-    assert_int_equal(rig_check_all("conv_dw_sqnorm", build_sqnorm, 60, TOLERANCE), 0);
+    assert_int_equal(rig_check_all("conv_dw_sqnorm", build_sqnorm, 40, TOLERANCE), 0);
 }
 
 static void matmul(void **state) {
     (void)state;
-    assert_int_equal(rig_check_all("matmul", build_matmul, 80, TOLERANCE), 0);
+    assert_int_equal(rig_check_all("matmul", build_matmul, 50, TOLERANCE), 0);
 }
 
 static void deep_matmul(void **state) {
@@ -234,7 +234,7 @@ static void deep_matmul(void **state) {
 
 static void stacked_matmul(void **state) {
     (void)state;
-    assert_int_equal(rig_check_all("stacked matmul", build_stack, 100, TOLERANCE), 0);
+    assert_int_equal(rig_check_all("stacked matmul", build_stack, 60, TOLERANCE), 0);
 }
 
 int main(void) {
