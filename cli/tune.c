@@ -108,7 +108,8 @@ static bool decode(struct arena *a, const char *value, uint32_t *words) {
         if (!unpack_count(&u, "choice", UINT32_MAX, &v)) return false;
         words[i] = (uint32_t)v;
     }
-    return unpack_left(&u) == 0 && words[WORD_VERSION] == VALUE_VERSION;
+    return unpack_left(&u) == 0 && words[WORD_VERSION] == VALUE_VERSION &&
+           words[WORD_USUAL] > 0 && words[WORD_BEST] > 0;
 }
 
 // Rows of small products take less than ten nanoseconds.

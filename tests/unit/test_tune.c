@@ -504,6 +504,8 @@ static void what_does_not_fit_is_timed_again(void **state) {
         {2, 0, 1, 1, 0, 2, 9, 9}, // neither true nor false
         {2, 2, 1, 4, 3, 0, 9, 9}, // a group of part of a tile
         {2, 2, 1, 4, UINT32_MAX, 0, 9, 9},
+        {2, 0, 0, 0, 0, 0, 0, 9}, // no time at all
+        {2, 0, 0, 0, 0, 0, 9, 0},
     };
     struct fixture *f = *state;
     struct clock k = {.word = "no such problem"};
