@@ -270,6 +270,12 @@ uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet
 }
 
 // ---- functions ------------------------------------------------------------------------
+static bool is_twin(const struct lower *l, nid v) {
+    for (size_t k = 0; k < l->m->ntwins; k++)
+        if (l->m->twins[k].in_fp32 == v) return true;
+    return false;
+}
+
 struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
                     const char *part) {
     const struct node *n = graph_node(l, v);
@@ -278,6 +284,7 @@ struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
     f->l = l;
     f->s = s;
     f->mult = mult;
+    if (is_twin(l, v)) name = arena_printf(l->arena, "%s.fp32", name);
     if (part) name = arena_printf(l->arena, "%s.%s", name, part);
     builder_init(&f->b, l->arena, name);
     f->b.fold = true;

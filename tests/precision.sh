@@ -67,7 +67,8 @@ says "bf16: gradnorm "
 says "bf16: relabel "
 says_not "$lacks"
 report >report_one
-expect 0 "" run "$small" -D to=two --precision bf16 --threads 2
+expect 0 "" run "$small" -D to=two --precision bf16 --threads 2 --profile
+grep -q "^phi.fp32.* conv" said || fail "kernels of what is compared are not told apart"
 report >report_two
 same one two
 cmp -s report_one report_two || fail "another report: $(diff report_one report_two)"
