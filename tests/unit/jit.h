@@ -159,4 +159,35 @@ static inline void jit_run(struct jit *j, size_t n, size_t step, const void *con
         memcpy(outs[i], out[i], jit_bytes(type_at(f, f->outs.at[i]), n));
 }
 
+// Room for the results of `rows` rows, by output.
+static inline void **jit_results(struct arena *a, const struct func *f, size_t rows) {
+    void **out = NEW_N(a, void *, f->outs.n);
+    for (size_t i = 0; i < f->outs.n; i++)
+        out[i] = arena_alloc(a, rows, type_bytes(type_at(f, f->outs.at[i])));
+    return out;
+}
+
+static inline bool jit_same(const struct func *f, size_t rows, void *const *want,
+                            void *const *got) {
+    bool same = true;
+    for (size_t i = 0; i < f->outs.n; i++)
+        same &= !memcmp(want[i], got[i], rows * type_bytes(type_at(f, f->outs.at[i])));
+    return same;
+}
+
+// For a machine whose cache holds next to nothing: other bands, the same bits. f lies in a.
+static inline bool jit_same_in_bands(struct arena *a, struct func *f, size_t rows,
+                                     const void *const *args, void *const *want) {
+    struct diags d;
+    struct jit j;
+    diags_init(&d, a);
+    if (!jit_compile_for(&j, a, f, "native", 4 << 10, &d)) return false;
+    const struct func *made = j.module.funcs.at[0].f;
+    void **got = jit_results(a, made, rows);
+    jit_run(&j, rows, 0, args, got);
+    bool same = jit_same(made, rows, want, got);
+    jit_free(&j);
+    return same;
+}
+
 #endif

@@ -163,30 +163,9 @@ static void compare(uint64_t seed, size_t out, const float *want, const float *g
                  (unsigned long long)seed, out, (double)off, (double)largest);
 }
 
-static void **results(struct arena *a, const struct func *f) {
-    void **out = NEW_N(a, void *, f->outs.n);
-    for (size_t i = 0; i < f->outs.n; i++)
-        out[i] = arena_alloc(a, ROWS, type_bytes(type_at(f, f->outs.at[i])));
-    return out;
-}
-
-static void same_bytes(const struct func *f, void *const *want, void *const *got) {
-    for (size_t i = 0; i < f->outs.n; i++)
-        assert_memory_equal(want[i], got[i],
-                            ROWS * type_bytes(type_at(f, f->outs.at[i])));
-}
-
 static void same_in_bands(uint64_t seed, const void *const *args, void *const *want) {
     struct arena *a = arena_new();
-    struct diags d;
-    struct jit j;
-    diags_init(&d, a);
-    assert_true(jit_compile_for(&j, a, random_net(a, seed), "native", 4 << 10, &d));
-    const struct func *f = j.module.funcs.at[0].f;
-    void **got = results(a, f);
-    jit_run(&j, ROWS, 0, args, got);
-    same_bytes(f, want, got);
-    jit_free(&j);
+    assert_true(jit_same_in_bands(a, random_net(a, seed), ROWS, args, want));
     arena_free(a);
 }
 
@@ -212,14 +191,15 @@ static size_t one_net(uint64_t seed) {
     struct random r = {seed + 1000};
     for (size_t i = 0; i < n; i++) x[i] = unit(&r);
     const void *args[1] = {x};
-    void **want = results(a, f), **together = results(a, f), **alone = results(a, f);
+    void **want = jit_results(a, f, ROWS), **together = jit_results(a, f, ROWS),
+         **alone = jit_results(a, f, ROWS);
     assert_true(eval_func(f, ROWS, args, want, NULL));
     jit_run(&j, ROWS, 0, args, together);
     jit_run(&j, ROWS, 1, args, alone);
     for (size_t i = 0; i < f->outs.n; i++)
         compare(seed, i, want[i], together[i],
                 ROWS * type_count(type_at(f, f->outs.at[i])));
-    same_bytes(f, together, alone);
+    assert_true(jit_same(f, ROWS, together, alone));
     same_in_bands(seed, args, together);
     jit_free(&j);
     arena_free(a);

@@ -177,18 +177,11 @@ static void compare(uint64_t seed, size_t out, const float *expected, const floa
                      (unsigned long long)seed, out, i, got[i], expected[i], largest);
 }
 
-static void **results(struct arena *a, const struct func *f) {
-    void **out = NEW_N(a, void *, f->outs.n);
-    for (size_t i = 0; i < f->outs.n; i++)
-        out[i] = arena_alloc(a, ROWS, type_bytes(type_at(f, f->outs.at[i])));
-    return out;
-}
-
 // From an image: the bits that code linked in memory gave.
 static void same_ahead(struct jit *j, const void *const *args, void *const *want,
                        struct diags *d) {
     const struct func *f = j->module.funcs.at[0].f;
-    void **got = results(j->module.arena, f);
+    void **got = jit_results(j->module.arena, f, ROWS);
     struct code_map map = {0};
     assert_true(jit_ahead(j, &map, d));
     jit_run(j, ROWS, 0, args, got);
@@ -198,20 +191,9 @@ static void same_ahead(struct jit *j, const void *const *args, void *const *want
     code_unmap(&map);
 }
 
-// For a machine whose cache holds next to nothing: other bands, the same bits.
 static void same_in_bands(uint64_t seed, const void *const *args, void *const *want) {
     struct arena *a = arena_new();
-    struct diags d;
-    struct jit j;
-    diags_init(&d, a);
-    assert_true(jit_compile_for(&j, a, random_net(a, seed), "native", 4 << 10, &d));
-    const struct func *f = j.module.funcs.at[0].f;
-    void **got = results(a, f);
-    jit_run(&j, ROWS, 0, args, got);
-    for (size_t i = 0; i < f->outs.n; i++)
-        assert_memory_equal(want[i], got[i],
-                            type_bytes(type_at(f, f->outs.at[i])) * ROWS);
-    jit_free(&j);
+    assert_true(jit_same_in_bands(a, random_net(a, seed), ROWS, args, want));
     arena_free(a);
 }
 
@@ -229,7 +211,8 @@ static void one_net(uint64_t seed, struct guest *guest) {
     struct net r = {.seed = seed + 1};
     for (size_t i = 0; i < n; i++) pixels[i] = (uint8_t)next(&r);
     const void *args[1] = {pixels};
-    void **expected = results(a, f), **together = results(a, f), **alone = results(a, f);
+    void **expected = jit_results(a, f, ROWS), **alone = jit_results(a, f, ROWS);
+    void **together = jit_results(a, f, ROWS);
     assert_true(eval_func(f, ROWS, args, expected, NULL));
     jit_run(&j, ROWS, 0, args, together);
     jit_run(&j, ROWS, 1, args, alone);
