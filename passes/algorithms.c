@@ -33,33 +33,38 @@ static double winograd_cost(const struct winograd *w, const struct transform *t)
     return (double)winograd_row_tiles(w) * (PRODUCTS * products + transforms_cost);
 }
 
-double algorithms_cost(const struct target *t, const struct func *f, nid anchor) {
-    double least = kernel_flops(f, anchor) / 2 / (double)t->lanes;
+struct costs {
+    enum algorithm winograd; // the cheaper of those that fit; ALGORITHM_DIRECT: none
+    double of_winograd, of_direct;
+};
+
+static struct costs costs_of(const struct target *t, const struct func *f, nid anchor) {
+    struct costs c = {.winograd = ALGORITHM_DIRECT};
     for (size_t i = 0; i < COUNT(transforms); i++) {
         enum algorithm a = transforms[i].algorithm;
         if (!winograd_fits(f, anchor, winograd_m(a))) continue;
         struct winograd w = winograd_of(t, f, anchor, a);
         double cost = winograd_cost(&w, &transforms[i]);
-        if (cost < least) least = cost;
+        c.of_direct = direct_cost(&w);
+        if (c.winograd != ALGORITHM_DIRECT && cost >= c.of_winograd) continue;
+        c.winograd = a;
+        c.of_winograd = cost;
     }
-    return least;
+    return c;
+}
+
+double algorithms_cost(const struct target *t, const struct func *f, nid anchor) {
+    double direct = kernel_flops(f, anchor) / 2 / (double)t->lanes;
+    struct costs c = costs_of(t, f, anchor);
+    bool winograd = c.winograd != ALGORITHM_DIRECT && c.of_winograd < direct;
+    return winograd ? c.of_winograd : direct;
 }
 
 static struct choice least_cost(const struct target *t, const struct kfunc *kf,
                                 const struct kernel *k) {
-    struct choice best = {.algorithm = ALGORITHM_DIRECT};
-    double least = 0;
-    for (size_t i = 0; i < COUNT(transforms); i++) {
-        enum algorithm a = transforms[i].algorithm;
-        if (!algorithm_fits(kf, k, a)) continue;
-        struct winograd w = winograd_of(t, kf->f, k->anchor, a);
-        double cost = winograd_cost(&w, &transforms[i]);
-        if (least == 0) least = direct_cost(&w);
-        if (cost >= least) continue;
-        least = cost;
-        best.algorithm = a;
-    }
-    return best;
+    struct costs c = costs_of(t, kf->f, k->anchor);
+    bool winograd = algorithm_fits(kf, k, c.winograd) && c.of_winograd < c.of_direct;
+    return (struct choice){.algorithm = winograd ? c.winograd : ALGORITHM_DIRECT};
 }
 
 // Only another algorithm can be seen in results. Which kernel it is of is said by its problem:
