@@ -2,13 +2,8 @@
 // many), so that loads become contiguous and conditions constant wherever they are.
 #include "codegen/emit.h"
 
-static int64_t gcd(int64_t a, int64_t b) {
-    while (b) {
-        int64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a;
+static int64_t gcd(int64_t a, int64_t b) { // neither is below 0
+    return (int64_t)size_gcd((size_t)a, (size_t)b);
 }
 
 static int64_t wrap(int64_t v, int64_t mod) { // into [0, mod)

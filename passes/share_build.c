@@ -189,15 +189,6 @@ static uint32_t make_values(struct build *b) {
 
 // ---- how maps are cut -----------------------------------------------------------------
 
-static size_t common(size_t a, size_t b) {
-    while (b) {
-        size_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 // Tiles that node v of t reads of `in` lie so far apart: it is cut into tiles that all of them
 // begin with. Of weights nothing is cut.
 static void cut_for(struct build *b, const struct share_tiles *t, nid v, uint32_t i) {
@@ -208,7 +199,7 @@ static void cut_for(struct build *b, const struct share_tiles *t, nid v, uint32_
         return;
     for (int a = 0; a < 2; a++) {
         size_t step = t->side * (head ? (size_t)conv_attrs_of(n).strides[a] : 1);
-        b->made[in].side[a] = common(b->made[in].side[a], step);
+        b->made[in].side[a] = size_gcd(b->made[in].side[a], step);
     }
 }
 

@@ -36,6 +36,15 @@ size_t size_align(size_t v, size_t align) {
     return (v + align - 1) & ~(align - 1);
 }
 
+size_t size_gcd(size_t a, size_t b) {
+    while (b) {
+        size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 // ---- arenas ---------------------------------------------------------------------------
 #define ARENA_ALIGN ((size_t)64)
 #ifndef ARENA_FIRST // both small: every value can be the one that there is no memory for

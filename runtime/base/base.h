@@ -42,6 +42,7 @@ bool size_add(size_t a, size_t b, size_t *out);
 bool size_product(const size_t *v, size_t n, size_t *out);
 // Rounds up to a multiple of align (a power of two); CHECKs that it fits.
 size_t size_align(size_t v, size_t align);
+size_t size_gcd(size_t a, size_t b); // of 0 and b: b
 static inline size_t size_min(size_t a, size_t b) {
     return a < b ? a : b;
 }
