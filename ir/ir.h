@@ -40,6 +40,8 @@ enum op_flags {
     OPF_MARK = 128,      // gone after the pass that expands it
     OPF_VARIADIC = 256,  // the last operand may be repeated
     OPF_STATEMENT = 512, // gives no value: stands on a line of its own
+    OPF_NETWORK = 1024,  // a model that the frontend makes (frontend/networks.h)
+    OPF_BATCH = 2048,    // over all rows of a call, so one for all of them; in joint functions
 };
 
 struct operand_spec {
@@ -61,7 +63,7 @@ struct attr_spec {
 };
 
 #define OP_MAX_OPERANDS 4
-#define OP_MAX_ATTRS    12
+#define OP_MAX_ATTRS    24
 
 struct node;
 struct func;
@@ -127,6 +129,8 @@ struct func {
     VEC(nid) outs;
     VEC(const char *) out_names; // parallel to outs
     bool bf16;                   // products may be of bf16, where the target has them
+    bool joint;                  // a call is a whole batch: batch_sum has its place here
+    size_t batch;                // joint: rows of the largest
 };
 
 // A network: logits from normalised pixels, one row at a time.

@@ -98,6 +98,9 @@ struct kernel {
     // steps of an algorithm.
     size_t work_bytes, work_offset; // 0 bytes: none
     bool runtime;                   // the root is an OPF_RUNTIME op: no code
+    bool all_rows; // the root is a batch_sum: it reads all rows of the batch
+    // Cut into so many parts, each some of the result's elements: see plan_call. 0: it is not.
+    size_t parts;
 };
 
 // Kernels that follow each other and go through a few rows at a time: what they hand on stays
@@ -114,6 +117,8 @@ struct kfunc {
     VEC(struct kernel) kernels; // in order
     VEC(struct band) bands;     // all kernels, in order
     size_t arena_bytes;
+    bool joint; // see plan_func: what rows of a round and kernels at work need is apart
+    size_t own_bytes; // from what crosses bands, and takes so many bytes
 };
 
 // For profiles: what a kernel computes, in words ("conv 64x56x56, 3x3 > 64"), and how

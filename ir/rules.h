@@ -40,6 +40,15 @@ bool rule_topk(struct rule_ctx *c, struct type *out);
 bool rule_stitch(struct rule_ctx *c, struct type *out);
 bool rule_relabel(struct rule_ctx *c, struct type *out);
 
+bool rule_train(struct rule_ctx *c, struct type *out);
+bool rule_stage(struct rule_ctx *c, struct type *out);
+bool rule_ask(struct rule_ctx *c, struct type *out);
+bool rule_augment(struct rule_ctx *c, struct type *out);
+bool rule_accuracy(struct rule_ctx *c, struct type *out);
+bool rule_confusion(struct rule_ctx *c, struct type *out);
+bool rule_mean_std(struct rule_ctx *c, struct type *out);
+bool rule_report(struct rule_ctx *c, struct type *out);
+
 bool rule_setting(struct rule_ctx *c, struct type *out);
 bool rule_elementwise(struct rule_ctx *c, struct type *out);
 bool rule_elementwise_f32(struct rule_ctx *c, struct type *out);

@@ -13,6 +13,7 @@ static const char *const KINDS[KIND_COUNT] = {
     [KIND_NONE] = "none",   [KIND_TENSOR] = "tensor", [KIND_IMAGES] = "images",
     [KIND_MAPS] = "maps",   [KIND_SCORES] = "scores", [KIND_LABELS] = "labels",
     [KIND_BOXES] = "boxes", [KIND_MODEL] = "model",
+    [KIND_ASK] = "answers", [KIND_AUGMENT] = "augmentation", [KIND_MEASURE] = "measure",
 };
 
 size_t elem_size(enum elem e) {
@@ -97,6 +98,7 @@ void type_print(const struct type *t, struct text *out) {
     case KIND_IMAGES:
     case KIND_MAPS:
     case KIND_LABELS:
+    case KIND_MEASURE:
         text_add(out, "%s[", kind_name(t->kind));
         print_dims(t, out);
         text_add(out, "]");
@@ -108,6 +110,8 @@ void type_print(const struct type *t, struct text *out) {
         return;
     case KIND_NONE:
     case KIND_SCORES:
+    case KIND_ASK:
+    case KIND_AUGMENT:
     case KIND_BOXES: text_add(out, "%s", kind_name(t->kind)); return;
     case KIND_COUNT: break;
     }

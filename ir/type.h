@@ -25,6 +25,9 @@ enum kind {      // what the language calls it
     KIND_LABELS, // rows f32[K], sums to 1 a row
     KIND_BOXES,  // rows i32[4]: top, left, height, width in pixels of the source image
     KIND_MODEL,  // rows f32[C,H,W] -> rows f32[K]
+    KIND_ASK,    // rows f32[K], of whatever images are asked about
+    KIND_AUGMENT, // of a batch of images
+    KIND_MEASURE, // f32[...], of whole sets of rows
     KIND_COUNT
 };
 

@@ -38,7 +38,13 @@
 typedef void (*kernel_fn)(char *const *buffers, size_t n);
 
 // ---- functions -----------------------------------------------------------------------
-enum plan_space { SPACE_CONST, SPACE_ARENA, SPACE_IN, SPACE_OUT };
+enum plan_space {
+    SPACE_CONST,
+    SPACE_ARENA,
+    SPACE_IN,
+    SPACE_OUT,
+    SPACE_OWN // of a joint function: memory that a worker has for itself
+};
 
 struct plan_buffer {
     enum plan_space space;
@@ -52,12 +58,17 @@ enum builtin { BUILTIN_NONE, BUILTIN_NORMAL, BUILTIN_RANDOM_BOX, BUILTIN_RESIZE 
 #define PLAN_MAX_PARAMS 8
 
 struct plan_call {
-    const char *symbol;    // of the kernel; NULL for a builtin
-    kernel_fn fn;          // filled in when the code is loaded
-    size_t entry;          // bytes into the plan's code image, when it has one
+    const char *symbol; // of the kernel; NULL for a builtin
+    kernel_fn fn;       // filled in when the code is loaded
+    size_t entry;       // bytes into the plan's code image, when it has one
     enum builtin builtin;
     double params[PLAN_MAX_PARAMS]; // of a builtin, see runtime/builtin.h
-    bool once;             // computes a value shared by all rows of the call
+    bool once;                      // computes a value shared by all rows of the call
+    // Of a joint function: reads all rows of the batch, so it begins when they are there.
+    bool all_rows;
+    // A `once` call whose work is cut into so many parts, which workers do in any order; the
+    // last buffer is then a size_t that says which. 0: all in one.
+    size_t parts;
     size_t nbuffers;
     struct plan_buffer *buffers;
     // For profiles: what it computes and how, in words ("conv 64x56x56 3x3 > 64", "winograd
@@ -83,11 +94,16 @@ struct plan_func {
     bool loaded;        // everything below is there (run.h: load)
     size_t batch;       // most rows of one call
     size_t arena_bytes; // a worker's scratch memory for one call
+    // A call is a whole batch, which all workers compute together (runtime/joint.h): the arena
+    // is theirs in common, and each has own_bytes besides.
+    bool joint;
+    size_t own_bytes;
     size_t ncalls;
     struct plan_call *calls;
     size_t nbands;
     struct plan_band *bands; // all calls, in order
-    double flops; // floating-point operations of one row, as counted on the tensor function
+    double
+        flops; // floating-point operations of one row, as counted on the tensor function
 };
 
 // ---- rowsets --------------------------------------------------------------------------
@@ -95,16 +111,16 @@ enum rowset_kind { ROWSET_READER, ROWSET_EXPAND, ROWSET_SELECT, ROWSET_GROUP };
 
 struct plan_rowset {
     enum rowset_kind kind;
-    const char *name;   // the user's name for the value that made it, for messages
+    const char *name; // the user's name for the value that made it, for messages
     struct span span;
-    uint32_t parent;    // index of a rowset before this one
-    size_t factor;      // EXPAND: rows of each; GROUP: rows taken together
+    uint32_t parent; // index of a rowset before this one
+    size_t factor;   // EXPAND: rows of each; GROUP: rows taken together
     // READER
     const char *path;
     size_t size, limit;
-    bool skip;          // leave out what cannot be decoded
+    bool skip; // leave out what cannot be decoded
     // SELECT
-    uint32_t column;    // scores of the parent
+    uint32_t column; // scores of the parent
     size_t k;
     bool per_class, smallest;
     // What models that run on these rows need: 0, or the number of classes of the data.
@@ -132,7 +148,7 @@ struct plan_memo {
     const struct plan_key *keys;
 };
 
-struct plan_column { // kept for every row of a rowset
+struct plan_column {  // kept for every row of a rowset
     const char *name; // the user's, for the value, or the op's
     const char *op;
     const char *part; // of the value: "place" (of a crop), "box", "target" (of
@@ -159,8 +175,8 @@ struct plan_slot {
     size_t mult;
     bool leaf;
     enum leaf_kind kind; // of a leaf
-    uint32_t rowset;     // whose rows a leaf belongs to: the stage's rowset or an ancestor
-    uint32_t column;     // LEAF_COLUMN
+    uint32_t rowset; // whose rows a leaf belongs to: the stage's rowset or an ancestor
+    uint32_t column; // LEAF_COLUMN
     // The memory of slot `of`, an earlier one that is no view, cut into other rows: all rows
     // of one image, say, as one value.
     bool view;
@@ -174,7 +190,14 @@ struct plan_step {
     uint32_t *in, *out; // slots
 };
 
-enum sink_role { SINK_COLUMN, SINK_PIXELS, SINK_LABELS, SINK_BOXES, SINK_MAPS, SINK_VALUES };
+enum sink_role {
+    SINK_COLUMN,
+    SINK_PIXELS,
+    SINK_LABELS,
+    SINK_BOXES,
+    SINK_MAPS,
+    SINK_VALUES
+};
 
 struct plan_sink { // where a slot's rows go
     enum sink_role role;
@@ -194,7 +217,7 @@ struct plan_stage {
     struct plan_sink *sinks;
 };
 
-struct plan_trial { // `check`: does a model know some images?
+struct plan_trial {             // `check`: does a model know some images?
     const char *model, *images; // as the program calls them
     struct span span, model_span;
     uint32_t rowset;   // the images
@@ -207,7 +230,7 @@ struct plan_trial { // `check`: does a model know some images?
 
 enum agree_kind { AGREE_MAPS, AGREE_SCORES, AGREE_LABELS };
 
-struct plan_agreement { // what bf16 does to a column, told from some of its rows
+struct plan_agreement {    // what bf16 does to a column, told from some of its rows
     uint32_t column, twin; // the twin: the same in fp32
     enum agree_kind kind;
     // The classes that their rows are about, where a model says them; UINT32_MAX: the rows'
@@ -226,10 +249,110 @@ struct plan_save {
     size_t map_h, map_w; // of SINK_MAPS; 0: none
 };
 
+// ---- training ---------------------------------------------------------------------------
+enum plan_optimizer { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
+enum plan_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP, SCHEDULE_LINEAR };
+
+enum augment_kind { // see runtime/augment.h for what they do and their parameters
+    AUGMENT_RESIZED_CROP,
+    AUGMENT_PADDED_CROP,
+    AUGMENT_FLIP,
+    AUGMENT_JITTER,
+    AUGMENT_CUTOUT,
+    AUGMENT_SHUFFLE,
+    AUGMENT_CUTMIX,
+    AUGMENT_MIXUP
+};
+
+struct plan_augment {
+    enum augment_kind kind;
+    double params[PLAN_MAX_PARAMS];
+};
+
+struct plan_tensor {  // parameters or running statistics of a network that is trained
+    const char *name; // as the model calls it
+    size_t at, count; // floats, in the flat array of all
+    bool decays;      // weight decay applies to it
+};
+
+// One training. Its state is flat arrays of floats: the parameters (with their moments beside
+// them, in arrays of the same layout), and the running statistics. Tensors start at multiples
+// of TRAIN_BLOCK floats; what is between them is zero and stays so.
+#define TRAIN_BLOCK ((size_t)64)
+
+struct plan_train {
+    const char *name; // the user's, for the model
+    struct span span;
+    uint32_t rowset; // the images
+    uint32_t
+        stage;   // gathers what it learns from: SINK_PIXELS and, if labels, SINK_LABELS
+    bool labels; // are given: rows f32[classes]; else the rows' classes
+    size_t channels, height, width, classes;
+    // Functions. Images come as f32[C,H,W], pixels / 255, augmented; n rows are a batch.
+    //   step (joint): x rows, target rows f32[classes], f32[] 1 / n, the parameters, the
+    //     statistics -> f32[] loss of the batch, the gradients, the new statistics; in the
+    //     order of the tensors below.
+    //   update: rows of TRAIN_BLOCK floats of the flat arrays: parameters, gradients, the
+    //     optimizer's moments (SGD with momentum: 1, Adam: 2), decay f32[1]; then for all rows
+    //     f32[4]: learning rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), t = 1 ? 0 : momentum
+    //     -> new parameters, new moments.
+    //   ask: x rows -> rows f32[classes], the teacher's soft labels; UINT32_MAX: none.
+    uint32_t step, update, ask;
+    size_t nmoments;
+    size_t nparams, nstats;
+    const struct plan_tensor *params, *stats;
+    size_t param_floats, stat_floats; // of the flat arrays
+    const float *initial_params, *initial_stats;
+    size_t batch, epochs;
+    double rate; // the schedule's greatest
+    enum plan_schedule schedule;
+    double warmup;            // epochs in which the rate rises linearly from 0
+    const double *milestones; // SCHEDULE_STEP: epochs at which it is times gamma
+    size_t nmilestones;
+    double gamma;
+    double momentum, beta1, beta2; // as update has them
+    double decay;                  // of tensors that decay
+    size_t naugments;
+    const struct plan_augment *augments;
+    int64_t seed;
+    const int64_t *keep; // epochs after which the model is kept, ascending;
+    size_t nkeep;        // the last one is `epochs`
+    // What is learnt, in words, and what of: see plan_column. The keys are those of a row of
+    // the rowset; a training's key joins those of all rows in order.
+    const struct plan_memo *memo;
+};
+
+// ---- measures -----------------------------------------------------------------------------
+enum measure_kind {
+    MEASURE_ACCURACY, // share of the rows whose column says so
+    MEASURE_CONFUSION, // [classes, classes]: rows of a class, by the class that is answered
+    MEASURE_MEAN_STD, // of other measures: mean, standard deviation (n - 1)
+};
+
+struct plan_measure { // numbers about whole sets
+    enum measure_kind kind;
+    const char *name;
+    struct span span;
+    uint32_t rowset,
+        column; // ACCURACY: i32, 1 where right; CONFUSION: i32, the class answered
+    size_t classes;
+    size_t nof;
+    const uint32_t *of; // MEAN_STD: plan measures before this one
+};
+
+struct plan_table { // a saved list of measures
+    const char *to; // without an ending: .csv and .json are written
+    struct span span;
+    size_t nrows, ncolumns;
+    const char *const *rows, *const
+                                 *columns; // names; NULL: the measures' own, one column
+    const uint32_t *measures;              // row after row
+};
+
 // ---- params -----------------------------------------------------------------------------
 struct plan_param {
     const char *name;
-    const char *doc;   // the comment behind it, or NULL
+    const char *doc; // the comment behind it, or NULL
     struct span span;
     // Its value now, and where a path in it starts. value.of: how it follows from other
     // params, as long as it is not set itself; or NULL.
@@ -244,25 +367,25 @@ struct plan_late { // a value that follows from params
     const char *op, *attr;
     struct span span;
     enum value_kind kind;
-    double min, max;     // of a number; both 0: any
-    bool path;           // begins where its text was written
-    struct value value;  // for the params as they are; value.of says how
+    double min, max;    // of a number; both 0: any
+    bool path;          // begins where its text was written
+    struct value value; // for the params as they are; value.of says how
 };
 
 // Entries of every result's manifest: see runtime/result.h.
 struct result_field;
 
 enum use_place {
-    USE_PATH,    // rowsets[a].path
-    USE_LIMIT,   // rowsets[a].limit
-    USE_K,       // rowsets[a].k
-    USE_TO,      // saves[a].to
+    USE_PATH,      // rowsets[a].path
+    USE_LIMIT,     // rowsets[a].limit
+    USE_K,         // rowsets[a].k
+    USE_TO,        // saves[a].to
     USE_PER_CLASS, // trials[a].per_class
     USE_AT_LEAST,  // trials[a].at_least
-    USE_CONST,   // consts[a]: one f32
-    USE_BUILTIN, // funcs[a].calls[b].params[c]
-    USE_RECORD,  // columns[a].memo->record.fields[b].value, as value_text
-    USE_FIELD,   // fields[a].json, as value_json
+    USE_CONST,     // consts[a]: one f32
+    USE_BUILTIN,   // funcs[a].calls[b].params[c]
+    USE_RECORD,    // columns[a].memo->record.fields[b].value, as value_text
+    USE_FIELD,     // fields[a].json, as value_json
 };
 
 struct plan_use { // where a late value goes
@@ -275,6 +398,7 @@ struct plan {
     size_t nconsts;
     struct plan_const *consts; // of the functions loaded so far
     size_t nfuncs, nrowsets, ncolumns, nstages, ntrials, nagreements, nsaves, nfields;
+    size_t ntrains, nmeasures, ntables;
     struct plan_func *funcs;
     struct plan_rowset *rowsets;
     struct plan_column *columns;
@@ -282,13 +406,16 @@ struct plan {
     struct plan_trial *trials;
     struct plan_agreement *agreements; // compiled programs have none
     struct plan_save *saves;
+    struct plan_train *trains; // compiled programs have none
+    struct plan_measure *measures;
+    struct plan_table *tables;
     struct result_field *fields; // of every result's manifest
     VEC(struct plan_param) params;
     VEC(struct plan_late) lates;
     VEC(struct plan_use) uses;
     VEC(const struct source *) sources; // that spans point into
-    const char *name;                   // of the program: its file's, without folder and ending
-    const char *version;                // of ddg
+    const char *name;    // of the program: its file's, without folder and ending
+    const char *version; // of ddg
 };
 
 #endif

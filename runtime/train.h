@@ -1,0 +1,50 @@
+// Training: a plan_train run to its end.
+//
+// Every epoch takes the rows in a random order (Philox, by seed and epoch), `batch` at a time;
+// the last batch may be smaller. For each batch workers augment rows, ask the teacher when
+// there is one, and compute the step together (runtime/joint.h), then the update. Nothing is
+// allocated between the first step and the last.
+//
+// After the epochs in `keep`, and now and then between (every CHECKPOINT_SECONDS or so), the
+// whole state goes to the store: a run that was killed goes on from the last one, to the same
+// bits. What is kept of a stage that is done is the parameters and the statistics alone.
+#ifndef DDG_TRAIN_H
+#define DDG_TRAIN_H
+
+#include "runtime/run.h"
+
+struct train_rows { // what is learnt from, in memory (or in a file that is mapped)
+    size_t rows;
+    const uint8_t *pixels;   // [rows,C,H,W]
+    const float *soft;       // [rows,K], or NULL
+    const uint32_t *classes; // [rows]
+    struct digest key;       // of all rows' keys in order
+};
+
+struct trained_stage {
+    size_t epoch;
+    const float *params, *stats; // as plan_train lays them out
+};
+
+struct trained {
+    const char *name;
+    size_t nstages;               // the epochs of `keep`
+    struct trained_stage *stages; // in the run's arena
+    bool reused;                  // all of them came from the store
+    size_t from_epoch;            // went on from; 0: began anew
+    size_t steps;                 // done here
+    size_t nlosses;
+    const float *losses; // mean of each epoch that was computed here, from from_epoch on
+    double seconds;
+};
+
+// Once its functions are loaded. Lies in arena. False: said in d (a loss that is no number,
+// with step, rate and the last state kept), or stopped.
+bool train_run(const struct plan *p, uint32_t which, const struct train_rows *rows,
+               const struct run_options *o, struct arena *arena, struct trained *out,
+               struct diags *d);
+
+// The learning rate of a step (0 is the first), for `per_epoch` steps an epoch.
+double train_rate(const struct plan_train *t, size_t step, size_t per_epoch);
+
+#endif
