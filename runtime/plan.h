@@ -38,19 +38,15 @@
 typedef void (*kernel_fn)(char *const *buffers, size_t n);
 
 // ---- functions -----------------------------------------------------------------------
-enum plan_space {
-    SPACE_CONST,
-    SPACE_ARENA,
-    SPACE_IN,
-    SPACE_OUT,
-    SPACE_OWN // of a joint function: memory that a worker has for itself
-};
+enum plan_space { SPACE_CONST, SPACE_ARENA, SPACE_IN, SPACE_OUT };
 
 struct plan_buffer {
     enum plan_space space;
     size_t offset; // bytes; for CONST, IN and OUT: which one
     size_t stride; // bytes from one row to the next; 0: shared by all rows
-    bool local;    // ARENA: of the rows of one round of a band, not of the call
+    // ARENA: of the rows of one round of a band, not of the call; in a joint function such
+    // buffers, scratch and work too, lie in a worker's own memory.
+    bool local;
 };
 
 enum builtin { BUILTIN_NONE, BUILTIN_NORMAL, BUILTIN_RANDOM_BOX, BUILTIN_RESIZE };
