@@ -31,6 +31,7 @@ bool rule_images(struct rule_ctx *c, struct type *out);
 bool rule_save(struct rule_ctx *c, struct type *out);
 bool rule_check(struct rule_ctx *c, struct type *out);
 bool rule_shap(struct rule_ctx *c, struct type *out);
+bool rule_gradcam(struct rule_ctx *c, struct type *out);
 bool rule_pool(struct rule_ctx *c, struct type *out);
 bool rule_perturb(struct rule_ctx *c, struct type *out);
 bool rule_crop(struct rule_ctx *c, struct type *out);

@@ -161,6 +161,15 @@ bool rule_shap(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
+bool rule_gradcam(struct rule_ctx *c, struct type *out) {
+    const struct type *x = c->ins[1];
+    size_t grid = size_attr(c, 0);
+    if (!channels_match(c) || !fits(c, 0, "grid", grid, x)) return false;
+    *out = row_type(x, KIND_MAPS, 2, grid, grid);
+    out->map_side = x->dim[1];
+    return true;
+}
+
 enum { MAP_WINDOW, MAP_STRIDE };
 
 bool rule_pool(struct rule_ctx *c, struct type *out) {

@@ -95,6 +95,8 @@ uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet
 // shap_patches, in lower_shap.c.
 uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v);
 uint32_t lower_predicted(struct lower *l, struct stage_build *s, nid v);
+// gradcam, in lower_gradcam.c: of node n, which is v.
+nid lower_gradcam(struct fn *f, const struct node *n, nid v);
 // check, in lower_check.c.
 uint32_t lower_variants(struct lower *l, struct stage_build *s, nid v);
 

@@ -401,6 +401,7 @@ static nid body(struct fn *f, nid v, enum facet facet) {
     case OP_LOSS: return part_loss(f, n, v, false);
     case OP_GRADNORM: return gradnorm(f, n, v);
     case OP_RELABEL: return relabel(f, n, v);
+    case OP_GRADCAM: return lower_gradcam(f, n, v);
     default: BUG("%s has no lowering", op_info(n->op)->name);
     }
 }

@@ -86,7 +86,14 @@ static const char checked[] =
          "part = random_crop(train, size = 8, count = 2, seed = 4)\n"
          "check(onnx(\"b.onnx\", mean = [0, 0, 0], std = [1, 1, 1]), part)\n";
 
-static const char *const PROGRAMS[] = {infoutil, rded, nested, exact, checked};
+static const char attended[] =
+    HEAD "cam = gradcam(teacher, train, grid = 4)\n"
+         "part = crop(train, at = gradcam(teacher, train, grid = 2, layer = \"Relu\"),\n"
+         "            size = 8)\n"
+         "save(cam, to = \"i.npy\")\n"
+         "save(loss(teacher, part), to = \"j.npy\")\n";
+
+static const char *const PROGRAMS[] = {infoutil, rded, nested, exact, checked, attended};
 
 // ---- files ----------------------------------------------------------------------------
 // NAME.onnx and NAME.npy have beside them NAME_copy, the same written otherwise, and
