@@ -47,14 +47,18 @@ bool rule_augment(struct rule_ctx *c, struct type *out) {
 }
 
 bool rule_accuracy(struct rule_ctx *c, struct type *out) {
-    *out = (struct type){.kind = KIND_MEASURE, .elem = ELEM_F32};
+    uint32_t rowset = c->ins[1]->rowset;
+    *out = (struct type){.kind = KIND_MEASURE, .elem = ELEM_F32, .rowset = rowset};
     return takes_images(c, 0, 1);
 }
 
 bool rule_confusion(struct rule_ctx *c, struct type *out) {
     size_t k = c->ins[0]->classes;
-    *out =
-        (struct type){.kind = KIND_MEASURE, .elem = ELEM_F32, .rank = 2, .dim = {k, k}};
+    *out = (struct type){.kind = KIND_MEASURE,
+                         .elem = ELEM_F32,
+                         .rank = 2,
+                         .dim = {k, k},
+                         .rowset = c->ins[1]->rowset};
     return takes_images(c, 0, 1);
 }
 

@@ -300,6 +300,7 @@ struct plan_train {
     size_t param_floats, stat_floats; // of the flat arrays
     const float *initial_params, *initial_stats;
     size_t batch, epochs;
+    enum plan_optimizer optimizer;
     double rate; // the schedule's greatest
     enum plan_schedule schedule;
     double warmup;            // epochs in which the rate rises linearly from 0
