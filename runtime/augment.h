@@ -1,9 +1,9 @@
 // Augmentation of a batch: images f32[C,H,W], values 0 to 1, and their targets f32[K].
 //
 // Random numbers are Philox's, keyed by the training's seed, the epoch, the augmentation's
-// place in the list and the row's place in the epoch's order, so that neither workers nor what was resumed shows. Images are augmented
-// row by row, in the list's order, up to the first that mixes rows (cutmix, mixup); mixing
-// reads rows as they were before it.
+// place in the list and the row's place in the epoch's order, so that neither workers nor what
+// was resumed shows. Images are augmented row by row, in the list's order; what mixes rows
+// (cutmix, mixup) comes last in the list, and reads rows as they were before it.
 //
 //   RESIZED_CROP  {scale0, scale1, ratio0, ratio1}  torchvision's RandomResizedCrop on
 //                 tensors: bilinear, half-pixel centres, no antialiasing; back to H x W
@@ -11,8 +11,9 @@
 //   FLIP          {p}         left to right, with probability p
 //   JITTER        {brightness, contrast, saturation, hue}  torchvision's ColorJitter; the four
 //                 in random order; RGB
-//   CUTOUT        {size}      a square of the mean of 0 (0.0) around a random centre
-//   SHUFFLE       {factor}    the factor x factor tiles of a stitched image in random order
+//   CUTOUT        {size}      a square of zeros around a random place, as far as it is inside
+//   SHUFFLE       {factor}    the factor x factor tiles of a stitched image in random order;
+//                 where they differ in size, those of one size among each other
 //   CUTMIX        {alpha, p}  with probability p for a batch: lambda of Beta(alpha, alpha), one
 //                 box for the batch of area 1 - lambda, taken from a partner (a random
 //                 permutation of the batch); targets mixed by the area that was really taken
@@ -23,6 +24,7 @@
 #include "runtime/plan.h"
 
 const char *augment_name(enum augment_kind k);
+bool augment_mixes(enum augment_kind k);
 
 struct augment_batch {
     const struct plan_train *train;
@@ -34,12 +36,14 @@ struct augment_batch {
     // The partner of each row, and lambda as it came out; 1: nothing was mixed.
     uint32_t *partner;
     float lambda;
+    const struct plan_augment *mixer; // what mixes it; NULL: nothing does
+    size_t box[4];                    // CUTMIX: top, left, height, width of what is taken
 };
 
-// Row i alone, in place, all up to the first augmentation that mixes; scratch holds a row.
+// Row i alone, in place, all but what mixes; scratch holds a row.
 void augment_row(const struct augment_batch *b, size_t row, float *scratch);
-// Whether a batch is mixed, with what and by how much: fills partner and lambda, the same
-// whoever asks. Called once, by one worker, before augment_mix.
+// Whether a batch is mixed, with what and by how much: fills partner, lambda, mixer and box,
+// the same whoever asks. Called once, by one worker, before augment_mix.
 void augment_choose(struct augment_batch *b);
 // Row i of `spare` from rows of x, when something is mixed (lambda < 1).
 void augment_mix(const struct augment_batch *b, size_t row);

@@ -14,6 +14,7 @@
 #include "runtime/list.h"
 #include "runtime/run.h"
 #include "runtime/save.h"
+#include "runtime/train.h"
 
 enum have { HAVE_NOT, HAVE_VALUE, HAVE_PLANNED };
 
@@ -41,7 +42,7 @@ struct demand {
     size_t touched;
     VEC(struct foreseen) foreseen;
     size_t audited;
-    VEC(struct run_check) checks; // done so far
+    VEC(struct run_check) checks;         // done so far
     VEC(struct run_agreement) agreements; // the same
     // Where a run was told to stop.
     bool stopped;
@@ -64,6 +65,9 @@ bool demand_column(struct demand *m, uint32_t column, const struct list *rows,
                    struct diags *d);
 // Makes a rowset; looking, leaves it when its rows follow from what would be computed.
 bool demand_rowset(struct demand *m, uint32_t which, struct diags *d);
+// Runs a training, with all it is learnt from; out->stages is there when it is known. Looking,
+// goes through what that takes: known when the store has it.
+bool demand_train(struct demand *m, uint32_t train, struct trained *out, struct diags *d);
 // Looking: a stage may be asked for so many of its rows.
 bool demand_perhaps(struct demand *m, const struct plan_stage *s, size_t rows,
                     struct diags *d);

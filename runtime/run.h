@@ -55,7 +55,9 @@ struct run_report {
         const char *to;
         size_t rows;
     } * saved;
-    size_t audited; // values computed again and found the same
+    size_t ntrained;               // trainings that are done, in the plan's order
+    const struct trained *trained; // see train.h
+    size_t audited;                // values computed again and found the same
     // Told to stop before it was done: what was being computed, and how far.
     bool stopped;
     const char *stopped_in;
@@ -79,6 +81,8 @@ struct run_options {
     struct profile *profile; // may be NULL
     // Makes the functions of a stage ready to be called; NULL: they are.
     bool (*load)(void *ctx, const struct plan_stage *s, struct diags *d);
+    // The same for functions that are no stage's: those of a training.
+    bool (*load_funcs)(void *ctx, const uint32_t *funcs, size_t n, struct diags *d);
     void *load_ctx;
     // Called now and then with how much of a stage's work is done.
     void (*stage)(void *ctx, const char *name, size_t done, size_t rows, double seconds);

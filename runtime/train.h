@@ -32,11 +32,16 @@ struct trained {
     struct trained_stage *stages; // in the run's arena
     bool reused;                  // all of them came from the store
     size_t from_epoch;            // went on from; 0: began anew
-    size_t steps;                 // done here
+    size_t steps, all_steps;      // done here; of the whole training
     size_t nlosses;
     const float *losses; // mean of each epoch that was computed here, from from_epoch on
     double seconds;
 };
+
+// Whether the store has every stage, of rows with this key (all rows' keys in order, joined):
+// then out says so, and nothing has to be computed.
+bool train_find(const struct plan *p, uint32_t which, struct digest key,
+                const struct run_options *o, struct arena *arena, struct trained *out);
 
 // Once its functions are loaded. Lies in arena. False: said in d (a loss that is no number,
 // with step, rate and the last state kept), or stopped.
