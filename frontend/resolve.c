@@ -1,9 +1,9 @@
 // What the names in a program mean. See resolve.h.
 //
 // A file sees its own declarations and the `def`s and `param`s of what it imports; a def
-// sees its parameters and locals first. An op's name means the op everywhere, so nothing
-// else may have it. As names are found, the declarations they stand in are told what they
-// use (order.c sorts by that).
+// sees its parameters and locals first. A call of an op's name is the op, so no `def` may
+// have it; a value may (`train = images(...)`). As names are found, the declarations they
+// stand in are told what they use (order.c sorts by that).
 #include "frontend/resolve.h"
 
 #include "frontend/names.h"
@@ -26,9 +26,8 @@ static bool is_op(const char *name) {
 }
 
 static void check_not_op(struct resolver *r, const struct decl *d) {
-    if (!is_op(d->name)) return;
-    diag_error(r->d, d->span, "`%s` is an op, so nothing else can be called that",
-               d->name);
+    if (d->kind != DECL_DEF || !is_op(d->name)) return;
+    diag_error(r->d, d->span, "`%s` is an op, so no `def` can be called that", d->name);
     diag_help(r->d, "choose another name, such as `my_%s`", d->name);
 }
 
