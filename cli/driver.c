@@ -179,6 +179,11 @@ bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d) {
     return finish(v, d);
 }
 
+bool driver_load_func(void *ctx, uint32_t func, struct diags *d) {
+    struct driver *v = ctx;
+    return begin_code(v, d) && add_func(v, func, d) && finish(v, d);
+}
+
 bool driver_codegen(struct driver *v) {
     if (!begin_code(v, &v->d)) return false;
     for (size_t i = 0; i < v->module.funcs.n; i++)

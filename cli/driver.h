@@ -57,6 +57,8 @@ bool driver_flops(struct driver *v);
 // Makes the functions of a stage's steps ready to run, each once: the rest of the passes,
 // machine code. ctx is the driver; for run_options.load.
 bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d);
+// The same for one function.
+bool driver_load_func(void *ctx, uint32_t func, struct diags *d);
 // The same for all functions: their kernels asked for, then compiled.
 bool driver_codegen(struct driver *v);
 bool driver_link(struct driver *v);

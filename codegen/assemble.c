@@ -116,6 +116,11 @@ static void runtime_call(struct assembly *a, const struct kfunc *kf,
             c->buffers[c->nbuffers++] = buffer_of(a, kf, kernel, NULL, n->in[i]);
 }
 
+// What a kernel has for itself while it runs.
+static struct plan_buffer own_memory(const struct kfunc *kf, size_t offset) {
+    return (struct plan_buffer){SPACE_ARENA, .offset = offset, .local = kf->joint};
+}
+
 static bool kernel_call(struct assembly *a, const struct kfunc *kf,
                         const struct kernel *kernel, struct plan_call *c) {
     if (!(c->symbol = codegen_add(a->cg, kf, kernel, a->d))) return false;
@@ -125,11 +130,33 @@ static bool kernel_call(struct assembly *a, const struct kfunc *kf,
     for (size_t i = 0; i < kernel->nins; i++)
         c->buffers[c->nbuffers++] = buffer_of(a, kf, kernel, c->symbol, kernel->ins[i]);
     if (kernel->prologue != NID_NONE)
-        c->buffers[c->nbuffers++] =
-            (struct plan_buffer){SPACE_ARENA, .offset = kernel->scratch_offset};
+        c->buffers[c->nbuffers++] = own_memory(kf, kernel->scratch_offset);
     if (kernel->work_bytes)
-        c->buffers[c->nbuffers++] =
-            (struct plan_buffer){SPACE_ARENA, .offset = kernel->work_offset};
+        c->buffers[c->nbuffers++] = own_memory(kf, kernel->work_offset);
+    return true;
+}
+
+static void add_bands(struct assembly *a, const struct kfunc *kf, struct plan_func *f) {
+    f->nbands = kf->bands.n;
+    f->bands = NEW_N(a->arena, struct plan_band, f->nbands);
+    for (size_t i = 0; i < f->nbands; i++) {
+        const struct band *b = &kf->bands.at[i];
+        f->bands[i] = (struct plan_band){b->nkernels, b->rows, b->phase};
+    }
+}
+
+static bool add_call(struct assembly *a, const struct kfunc *kf, size_t func, size_t i) {
+    const struct kernel *kernel = &kf->kernels.at[i];
+    struct plan_call *c = &a->plan->funcs[func].calls[i];
+    c->once = !type_at(kf->f, kernel->outs[0])->rows;
+    c->all_rows = kernel->all_rows;
+    c->parts = kernel->parts;
+    c->what = kernel_what(a->arena, kf, kernel);
+    c->how = kernel_how(kf, kernel);
+    c->flops = kernel_row_flops(kf, kernel);
+    c->bytes = kernel_row_bytes(kf, kernel);
+    if (!kernel->runtime) return kernel_call(a, kf, kernel, c);
+    runtime_call(a, kf, kernel, c, func, i);
     return true;
 }
 
@@ -138,24 +165,14 @@ bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct d
     a->d = d;
     f->batch = kf->batch;
     f->arena_bytes = kf->arena_bytes;
+    f->joint = kf->joint;
+    f->own_bytes = kf->own_bytes;
     f->flops = func_flops(kf->f);
-    f->nbands = kf->bands.n;
-    f->bands = NEW_N(a->arena, struct plan_band, f->nbands);
-    for (size_t k = 0; k < f->nbands; k++)
-        f->bands[k] = (struct plan_band){kf->bands.at[k].nkernels, kf->bands.at[k].rows};
+    add_bands(a, kf, f);
     f->ncalls = kf->kernels.n;
     f->calls = NEW_N(a->arena, struct plan_call, f->ncalls);
-    for (size_t k = 0; k < f->ncalls; k++) {
-        const struct kernel *kernel = &kf->kernels.at[k];
-        struct plan_call *c = &f->calls[k];
-        c->once = !type_at(kf->f, kernel->outs[0])->rows;
-        c->what = kernel_what(a->arena, kf, kernel);
-        c->how = kernel_how(kf, kernel);
-        c->flops = kernel_row_flops(kf, kernel);
-        c->bytes = kernel_row_bytes(kf, kernel);
-        if (kernel->runtime) runtime_call(a, kf, kernel, c, i, k);
-        else if (!kernel_call(a, kf, kernel, c)) return false;
-    }
+    for (size_t k = 0; k < f->ncalls; k++)
+        if (!add_call(a, kf, i, k)) return false;
     VEC_PUSH(a->arena, &a->added, i);
     return true;
 }

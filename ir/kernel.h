@@ -107,7 +107,8 @@ struct kernel {
 // in cache. A call of the function takes all rows through the first band, then through the next.
 struct band {
     size_t nkernels;
-    size_t rows; // of one round
+    size_t rows;  // of one round
+    size_t phase; // of a joint function: see plan_band
 };
 
 struct kfunc {

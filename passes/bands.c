@@ -296,7 +296,7 @@ static void keep_bands(struct arena *arena, const struct bands *b, size_t r,
     for (size_t i = 0; i < n; i++) VEC_PUSH(arena, &k->bands, (struct band){0});
     for (size_t end = b->n; end > 0; end = b->best[r][end].first) {
         const struct cut *c = &b->best[r][end];
-        k->bands.at[--n] = (struct band){end - c->first, c->rows};
+        k->bands.at[--n] = (struct band){.nkernels = end - c->first, .rows = c->rows};
     }
 }
 

@@ -75,6 +75,10 @@ struct plan_call {
 
 struct plan_band { // calls that follow each other, a few rows at a time
     size_t ncalls, rows;
+    // Of a joint function, whose bands compute rows, or what all rows share, or are one call
+    // that has parts: bands of one phase wait for nothing of each other, but for the phases
+    // before.
+    size_t phase;
 };
 
 // A constant, packed as the kernels that read it want it; shared between functions.

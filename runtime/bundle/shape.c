@@ -77,6 +77,7 @@ static SHAPE(shape_call, plan_call);
 static const struct field fields_plan_band[] = {
     SIZE(plan_band, ncalls, BUNDLE_MAX_ROWS),
     SIZE(plan_band, rows, BUNDLE_MAX_ROWS),
+    NONE(plan_band, phase), // of joint functions
 };
 static SHAPE(shape_band, plan_band);
 

@@ -143,7 +143,7 @@ static inline struct plan_call *rig_calls(struct rig_made *m, struct plan_func *
     f->ncalls = n;
     f->nbands = 1;
     f->bands = NEW(m->a, struct plan_band);
-    *f->bands = (struct plan_band){n, f->batch};
+    *f->bands = (struct plan_band){.ncalls = n, .rows = f->batch};
     f->calls = NEW_N(m->a, struct plan_call, n);
     for (size_t i = 0; i < n; i++) {
         f->calls[i].what = f->calls[i].how = "rig";
