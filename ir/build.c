@@ -314,7 +314,9 @@ void build_inline(struct builder *b, const struct func *f, const nid *args, nid 
         for (uint32_t k = 0; k < n.nin; k++)
             in[k] = n.in[k] == NID_NONE ? NID_NONE : to[n.in[k]];
         if (n.op == OP_PARAM && !keep_params) n.op = OP_CONST;
-        to[i] = n.op == OP_INPUT ? args[next_arg++] : build_copy(b, &n, in);
+        if (n.op == OP_INPUT) to[i] = args[next_arg++];
+        else if (n.op == OP_BATCH_NORM) to[i] = build_batch_norm(b, &n, in);
+        else to[i] = build_copy(b, &n, in);
     }
     for (size_t i = 0; i < f->outs.n; i++) outs[i] = to[f->outs.at[i]];
 }

@@ -52,7 +52,8 @@ void build_output(struct builder *b, const char *name, nid n);
 // constants is shared with the other function, which must live as long.
 nid build_copy(struct builder *b, const struct node *n, const nid *in);
 // Copies a whole function in, its inputs bound to args in order; leaves its outputs' ids in
-// outs (func->outs.n of them). Parameters become constants unless keep_params.
+// outs (func->outs.n of them). Parameters become constants unless keep_params; batch_norm
+// marks become what they compute.
 void build_inline(struct builder *b, const struct func *f, const nid *args, nid *outs,
                   bool keep_params);
 
@@ -85,5 +86,22 @@ nid b_conv_dw(struct builder *b, nid x, nid d, const struct conv_attrs *c, size_
               size_t kw);
 struct conv_attrs
 conv_attrs_of(const struct node *n); // of conv, conv_dx, conv_dw, *_sqnorm
+nid b_pack(struct builder *b, nid w, int64_t user);
+nid b_batch_sum(struct builder *b, nid x);
+
+struct batch_norm { // attributes of batch_norm
+    double epsilon, momentum;
+    const char *mean, *var; // what the model calls them
+};
+// share: NID_NONE, or that of a training's batch.
+nid b_batch_norm(struct builder *b, nid x, nid mean, nid var, nid share,
+                 const struct batch_norm *n);
+struct batch_norm batch_norm_of(const struct node *n);
+// What the mark n computes, as ordinary ops; `in` are its operands here.
+nid build_batch_norm(struct builder *b, const struct node *n, const nid *in);
+// 1 / sqrt(var + epsilon); as a constant, rounded once, where the variance is one.
+nid b_inverse_deviation(struct builder *b, nid var, double epsilon);
+// A vector as [C,1,..], which broadcasts along the first axis of a value of that rank.
+nid b_channels(struct builder *b, nid v, uint32_t rank);
 
 #endif

@@ -2,6 +2,8 @@
 #include "ir/build.h"
 #include "ir/rules.h"
 
+#include <math.h>
+
 static nid make(struct builder *b, enum op op, const nid *in, size_t nin,
                 const struct value *attrs) {
     struct rule_ctx error;
@@ -127,4 +129,69 @@ struct conv_attrs conv_attrs_of(const struct node *n) {
     memcpy(c.pads, v[CONV_PADS].is, sizeof c.pads);
     memcpy(c.dilations, v[CONV_DILATIONS].is, sizeof c.dilations);
     return c;
+}
+
+// ---- batches ------------------------------------------------------------------------
+nid b_pack(struct builder *b, nid w, int64_t user) {
+    struct value v = val_int(user);
+    return make(b, OP_PACK, &w, 1, &v);
+}
+
+nid b_batch_sum(struct builder *b, nid x) {
+    return make(b, OP_BATCH_SUM, &x, 1, NULL);
+}
+
+nid b_batch_norm(struct builder *b, nid x, nid mean, nid var, nid share,
+                 const struct batch_norm *n) {
+    struct value v[] = {[NORM_EPSILON] = val_float(n->epsilon),
+                        [NORM_MOMENTUM] = val_float(n->momentum),
+                        [NORM_MEAN] = val_string(n->mean),
+                        [NORM_VAR] = val_string(n->var)};
+    return make(b, OP_BATCH_NORM, (nid[]){x, mean, var, share}, 4, v);
+}
+
+struct batch_norm batch_norm_of(const struct node *n) {
+    CHECK(n->op == OP_BATCH_NORM);
+    return (struct batch_norm){n->attrs[NORM_EPSILON].f, n->attrs[NORM_MOMENTUM].f,
+                               n->attrs[NORM_MEAN].s, n->attrs[NORM_VAR].s};
+}
+
+nid b_channels(struct builder *b, nid v, uint32_t rank) {
+    size_t dim[TYPE_MAX_RANK] = {type_at(b->f, v)->dim[0], 1, 1, 1, 1, 1};
+    return b_reshape(b, v, dim, rank);
+}
+
+nid b_inverse_deviation(struct builder *b, nid var, double epsilon) {
+    const struct node *n = node_at(b->f, var);
+    if (n->op != OP_CONST || !n->data) {
+        nid sum = b_binary(b, OP_ADD, var, b_f32(b, (float)epsilon));
+        return b_binary(b, OP_DIV, b_f32(b, 1), b_unary(b, OP_SQRT, sum));
+    }
+    struct type t = n->type;
+    size_t count = type_count(&t);
+    float *k = NEW_N(b->arena, float, count);
+    for (size_t i = 0; i < count; i++)
+        k[i] = (float)(1 / sqrt((double)((const float *)n->data)[i] + epsilon));
+    b->name = n->name;
+    return b_const_at(b, t, k, data_digest(&t, k));
+}
+
+// Constants keep their names: people know statistics by them.
+static nid channels_of(struct builder *b, nid v, uint32_t rank) {
+    b->name = node_at(b->f, v)->name;
+    return b_channels(b, v, rank);
+}
+
+nid build_batch_norm(struct builder *b, const struct node *n, const nid *in) {
+    struct span span = b->span;
+    if (n->span.file) b->span = n->span;
+    nid mean = channels_of(b, in[1], n->type.rank);
+    nid inverse = b_inverse_deviation(b, in[2], n->attrs[NORM_EPSILON].f);
+    inverse = channels_of(b, inverse, n->type.rank);
+    b->name = n->name;
+    nid y = b_binary(b, OP_SUB, in[0], mean);
+    b->name = n->name;
+    y = b_binary(b, OP_MUL, y, inverse);
+    b->span = span;
+    return y;
 }

@@ -10,7 +10,7 @@ static bool eval_setting(const struct eval_call *c) {
     return true;
 }
 
-// Other sources, marks and the runtime's ops have no function; elementwise ops share one.
+// Other sources, other marks, batch_sum (eval_joint.c) and the runtime's ops have no function; elementwise ops share one.
 static const eval_fn FUNCTIONS[OP_COUNT] = {
     [OP_SETTING] = eval_setting,
     [OP_RESHAPE] = eval_reshape,
@@ -36,6 +36,8 @@ static const eval_fn FUNCTIONS[OP_COUNT] = {
     [OP_MAXPOOL_JVP] = eval_maxpool_jvp,
     [OP_AVGPOOL] = eval_avgpool,
     [OP_AVGPOOL_DX] = eval_avgpool_dx,
+    [OP_PACK] = eval_pack,
+    [OP_BATCH_NORM] = eval_batch_norm,
 };
 
 bool eval_node(const struct node *n, const struct type *const *types,
@@ -150,6 +152,7 @@ static void frame_store(const struct frame *fr, bool rows, size_t row,
 
 bool eval_func(const struct func *f, size_t n, const void *const *args, void *const *outs,
                const struct eval_hooks *hooks) {
+    if (f->joint) return eval_joint(f, n, args, outs, hooks);
     struct frame fr;
     bool ok = frame_init(&fr, f, hooks) && frame_pass(&fr, false, 0, args);
     if (ok) frame_store(&fr, false, 0, outs);

@@ -13,10 +13,12 @@ struct eval_hooks { // the runtime's ops (normal, random_box, resize); NULL: not
                        const void *const *in, void *out);
 };
 bool eval_node(const struct node *n, const struct type *const *types,
-               const void *const *in, size_t nin, void *out, const struct eval_hooks *hooks);
+               const void *const *in, size_t nin, void *out,
+               const struct eval_hooks *hooks);
 
 // A whole function for n rows: args[i] is input i (inputs in the order of their nodes), row
-// after row when it is a row value; outs[i] likewise. False: out of memory or not possible.
+// after row when it is a row value; outs[i] likewise. Of a joint function, the n rows are one
+// batch. False: out of memory or not possible.
 bool eval_func(const struct func *f, size_t n, const void *const *args, void *const *outs,
                const struct eval_hooks *hooks);
 

@@ -38,6 +38,13 @@ bool eval_maxpool_jvp(const struct eval_call *c);
 bool eval_avgpool(const struct eval_call *c);
 bool eval_avgpool_dx(const struct eval_call *c);
 
+bool eval_pack(const struct eval_call *c);
+bool eval_batch_norm(const struct eval_call *c);
+
+// eval_func of a joint function.
+bool eval_joint(const struct func *f, size_t n, const void *const *args,
+                void *const *outs, const struct eval_hooks *hooks);
+
 // Goes through an array's indices in row-major order, keeping up to two offsets (in
 // elements) that each axis moves by its own step.
 struct cursor {

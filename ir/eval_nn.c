@@ -306,3 +306,24 @@ bool eval_conv_dw_sqnorm(const struct eval_call *c) {
     *(float *)c->out = (float)conv_dw_all(c, NULL);
     return true;
 }
+
+// ---- batches ------------------------------------------------------------------------
+bool eval_pack(const struct eval_call *c) {
+    size_t bytes = type_bytes(&c->n->type);
+    if (bytes) memcpy(c->out, c->in[0], bytes);
+    return true;
+}
+
+// With the statistics that it is given, a batch's too.
+bool eval_batch_norm(const struct eval_call *c) {
+    const struct type *t = &c->n->type;
+    const float *x = c->in[0], *mean = c->in[1], *var = c->in[2];
+    size_t channels = t->dim[0], each = type_count(t) / size_max(channels, 1);
+    double epsilon = attr_float(c->n, "epsilon");
+    for (size_t o = 0, i = 0; o < channels; o++) {
+        float inverse = (float)(1 / sqrt((double)var[o] + epsilon));
+        for (size_t end = i + each; i < end; i++)
+            ((float *)c->out)[i] = (x[i] - mean[o]) * inverse;
+    }
+    return true;
+}

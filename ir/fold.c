@@ -45,7 +45,8 @@ static bool afford(struct builder *b, const struct node *n) {
 }
 
 nid build_fold(struct builder *b, const struct node *n) {
-    if (op_info(n->op)->flags & (OPF_MARK | OPF_RUNTIME)) return NID_NONE; // no function
+    // No function, or one of rows that are not known here.
+    if (op_info(n->op)->flags & (OPF_MARK | OPF_RUNTIME | OPF_BATCH)) return NID_NONE;
     if (!operands_constant(b, n) || !afford(b, n)) return NID_NONE; // so: no rows
     const struct type **types = NEW_N(b->arena, const struct type *, n->nin);
     const void **in = NEW_N(b->arena, const void *, n->nin);

@@ -106,8 +106,10 @@ double kernel_flops(const struct func *f, nid node) {
         size_t inner = type_at(f, n->in[0])->dim[axis];
         return 2.0 * out * (double)inner;
     }
-    default: return op_info(n->op)->flags & (OPF_ELEMENTWISE | OPF_REDUCE) ? out : 0;
+    default: break;
     }
+    uint32_t counted = OPF_ELEMENTWISE | OPF_REDUCE | OPF_BATCH;
+    return op_info(n->op)->flags & counted ? out : 0;
 }
 
 double func_flops(const struct func *f) {

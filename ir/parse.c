@@ -337,6 +337,9 @@ static bool make_given(struct reader *r, struct statement *s, nid *out) {
 static bool make_node(struct reader *r, struct statement *s, nid *out) {
     struct rule_ctx error;
     struct type type;
+    if (op_info(s->op)->flags & OPF_BATCH && !r->b.f->joint)
+        return diag_error(r->d, s->op_span, "%s is for joint functions (`joint batch=N`)",
+                          op_info(s->op)->name);
     *out = build_node(&r->b, s->op, s->in.at, s->in.n, s->attrs, &error);
     if (*out == NID_NONE) return report(r, s, &error);
     if (!lex_accept(&r->lex, ":")) return true; // the type may be left out
@@ -395,6 +398,21 @@ static bool read_input(struct reader *r) {
     return true;
 }
 
+// What stands between a function's inputs and its body.
+static bool read_marks(struct reader *r) {
+    uint64_t batch;
+    struct func *f = r->b.f;
+    f->bf16 = lex_accept(&r->lex, "bf16");
+    f->joint = lex_accept(&r->lex, "joint");
+    if (!f->joint) return true;
+    if (!lex_expect(&r->lex, "batch") || !lex_expect(&r->lex, "=")) return false;
+    struct span at = lex_span(&r->lex);
+    if (!lex_uint(&r->lex, &batch)) return false;
+    f->batch = (size_t)batch;
+    return (batch > 0 && batch <= TYPE_MAX_COUNT) ||
+           diag_error(r->d, at, "a batch has at least one row, and not this many");
+}
+
 static bool read_head(struct reader *r) {
     const char *name;
     struct token word;
@@ -419,7 +437,7 @@ static bool read_head(struct reader *r) {
         if (!read_input(r)) return false;
     }
     if (!lex_expect(&r->lex, ")")) return false;
-    r->b.f->bf16 = !pipeline && lex_accept(&r->lex, "bf16");
+    if (!pipeline && !read_marks(r)) return false;
     return lex_expect(&r->lex, "{");
 }
 

@@ -7,7 +7,8 @@
 //       : TYPE return "out" %3, ...
 //     }
 //
-// A function whose products may be of bf16 begins `func @NAME(...) bf16 {`. Absent
+// A function whose products may be of bf16 begins `func @NAME(...) bf16 {`, one that is called
+// with whole batches `func @NAME(...) joint batch=ROWS {`. Absent
 // attributes are left out, and absent operands at the end; one in between is `_`.
 #include "ir/bf16.h"
 #include "ir/text.h"
@@ -204,7 +205,9 @@ void ir_print(const struct func *f, struct text *out) {
     print_name(out, f->name);
     text_add(out, "(");
     print_inputs(f, out);
-    text_add(out, f->bf16 ? ") bf16 {\n" : ") {\n");
+    text_add(out, f->bf16 ? ") bf16 " : ") ");
+    if (f->joint) text_add(out, "joint batch=%zu ", f->batch);
+    text_add(out, "{\n");
     print_body(f, out);
     text_add(out, "  return");
     for (size_t i = 0; i < f->outs.n; i++) {

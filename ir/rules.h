@@ -27,6 +27,9 @@ enum { CONV_STRIDES, CONV_PADS, CONV_DILATIONS, CONV_GROUPS, CONV_SIZE_H, CONV_S
 // Of maxpool, maxpool_dx, maxpool_jvp, avgpool and avgpool_dx.
 enum { POOL_KERNEL, POOL_STRIDES, POOL_PADS, POOL_COUNT_PAD, POOL_H, POOL_W };
 
+// Of batch_norm.
+enum { NORM_EPSILON, NORM_MOMENTUM, NORM_MEAN, NORM_VAR };
+
 bool rule_images(struct rule_ctx *c, struct type *out);
 bool rule_save(struct rule_ctx *c, struct type *out);
 bool rule_check(struct rule_ctx *c, struct type *out);
@@ -80,5 +83,8 @@ bool rule_normal(struct rule_ctx *c, struct type *out);
 bool rule_random_box(struct rule_ctx *c, struct type *out);
 bool rule_resize(struct rule_ctx *c, struct type *out);
 bool rule_grad(struct rule_ctx *c, struct type *out);
+bool rule_pack(struct rule_ctx *c, struct type *out);
+bool rule_batch_sum(struct rule_ctx *c, struct type *out);
+bool rule_batch_norm(struct rule_ctx *c, struct type *out);
 
 #endif

@@ -292,3 +292,46 @@ bool rule_grad(struct rule_ctx *c, struct type *out) {
     out->rows = y->rows || x->rows;
     return true;
 }
+
+// ---- batches --------------------------------------------------------------------------
+bool rule_pack(struct rule_ctx *c, struct type *out) {
+    *out = *c->ins[0];
+    if (out->elem != ELEM_F32)
+        return rule_fail_in(c, 0, "takes f32, this is %s", rule_type(c, 0));
+    return !out->rows || rule_fail_in(c, 0, "`w` must be shared by all rows, this is %s",
+                                      rule_type(c, 0));
+}
+
+bool rule_batch_sum(struct rule_ctx *c, struct type *out) {
+    *out = *c->ins[0];
+    out->rows = false;
+    return out->elem == ELEM_F32 ||
+           rule_fail_in(c, 0, "takes f32, this is %s", rule_type(c, 0));
+}
+
+enum { BATCH_X, BATCH_MEAN, BATCH_VAR, BATCH_SHARE };
+
+static bool check_statistics(struct rule_ctx *c, size_t i, const char *name) {
+    const struct type *t = c->ins[i];
+    if (!check_f32(c, i, name, 1)) return false;
+    return (t->dim[0] == c->ins[BATCH_X]->dim[0] && !t->rows) ||
+           rule_fail_in(c, (int)i, "`%s` must be one number a channel of %s, this is %s",
+                        name, rule_type(c, BATCH_X), rule_type(c, i));
+}
+
+bool rule_batch_norm(struct rule_ctx *c, struct type *out) {
+    *out = *c->ins[BATCH_X];
+    if (out->elem != ELEM_F32 || out->rank == 0)
+        return rule_fail_in(c, BATCH_X,
+                            "`x` must be f32 with an axis of channels, this is %s",
+                            rule_type(c, BATCH_X));
+    if (!check_statistics(c, BATCH_MEAN, "mean") ||
+        !check_statistics(c, BATCH_VAR, "var"))
+        return false;
+    const struct type *share = c->nin > BATCH_SHARE ? c->ins[BATCH_SHARE] : NULL;
+    if (!share) return true;
+    return (check_f32(c, BATCH_SHARE, "share", 0) && !share->rows) ||
+           rule_fail_in(c, BATCH_SHARE,
+                        "`share` must be f32[] of the whole batch, this is %s",
+                        rule_type(c, BATCH_SHARE));
+}

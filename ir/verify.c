@@ -117,11 +117,16 @@ static bool node_ok(struct verifier *v, size_t id) {
     if (n->op >= OP_COUNT) return bad(v, "has no op");
     if (op_info(n->op)->family != v->family)
         return bad(v, "is of the other family of ops");
+    if (op_info(n->op)->flags & OPF_BATCH && !v->f->joint)
+        return bad(v, "is %s, in a function that is not joint", op_info(n->op)->name);
     return operands_first(v, id) && type_follows(v, id) && source_ok(v, id);
 }
 
 static bool outputs_ok(struct verifier *v) {
     const struct func *f = v->f;
+    if (f->joint != (f->batch > 0))
+        return bad(v, "a joint function has a batch, others none; this is of %zu rows",
+                   f->batch);
     if (f->outs.n != f->out_names.n)
         return bad(v, "%zu outputs have %zu names", f->outs.n, f->out_names.n);
     for (size_t i = 0; i < f->outs.n; i++)

@@ -16,13 +16,14 @@ static nid rewrite_node(struct rewrite *r, nid v, rewrite_rule rule) {
 // constant, an input or the same as another (gradients often do) is copied; taking it from a
 // table of one entry is a copy that nothing folds away.
 
-// An input that is one a row, or else any; NID_NONE: there is none.
-static nid some_input(const struct func *f) {
+// An input that is one a row (of a batch's values: that is not), or else any; NID_NONE: there
+// is none.
+static nid some_input(const struct func *f, bool rows) {
     nid found = NID_NONE;
     for (nid v = (nid)f->nodes.n; v-- > 0;) {
         const struct node *n = node_at(f, v);
         if (n->op != OP_INPUT || type_count(&n->type) == 0) continue;
-        if (found == NID_NONE || n->type.rows) found = v;
+        if (found == NID_NONE || n->type.rows == rows) found = v;
     }
     return found;
 }
@@ -35,9 +36,9 @@ static nid some_index(struct builder *b, nid input) {
     return b_cast(b, b_reshape(b, first, NULL, 0), ELEM_I32);
 }
 
-static nid copied(struct builder *b, nid v) {
+static nid copied(struct builder *b, nid v, bool rows) {
     struct type t = *type_at(b->f, v);
-    nid input = some_input(b->f);
+    nid input = some_input(b->f, rows || !b->f->joint);
     size_t table[2] = {1, type_count(&t)};
     if (input == NID_NONE || table[1] == 0) return v;
     nid one = b_take(b, b_reshape(b, v, table, 2), some_index(b, input));
@@ -56,7 +57,8 @@ static bool needs_copy(const struct rewrite *r, size_t out, nid v) {
 static void make_outputs(struct rewrite *r) {
     for (size_t i = 0; i < r->old->outs.n; i++) {
         nid v = r->map[r->old->outs.at[i]];
-        if (needs_copy(r, i, v)) v = copied(&r->b, v);
+        bool rows = type_at(r->old, r->old->outs.at[i])->rows;
+        if (needs_copy(r, i, v)) v = copied(&r->b, v, rows);
         build_output(&r->b, r->old->out_names.at[i], v);
     }
 }
@@ -68,6 +70,8 @@ bool rewrite_func(struct module *m, struct module_func *mf, struct diags *d,
     builder_init(&r.b, m->arena, f->name);
     r.b.fold = true;
     r.b.f->bf16 = f->bf16;
+    r.b.f->joint = f->joint;
+    r.b.f->batch = f->batch;
     r.uses = func_uses(f, m->arena);
     r.map = NEW_N(m->arena, nid, f->nodes.n);
     for (nid v = 0; v < f->nodes.n; v++) r.map[v] = NID_NONE;

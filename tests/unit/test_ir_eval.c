@@ -353,6 +353,39 @@ static void pools(void **state) {
     check_answers(cases, COUNT(cases));
 }
 
+static void batches(void **state) {
+    (void)state;
+    static const struct answer cases[] = {
+        {"%0 = const f32[2,1] [3,-4] %9 = pack(%0, user=1)", "f32[2,1]", {3, -4}},
+        {"%0 = const f32[2,2] [1,3,5,9] %1 = const f32[2] [1,5] %2 = const f32[2] [3,0]\n"
+         "%9 = batch_norm(%0, %1, %2, epsilon=1, momentum=0.1, running_mean=\"m\", "
+         "running_var=\"v\")",
+         "f32[2,2]",
+         {0, 1, 0, 4}},
+    };
+    check_answers(cases, COUNT(cases));
+}
+
+// Sums go over the rows of the call, and what follows sees those of all rows.
+static void a_batch_is_one_call(void **state) {
+    (void)state;
+    struct arena *a = arena_new();
+    const struct func *f =
+        parse(a, "func @f(%0 \"x\": rows f32[2], %1 \"w\": f32[2]) joint batch=4 {\n"
+                 "  %2 = batch_sum(%0) : f32[2]\n  %3 = batch_sum(%1) : f32[2]\n"
+                 "  %4 = sub(%0, %2) : rows f32[2]\n"
+                 "  return \"sum\" %2, \"w\" %3, \"off\" %4\n}");
+    const float x[6] = {1, 2, 3, 4, 5, -6}, w[2] = {7, 8};
+    float sum[2], many[2], off[6];
+    assert_true(
+        eval_func(f, 3, (const void *[]){x, w}, (void *[]){sum, many, off}, NULL));
+    assert_true(sum[0] == 9 && sum[1] == 0);
+    assert_true(many[0] == 21 && many[1] == 24);
+    for (size_t i = 0; i < 6; i++) assert_true(off[i] == x[i] - sum[i % 2]);
+    for (size_t i = 0; i < f->nodes.n; i++) seen[f->nodes.at[i].op] = true;
+    arena_free(a);
+}
+
 // A tensor op without a case above is an op whose meaning nobody has checked.
 static void every_op_has_a_case(void **state) {
     (void)state;
@@ -619,6 +652,8 @@ int main(void) {
         cmocka_unit_test(products),
         cmocka_unit_test(convolutions),
         cmocka_unit_test(pools),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(a_batch_is_one_call),
         cmocka_unit_test(every_op_has_a_case),
         cmocka_unit_test(convolution_has_three_faces),
         cmocka_unit_test(pools_obey_their_laws),
