@@ -66,6 +66,8 @@ static const struct field fields_plan_call[] = {
     ENUM(plan_call, builtin, builtins),
     REALS(plan_call, params),
     BOOL(plan_call, once),
+    NONE(plan_call, all_rows), // of joint functions
+    NONE(plan_call, parts),
     LIST(plan_call, buffers, nbuffers, shape_buffer),
     TEXT(plan_call, what),
     TEXT(plan_call, how),
@@ -91,6 +93,8 @@ static const struct field fields_plan_func[] = {
     NONE(plan_func, loaded),
     SIZE(plan_func, batch, BUNDLE_MAX_ROWS),
     SIZE(plan_func, arena_bytes, BUNDLE_MAX_BYTES),
+    NONE(plan_func, joint), // compiled programs call none that is
+    NONE(plan_func, own_bytes),
     LIST(plan_func, calls, ncalls, shape_call),
     LIST(plan_func, bands, nbands, shape_band),
     REAL(plan_func, flops),

@@ -244,7 +244,7 @@ static void cut_anyhow(struct arena *a, struct kfunc *k, struct random *r) {
     k->bands.n = 0;
     for (size_t left = k->kernels.n; left > 0;) {
         size_t n = 1 + random_below(r, left);
-        VEC_PUSH(a, &k->bands, (struct band){n, 1 + random_below(r, k->batch)});
+        VEC_PUSH(a, &k->bands, (struct band){n, 1 + random_below(r, k->batch), 0});
         left -= n;
     }
     bands_place(a, k);
