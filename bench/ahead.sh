@@ -16,11 +16,11 @@ for class in "$images"/*/; do
     xargs cp -t "$work/train/$(basename "$class")"
 done
 set -- -D data="$work/train" -D model="$model" -D ipc=1
-"$ddg" compile examples/infoutil.ddg "$@" -D to="$work/ahead" -o "$work/infoutil" >/dev/null
+"$ddg" compile tests/cases/run/infoutil.ddg "$@" -D to="$work/ahead" -o "$work/infoutil" >/dev/null
 
 n=0
 while [ $n -lt "$runs" ]; do
-  "$ddg" run examples/infoutil.ddg "$@" -D to="$work/run" --no-store --json \
+  "$ddg" run tests/cases/run/infoutil.ddg "$@" -D to="$work/run" --no-store --json \
     >"$work/run.$n" 2>"$work/err" || { cat "$work/err" >&2; exit 1; }
   "$work/infoutil" --no-store --json >"$work/ahead.$n" 2>"$work/err" ||
     { cat "$work/err" >&2; exit 1; }

@@ -38,9 +38,9 @@ ms() { line "$1" "$(repeat "$2" "$ddg" $3 | median) ms"; }
 set_20="-D data=$images -D model=$model -D to=$work/out"
 echo "$("$ddg" --version), $(nproc) processors, medians of $runs"
 ms "ddg --version" wall "--version"
-ms "ddg check" wall "check examples/infoutil.ddg -D data=$images -D model=$model"
+ms "ddg check" wall "check tests/cases/run/infoutil.ddg -D data=$images -D model=$model"
 ms "ddg run to the first kernel" first_kernel \
-  "run examples/infoutil.ddg $set_20 --no-store"
+  "run tests/cases/run/infoutil.ddg $set_20 --no-store"
 
 if [ $# -gt 0 ]; then
   n=0
@@ -55,7 +55,7 @@ if [ $# -gt 0 ]; then
   done
   sed -e 's/size = 32)/size = 224)/' -e 's/size = 16)/size = 112, resize = 224)/' \
     -e 's/window = 16, stride = 4)/window = 112, stride = 28)/' \
-    examples/infoutil.ddg >"$work/infoutil224.ddg"
+    tests/cases/run/infoutil.ddg >"$work/infoutil224.ddg"
   cat >"$work/labels224.ddg" <<'PROGRAM'
 param data: string = "."
 param model: string = "."
@@ -78,7 +78,7 @@ fi
 
 # ---- compiled ------------------------------------------------------------------------
 self=$work/infoutil
-ms "ddg compile" wall "compile examples/infoutil.ddg $set_20 -o $self"
+ms "ddg compile" wall "compile tests/cases/run/infoutil.ddg $set_20 -o $self"
 line "what it writes" "$(wc -c <"$self" | awk '{ printf "%.2f MB", $1 / 1e6 }')"
 line "  its first kernel, no store" "$(repeat first_kernel "$self" --no-store | median) ms"
 sleep 2.5 # files must not be younger than a store trusts
@@ -89,8 +89,8 @@ line "  a store that knows the images" \
 
 # ---- nothing to compute ----------------------------------------------------------------
 small="-D to=$work/small --store $work/store"
-wall "$ddg" run examples/infoutil.ddg $small >"$work/cold"
-ms "ddg run of examples/infoutil.ddg, all in the store" wall \
-  "run examples/infoutil.ddg $small"
-"$ddg" compile examples/infoutil.ddg -D to="$work/small" -o "$self" >"$work/said"
+wall "$ddg" run tests/cases/run/infoutil.ddg $small >"$work/cold"
+ms "ddg run of tests/cases/run/infoutil.ddg, all in the store" wall \
+  "run tests/cases/run/infoutil.ddg $small"
+"$ddg" compile tests/cases/run/infoutil.ddg -D to="$work/small" -o "$self" >"$work/said"
 line "the same, compiled" "$(repeat wall "$self" --store "$work/store" | median) ms"

@@ -24,7 +24,7 @@ run() { # sigma, options...; prints seconds
   sigma=$1
   shift
   start=$(now)
-  "$ddg" run examples/infoutil.ddg -D data="$work/train" -D model="$model" -D ipc=10 \
+  "$ddg" run tests/cases/run/infoutil.ddg -D data="$work/train" -D model="$model" -D ipc=10 \
     -D sigma="$sigma" -D to="$work/out" "$@" >"$work/report" 2>"$work/err" || {
     cat "$work/err" >&2
     exit 1

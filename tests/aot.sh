@@ -5,10 +5,14 @@
 . "$(dirname "$0")/rig.sh"
 
 expect() { expect_command "$@"; }
+cp -r "$examples/shapes" "$teacher" .
+for name in infoutil rded; do # with paths beside them
+  program_of $name | sed -e "s|$examples/||; s|$here/data/||" >$name.ddg
+done
 
 # ---- the same bytes as ddg run ----
-expect 0 "wrote infoutil" "$ddg" compile "$examples/infoutil.ddg" -D samples=20 -o infoutil
-expect 0 "wrote rded" "$ddg" compile "$examples/rded.ddg" -o rded
+expect 0 "wrote infoutil" "$ddg" compile infoutil.ddg -D samples=20 -o infoutil
+expect 0 "wrote rded" "$ddg" compile rded.ddg -o rded
 expect 0 "wrote values" "$ddg" compile "$here/cases/run/values.ddg" -o values
 for n in 1 2; do
   expect 0 "" ./infoutil --to info$n --threads $n --store store$n
@@ -16,8 +20,8 @@ for n in 1 2; do
   mkdir values$n
   expect 0 "" ./values --to values$n/v --threads $n --no-store
 done
-expect 0 "" "$ddg" run "$examples/infoutil.ddg" -D samples=20 -D to=info0 --store store0
-expect 0 "" "$ddg" run "$examples/rded.ddg" -D to=rded0 --store store0
+expect 0 "" "$ddg" run infoutil.ddg -D samples=20 -D to=info0 --store store0
+expect 0 "" "$ddg" run rded.ddg -D to=rded0 --store store0
 mkdir values0
 expect 0 "" "$ddg" run "$here/cases/run/values.ddg" -D to=values0/v --no-store
 for n in 1 2; do
@@ -26,26 +30,26 @@ for n in 1 2; do
   same values0 values$n
 done
 expect 0 "wrote 20 rows to set1" ./infoutil -D ipc=2 --sigma 0.3 -Dto=set1 --store store1
-expect 0 "" "$ddg" run "$examples/infoutil.ddg" -D samples=20 -D ipc=2 -D sigma=0.3 \
+expect 0 "" "$ddg" run infoutil.ddg -D samples=20 -D ipc=2 -D sigma=0.3 \
   -D to=set0 --no-store
 same set0 set1
 if diff -r info1 set1 >/dev/null; then fail "setting params changes nothing"; fi
 expect 0 "" ./rded --ipc 2 --to rset1 --store store1
-expect 0 "" "$ddg" run "$examples/rded.ddg" -D ipc=2 -D to=rset0 --store store0
+expect 0 "" "$ddg" run rded.ddg -D ipc=2 -D to=rset0 --store store0
 same rset0 rset1
 
 # ---- one store: what one has computed, the other finds ----
 expect 0 '"computed"' ./infoutil --to warm --json --store store0
 found_all "a compiled program computes what ddg run has stored"
 same warm info0
-expect 0 '"computed"' "$ddg" run "$examples/infoutil.ddg" -D samples=20 -D ipc=2 \
+expect 0 '"computed"' "$ddg" run infoutil.ddg -D samples=20 -D ipc=2 \
   -D sigma=0.3 -D to=warm --json --store store1
 found_all "ddg run computes what a compiled program has stored"
 same warm set0
 expect 0 "no difference" ./rded --to warm --store store1 --audit 100%
 
 # ---- away from everything it was made from ----
-mkdir there && cp -r "$examples/shapes" "$examples/shapes.onnx" "$examples/rded.ddg" there
+mkdir there && cp -r shapes shapes.onnx rded.ddg there
 expect 0 "wrote moved" "$ddg" compile there/rded.ddg -o moved
 rm there/rded.ddg there/shapes.onnx
 mkdir elsewhere && mv moved elsewhere
@@ -73,7 +77,7 @@ says "compile again with -D factor=3"
 expect 1 "\`model\` cannot be set any more" ./infoutil --model other.onnx
 expect 1 "command line:1:9: error: param \`sigma\`: a float such as 0.5" ./infoutil --sigma much
 expect 1 "must be between" ./infoutil --ipc 0
-says "infoutil.ddg:25:"
+says "infoutil.ddg:18:"
 expect 1 "which is for \`ddg run\`" ./infoutil --ipc 5,10
 expect 1 "did you mean \`ipc\`?" ./infoutil -D icp=5
 expect 1 "\`ipc\` is set twice" ./infoutil --ipc 5 -D ipc=6
@@ -100,7 +104,7 @@ cat >steps.ddg <<END
 param a: int = 1
 param b: int = a$(printf ' + 0%.0s' $(seq 80))
 train = images("$examples/shapes/train", size = 32, limit = b)
-save(topk(train, by = loss(onnx("$examples/shapes.onnx", mean = [0.485, 0.456, 0.406],
+save(topk(train, by = loss(onnx("$teacher", mean = [0.485, 0.456, 0.406],
   std = [0.229, 0.224, 0.225]), train), k = b), to = "steps")
 END
 expect 0 "wrote steps" "$ddg" compile steps.ddg -o steps.exe
@@ -115,7 +119,7 @@ param flag: bool = false     # not used
 param names: [float] = [0.5, 1]
 param twice: int = 2 * threads
 train = images("$examples/shapes/train", size = 32, limit = twice)
-teacher = onnx("$examples/shapes.onnx", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
+teacher = onnx("$teacher", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
 best = topk(train, by = loss(teacher, train), k = threads)
 save(loss(teacher, best), to = "options.npy")
 END
@@ -131,11 +135,11 @@ expect 0 "first kernel" ./options --time --no-store
 expect 0 '"first_kernel_seconds"' ./options --time --json --no-store
 expect 0 "compiled in; \`ddg compile -D name=value\` sets them" ./infoutil --help
 says "the teacher: 32x32 RGB to logits (for \`path\` of \`onnx\`)"
-says "$examples/shapes/train)"
+says "$work/shapes/train)"
 
 # ---- being told to stop ----
-sed 's/samples = 20/samples = 600/; s/limit: int = 8/limit: int = 60/' \
-  "$here/cases/run/small.ddg" | sed "s|\.\./\.\./\.\./|$here/../|" >long.ddg
+program_of small |
+  sed 's/samples = 20/samples = 600/; s/limit: int = 8/limit: int = 60/' >long.ddg
 expect 0 "" "$ddg" compile long.ddg -o long
 ./long --to g --store slow >out 2>err </dev/null &
 pid=$!
@@ -169,12 +173,12 @@ expect 2 "a param is set with \`-D ipc=VALUE\`" "$ddg" compile rded.ddg --ipc 3
 expect 2 "a param is set with \`-D ipc=VALUE\`" "$ddg" run rded.ddg --ipc=3
 
 # ---- the best target first, in whatever order they are named ----
-expect 0 "" "$ddg" compile "$examples/rded.ddg" --target x86-64 --target x86-64-v3 -o sorted
+expect 0 "" "$ddg" compile rded.ddg --target x86-64 --target x86-64-v3 -o sorted
 expect 0 "for x86-64-v3, x86-64" ./sorted --version
 
 # ---- machines that are wrong ----
 if command -v qemu-x86_64 >/dev/null && ! ldd rded | grep -q asan; then
-  expect 0 "" "$ddg" compile "$examples/rded.ddg" --target x86-64-v4 --target x86-64-v3 -o new
+  expect 0 "" "$ddg" compile rded.ddg --target x86-64-v4 --target x86-64-v3 -o new
   expect 1 "avx2" qemu-x86_64 -cpu Nehalem ./new --to never
   [ ! -e never ] || fail "a program runs on a machine that it is not for"
   expect 0 "x86-64-v4, x86-64-v3" qemu-x86_64 -cpu Nehalem ./new --help

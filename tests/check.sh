@@ -16,7 +16,7 @@ param std: [float] = [0.229, 0.224, 0.225]
 param sure: float = 0.5
 param each: int = 20
 train = images(data, size = 32)
-teacher = onnx("$examples/shapes.onnx", mean = mean, std = std)
+teacher = onnx("$teacher", mean = mean, std = std)
 save(topk(train, by = loss(teacher, train), k = 2), to = "result")
 check(teacher, train, per_class = each, at_least = sure)
 EOF

@@ -91,7 +91,7 @@ expect 0 "wrote 10 rows to c" run "$small" -D to=c
 ! grep -q "first kernel" out || fail "says where the time goes though nobody asked"
 expect 0 "0 B" plan "$small" -D k=8
 expect 0 "every row of it is in the store" why "$small" phi
-sed 's/samples = 20/samples = 30/' "$small" | sed "s|\.\./\.\./\.\./|$here/../|" >more.ddg
+program_of small | sed "s/samples = 20/samples = 30/" >more.ddg
 expect 0 "samples 20 -> 30" why more.ddg phi
 expect 0 '"kind": "changed"' why more.ddg phi --json
 expect 0 "no difference" run "$small" -D to=c --audit 100%
@@ -138,8 +138,8 @@ says "wrote 10 rows to k=4/f"
 says "2 points, 1 failed"
 
 # ---- being told to stop ----
-sed 's/samples = 20/samples = 1500/; s/limit: int = 8/limit: int = 12/' "$small" |
-  sed "s|\.\./\.\./\.\./|$here/../|" >long.ddg
+program_of small |
+  sed 's/samples = 20/samples = 1500/; s/limit: int = 8/limit: int = 12/' >long.ddg
 stop() { # signal, arguments ...: stops a run when its store is open
   signal=$1
   shift

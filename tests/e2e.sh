@@ -78,7 +78,7 @@ small "0000.png" -D data=cut
 
 # ---- models that are wrong ----
 small "nowhere.onnx" -D model=nowhere.onnx
-head -c 100000 "$here/../examples/shapes.onnx" >cut.onnx
+head -c 100000 "$here/data/shapes.onnx" >cut.onnx
 small "cut.onnx" -D model=cut.onnx
 echo "not a model" >text.onnx
 small "text.onnx" -D model=text.onnx
@@ -100,7 +100,7 @@ if ls -a | grep -q 'ddg-'; then fail "a full disk left a temporary file"; fi
 # ---- what check finds, and folders that are not there yet ----
 echo 'param n: int = 128
 train = images("'"$images"'", size = 32, limit = 1)
-teacher = onnx("'"$here"'/../examples/shapes.onnx", mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.2])
+teacher = onnx("'"$here"'/data/shapes.onnx", mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.2])
 save(shap_patches(teacher, train, grid = 4, samples = n, seed = 0), to = "new/folder/phi.npy")' >few.ddg
 expect 1 "16 coalitions cannot determine 16" check few.ddg -D n=16
 expect 0 "" check few.ddg

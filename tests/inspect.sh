@@ -7,9 +7,10 @@ expect() { expect_command "$@"; }
 says() { grep -qE -- "$1" said || fail "does not say '$1' either: $(head -c 2000 said)"; }
 silent() { if grep -qF -- "$1" said; then fail "says '$1'"; fi; }
 
-expect 0 "" "$ddg" compile "$examples/infoutil.ddg" -D samples=20 -o f \
+program_of infoutil >infoutil.ddg
+expect 0 "" "$ddg" compile infoutil.ddg -D samples=20 -o f \
   --target x86-64-v3 --target x86-64
-expect 0 "" "$ddg" compile "$examples/infoutil.ddg" -D samples=20 --emit plan -o p
+expect 0 "" "$ddg" compile infoutil.ddg -D samples=20 --emit plan -o p
 
 # ---- for people ----
 expect 0 "infoutil, compiled by ddg " "$ddg" inspect f

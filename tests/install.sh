@@ -77,7 +77,7 @@ done
 # ---- the program in docs/api.md ----
 sed -n '/^```c$/,/^```$/p' "$here/../docs/api.md" | grep -v '^```' >example.c
 fine cc $flags -Wall -Wextra -Werror example.c -o example $(pkg-config --cflags --libs ddg)
-fine ./example "$here/../examples/infoutil.ddg"
+fine ./example "$here/cases/run/infoutil.ddg"
 grep -q 'set: 10 images of 10 classes' said || fail "the example: $(cat said)"
 
 [ $failed = 0 ] && echo "installed libraries are as expected"

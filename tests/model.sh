@@ -81,7 +81,7 @@ expect 1 "is not an ONNX file" "$ddg" model hello.onnx
 expect 1 "is empty" "$ddg" model empty.onnx
 hides 'written by'
 expect 2 'did you mean `ddg model x.onnx`?' "$ddg" x.onnx
-cp "$examples/infoutil.ddg" .
+cp "$here/cases/run/infoutil.ddg" .
 expect 1 '`ddg check` looks at programs' "$ddg" model infoutil.ddg
 head -c 2000000 /dev/zero >large.onnx
 expect 1 '`ddg model` says what one holds' "$ddg" run large.onnx

@@ -14,8 +14,7 @@ total() { # the sum behind all values: member, number
 }
 report() { grep "^bf16: " "$work/out"; }
 program() { # name, what `onnx` is given besides
-  sed -e "s|\.\./\.\./\.\./|$here/../|" -e "s|std = std)|std = std$2)|" \
-    "$here/cases/run/small.ddg" >"$1.ddg"
+  program_of small | sed "s|std = std)|std = std$2)|" >"$1.ddg"
 }
 program small ""
 small=small.ddg
@@ -27,7 +26,7 @@ sed -i '1i param precision: string = "fp32"' chosen.ddg
 # ---- asking for it ----
 expect 2 "--precision wants fp32 or bf16, not \`fp16\`" run "$small" --precision fp16
 expect 2 "--precision wants a value" run "$small" --precision
-expect 2 "\`ddg model\` takes no --precision" model "$examples/shapes.onnx" --precision bf16
+expect 2 "\`ddg model\` takes no --precision" model "$teacher" --precision bf16
 expect 0 'precision="bf16"' dump "$small" --after graph --precision bf16
 expect 0 'precision="fp32"' dump exact.ddg --after graph --precision bf16
 expect 0 'precision="bf16"' dump fast.ddg --after graph

@@ -7,7 +7,7 @@
 python=/usr/bin/python3
 
 expect() { expect_command "$@"; }
-program=$examples/infoutil.ddg
+program=$here/cases/run/infoutil.ddg
 set -- -D samples=20 -D ipc=2
 
 # ---- the table, and the bytes ----

@@ -4,11 +4,18 @@ set -u
 ddg=$1
 here=$(cd "$(dirname "$0")" && pwd)
 examples=$(cd "$here/../examples" && pwd)
+teacher=$here/data/shapes.onnx
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 export DDG_STORE="$work/store"
 failed=0
+
+# A program of tests/cases/run, with paths that hold wherever it is put.
+program_of() {
+  sed -e "s|\.\./\.\./\.\./examples|$examples|; s|\.\./\.\./data|$here/data|" \
+    "$here/cases/run/$1.ddg"
+}
 
 fail() {
   echo "FAIL: $*"

@@ -28,7 +28,7 @@ set = stitch(best, factor = 1)
 save(set, labels = relabel(teacher, set, temperature = 20), to = to)
 EOF
 }
-program small "$examples/shapes.onnx" 32 16 16
+program small "$here/data/shapes.onnx" 32 16 16
 program attention "$here/cases/model/attention.onnx" 8 4 8
 
 fail() {

@@ -635,7 +635,7 @@ static void real_plans_come_back(void **state) {
     struct fixture *f = *state;
     struct driver v;
     struct codegen_image image;
-    struct driver_options o = {.path = TEST_DATA "/../../examples/infoutil.ddg"};
+    struct driver_options o = {.path = TEST_DATA "/../cases/run/infoutil.ddg"};
     o.threads = 1;
     driver_init(&v, f->a, &o);
     if (!driver_load(&v) || !driver_lower(&v, NULL) || !driver_image(&v, &image))

@@ -25,7 +25,7 @@ static void lower(struct fixture *f, struct driver *v) {
     char *path = arena_printf(f->a, "%s/load.ddg", f->root);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, program, EXAMPLES, EXAMPLES);
+    fprintf(file, program, EXAMPLES, TEST_DATA);
     assert_int_equal(fclose(file), 0);
     struct driver_options o = {.path = path, .threads = 2};
     driver_init(v, f->a, &o);

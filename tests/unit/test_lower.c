@@ -62,7 +62,7 @@ static bool compile(struct fixture *f, const char *body) {
         "x = images(\"%s\", size = 32, limit = 4)\n"
         "m = onnx(\"%s\", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])\n"
         "%s\n",
-        SHAPES, EXAMPLES "/shapes.onnx", body);
+        SHAPES, TEST_DATA "/shapes.onnx", body);
     assert_int_equal(fclose(file), 0);
     driver_free(&f->driver);
     struct driver_options o = {.path = path, .threads = 2};

@@ -319,7 +319,7 @@ static void program_on(struct record *r, const char *target) {
     char *path = arena_printf(f->a, "%s/numerics.ddg", f->root);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, program, EXAMPLES, EXAMPLES);
+    fprintf(file, program, EXAMPLES, TEST_DATA);
     assert_int_equal(fclose(file), 0);
     struct driver v = {.arena = f->a};
     struct run_options o = {.threads = 2};

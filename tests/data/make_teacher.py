@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Trains the example teacher, a small residual network, and exports it to ONNX.
+"""Trains the tests' teacher, a small residual network, and exports it to ONNX.
 
     python3 make_teacher.py [OUT = shapes.onnx beside this script]
 
-Learns from freshly rendered images (make_images.py), never from the files under shapes/;
-those are only measured, at the end. Needs Debian's python3-torch, python3-onnx,
+Learns from freshly rendered images (examples/make_images.py), never from the files under
+examples/shapes/; those are only measured, at the end. Needs Debian's python3-torch, python3-onnx,
 python3-numpy and python3-pil, one core and a minute. One thread and fixed seeds: the
 same machine gives the same network again; another processor may round differently.
 """
@@ -18,7 +18,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-import make_images
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXAMPLES = os.path.join(HERE, "../../examples")
+sys.path.insert(0, EXAMPLES)
+import make_images  # noqa: E402
 
 SEED = 0
 FRESH = 400            # images a class rendered to learn from
@@ -151,8 +154,7 @@ def export(net, path):
 
 
 def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "shapes.onnx")
+    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "shapes.onnx")
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
@@ -160,7 +162,7 @@ def main():
     print(sum(p.numel() for p in net.parameters()), "parameters")
     train(net, *fresh_images(rng), rng)
     for split in make_images.SPLITS:
-        stored = stored_images(os.path.join(here, "shapes", split))
+        stored = stored_images(os.path.join(EXAMPLES, "shapes", split))
         print(f"{split} accuracy {100 * accuracy(net, *stored):.1f}%")
     export(net, out)
     print(out)
