@@ -28,7 +28,9 @@ static const char *example_attrs(struct arena *arena, const struct op_info *op) 
     return t.at;
 }
 
-static bool takes_model(const struct op_info *op) {
+// What trains a network or measures it goes through the same steps as these do.
+static bool is_tried(const struct op_info *op) {
+    if (op->locality == LOCAL_WHOLE && !(op->flags & OPF_STATEMENT)) return false;
     for (const struct operand_spec *o = op->operands; o->kinds; o++)
         if (o->kinds >> KIND_MODEL & 1) return op->family == FAMILY_PIPELINE;
     return false;
@@ -120,7 +122,7 @@ static void try_op(struct trial *t, struct arena *scratch) {
 static void try_ops(struct arena *arena, struct model_report *r) {
     struct model_use *uses = NEW_N(arena, struct model_use, OP_COUNT);
     for (enum op op = 0; op < OP_COUNT; op++) {
-        if (!takes_model(op_info(op))) continue;
+        if (!is_tried(op_info(op))) continue;
         struct trial t = {op, r->facts->model, r->height, arena, &uses[r->nuses++]};
         struct arena *scratch = arena_must();
         try_op(&t, scratch);
