@@ -256,6 +256,7 @@ struct point channel_point(struct emit *e, struct ix c, size_t channels, uint32_
 void emit_conv(struct emit *e);        // and conv_dx
 void emit_conv_joined(struct emit *e); // the same; goes over the rows itself
 void emit_conv_dw(struct emit *e);
+void emit_batch_product(struct emit *e); // part of a sum over all rows
 void emit_matmul(struct emit *e);   // goes over the rows itself
 void emit_winograd(struct emit *e); // the same
 struct view
