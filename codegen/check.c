@@ -2,6 +2,7 @@
 // with ops that cannot be compiled; everything that only a pass can get wrong is a bug.
 #include "codegen/conv_plan.h"
 #include "codegen/emit.h"
+#include "ir/batch_product.h"
 #include "ir/winograd.h"
 
 #define MAX_DEPTH 400 // of expressions; their evaluation is recursive
@@ -100,6 +101,12 @@ bool kernel_check(struct arena *arena, const struct kfunc *kf, const struct kern
     struct check c = {.f = kf->f, .k = k, .kf = kf, .d = d};
     c.depth = NEW_N(arena, uint32_t, kf->f->nodes.n);
     if (!check_types(&c)) return false;
+    if (k->all_rows && k->anchor != NID_NONE) { // and nothing else in between
+        CHECK(batch_product_fits(kf->f, k->outs[0]) && k->nouts == 1);
+        CHECK(k->prologue == NID_NONE && k->work_bytes > 0 && k->parts > 0);
+        CHECK(kf->places[k->outs[0]].layout.kind == LAYOUT_PLANAR);
+        return check_anchor(&c);
+    }
     for (size_t i = 0; i < k->nouts; i++)
         if (!check_value(&c, k->outs[i], 0)) return false;
     return k->anchor == NID_NONE || check_anchor(&c);

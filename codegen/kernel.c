@@ -199,7 +199,8 @@ static void emit_body(struct emit *e) {
             emit_zero_row(e, &scratch);
     }
     bool matmul = k->anchor != NID_NONE && node_at(e->f, k->anchor)->op == OP_MATMUL;
-    if (matmul) emit_matmul(e);
+    if (k->all_rows && k->anchor != NID_NONE) emit_batch_product(e);
+    else if (matmul) emit_matmul(e);
     else if (k->algorithm != ALGORITHM_DIRECT) emit_winograd(e);
     else emit_rows(e);
     if_end(e, after);
