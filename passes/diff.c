@@ -5,6 +5,10 @@
 // gradient of each operand. Rows make this simple: an op describes one row, so the
 // gradient of a row's scalar is one a row, for a weight that all rows share just as for a
 // row's pixels. What comes out can be differentiated again.
+//
+// In a joint function y may be one number of the whole batch. What is one a row then has its
+// own part of the gradient, and what all rows share the sum of theirs (batch_sum), taken where
+// a row's value reads it.
 #include "passes/rewrite.h"
 
 #include <float.h>
@@ -16,6 +20,8 @@ struct diff {
     nid *adjoint; // by new nid: gradient so far, or NID_NONE
     size_t cap;
     bool *wanted; // by new nid: some requested x reaches it
+    bool batch;   // y is one of the whole batch
+    bool of_rows; // the node whose rule is at work is one a row
 };
 
 static const struct type *dtype(const struct diff *x, nid n) {
@@ -38,6 +44,7 @@ static nid unbroadcast(struct diff *x, nid g, const struct type *t) {
 static void add_to(struct diff *x, nid operand, nid g) {
     if (!x->wanted[operand]) return;
     g = unbroadcast(x, g, dtype(x, operand));
+    if (x->batch && x->of_rows && !dtype(x, operand)->rows) g = b_batch_sum(x->b, g);
     nid old = x->adjoint[operand];
     x->adjoint[operand] = old == NID_NONE ? g : b_binary(x->b, OP_ADD, old, g);
 }
@@ -479,6 +486,65 @@ static void vjp_avgpool_dx(struct diff *x, const struct node *n, nid y, nid g) {
     add_to(x, n->in[0], build_node(x->b, OP_AVGPOOL, &g, 1, n->attrs, NULL));
 }
 
+static void vjp_pack(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], g);
+}
+
+// ---- batches --------------------------------------------------------------------------
+static void vjp_batch_sum(struct diff *x, const struct node *n, nid y, nid g) {
+    (void)y;
+    add_to(x, n->in[0], g); // to each row
+}
+
+// v summed over the batch and over all axes but the channels', as add_to sums what goes to a
+// scale or shift: it often is the same node.
+static nid channel_sums(struct diff *x, nid v) {
+    const struct type *t = dtype(x, v);
+    int64_t axes[TYPE_MAX_RANK];
+    size_t n = 0;
+    for (uint32_t i = 1; i < t->rank; i++)
+        if (t->dim[i] != 1) axes[n++] = i;
+    if (n) v = b_sum(x->b, v, axes, n, true);
+    return b_batch_sum(x->b, v);
+}
+
+// g, when it is p times a number a channel that all rows share; the number, or NID_NONE.
+static nid channel_factor(const struct diff *x, nid g, nid *p) {
+    const struct node *n = node_at(x->b->f, g);
+    if (n->op != OP_MUL) return NID_NONE;
+    const struct type *t = dtype(x, n->in[1]);
+    if (t->rows || !type_same_shape(dtype(x, n->in[0]), &n->type)) return NID_NONE;
+    for (uint32_t i = 1; i < t->rank; i++)
+        if (t->dim[i] != 1) return NID_NONE;
+    *p = n->in[0];
+    return n->in[1];
+}
+
+// Mean and variance are the batch's: x' = k (g - mean(g) - y mean(g y)), k = scale / deviation,
+// of a scaled result's gradient g before it was scaled, so that its sums are those that the
+// scale and the shift have for gradients.
+static void vjp_batch_norm(struct diff *x, const struct node *n, nid y, nid g) {
+    struct builder *b = x->b;
+    struct type t = n->type;
+    nid var = b_inverse_deviation(b, n->in[2], attr_float(n, "epsilon"));
+    nid inverse = b_channels(b, var, t.rank), share = n->in[3], k = inverse;
+    if (share == NID_NONE) {
+        add_to(x, n->in[0], mul(x, g, inverse));
+        return;
+    }
+    nid scale = channel_factor(x, g, &g);
+    if (scale != NID_NONE) k = mul(x, inverse, scale);
+    double each = (double)type_count(&t) / (double)t.dim[0];
+    share = mul(x, share, b_f32(b, (float)(1 / each)));
+    nid shift = mul(x, channel_sums(x, g), share);
+    nid slope = mul(x, channel_sums(x, mul(x, g, y)), share);
+    nid off = b_binary(b, OP_SUB, n->in[0], b_channels(b, n->in[1], t.rank));
+    g = b_binary(b, OP_SUB, g, shift);
+    g = b_binary(b, OP_SUB, g, mul(x, off, mul(x, slope, inverse)));
+    add_to(x, n->in[0], mul(x, g, k));
+}
+
 typedef void (*vjp_rule)(struct diff *, const struct node *, nid y, nid g);
 
 // NULL: the op has no gradient here.
@@ -527,6 +593,9 @@ static const vjp_rule rules[OP_COUNT] = {
     [OP_MAXPOOL_JVP] = vjp_maxpool_jvp,
     [OP_AVGPOOL] = vjp_avgpool,
     [OP_AVGPOOL_DX] = vjp_avgpool_dx,
+    [OP_PACK] = vjp_pack,
+    [OP_BATCH_SUM] = vjp_batch_sum,
+    [OP_BATCH_NORM] = vjp_batch_norm,
 };
 
 // ---- the sweep ------------------------------------------------------------------------
@@ -543,6 +612,18 @@ static void find_wanted(struct diff *x, nid y, const nid *of, size_t n) {
     }
 }
 
+static bool no_gradient(const struct diff *x, const struct node *n) {
+    return diag_error(x->d, n->span, "the gradient of `%s` is not known%s%s",
+                      op_info(n->op)->name, n->name ? ", of node " : "",
+                      n->name ? n->name : "");
+}
+
+// Is n of all rows at once? One row's y has a part of its gradient at every row then, for
+// which there is no form.
+static bool joins_rows(const struct node *n) {
+    return n->op == OP_BATCH_SUM || (n->op == OP_BATCH_NORM && n->in[3] != NID_NONE);
+}
+
 // Fills adjoint for y and what is before it.
 static bool sweep(struct diff *x, nid y) {
     x->adjoint = NEW_N(x->arena, nid, x->cap);
@@ -552,11 +633,9 @@ static bool sweep(struct diff *x, nid y) {
         if (!x->wanted[v] || x->adjoint[v] == NID_NONE) continue;
         struct node n = *node_at(x->b->f, v); // the array moves as nodes are added
         if (!n.nin) continue;
-        if (!rules[n.op])
-            return diag_error(x->d, n.span, "the gradient of `%s` is not known%s%s",
-                              op_info(n.op)->name, n.name ? ", of node " : "",
-                              n.name ? n.name : "");
+        if (!rules[n.op] || (joins_rows(&n) && !x->batch)) return no_gradient(x, &n);
         x->b->span = n.span;
+        x->of_rows = n.type.rows;
         rules[n.op](x, &n, v, x->adjoint[v]);
     }
     return true;
@@ -574,6 +653,7 @@ static nid expand(struct rewrite *r, nid first, const nid *in) {
         VEC_PUSH(r->arena, &of, r->map[n->in[1]]);
     }
     struct diff x = {.arena = r->arena, .b = &r->b, .d = r->d};
+    x.batch = r->b.f->joint && !dtype(&x, in[0])->rows;
     find_wanted(&x, in[0], of.at, of.n);
     if (!sweep(&x, in[0])) r->failed = true;
     for (size_t i = 0; i < marks.n; i++) {
@@ -589,13 +669,34 @@ static nid diff_rule(struct rewrite *r, nid v, const nid *in) {
     return node_at(r->old, v)->op == OP_GRAD ? expand(r, v, in) : NID_NONE;
 }
 
-// Stops stay in the way until every gradient has been taken.
-static nid drop_stop(struct rewrite *r, nid v, const nid *in) {
-    return node_at(r->old, v)->op == OP_STOP ? in[0] : NID_NONE;
+// ---- marks that stay until every gradient has been taken ------------------------------
+// norm(x) scale + shift, in a batch: x k + t, with the k and t of all rows. NID_NONE: n is
+// something else.
+static nid scaled_norm(struct rewrite *r, const struct node *n) {
+    const struct func *f = r->old;
+    if (n->op != OP_ADD || type_at(f, n->in[1])->rows) return NID_NONE;
+    const struct node *product = node_at(f, n->in[0]);
+    if (product->op != OP_MUL || type_at(f, product->in[1])->rows) return NID_NONE;
+    const struct node *norm = node_at(f, product->in[0]);
+    if (norm->op != OP_BATCH_NORM || norm->in[3] == NID_NONE) return NID_NONE;
+    struct builder *b = &r->b;
+    uint32_t rank = norm->type.rank;
+    nid var = b_inverse_deviation(b, r->map[norm->in[2]], attr_float(norm, "epsilon"));
+    nid k = b_binary(b, OP_MUL, b_channels(b, var, rank), r->map[product->in[1]]);
+    nid mean = b_channels(b, r->map[norm->in[1]], rank);
+    nid t = b_binary(b, OP_SUB, r->map[n->in[1]], b_binary(b, OP_MUL, mean, k));
+    return b_binary(b, OP_ADD, b_binary(b, OP_MUL, r->map[norm->in[0]], k), t);
+}
+
+static nid expand_marks(struct rewrite *r, nid v, const nid *in) {
+    const struct node *n = node_at(r->old, v);
+    if (n->op == OP_STOP) return in[0];
+    if (n->op == OP_BATCH_NORM) return build_batch_norm(&r->b, n, in);
+    return scaled_norm(r, n);
 }
 
 // Needs nothing; leaves no marks.
 bool pass_diff(struct module *m, struct module_func *mf, struct diags *d) {
     return rewrite_func(m, mf, d, diff_rule, NULL) &&
-           rewrite_func(m, mf, d, drop_stop, NULL);
+           rewrite_func(m, mf, d, expand_marks, NULL);
 }
