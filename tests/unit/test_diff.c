@@ -232,6 +232,14 @@ static nid maxpool_jvp(struct builder *b, nid x) {
     return pool(b, OP_MAXPOOL_JVP, (nid[]){x, y, b_binary(b, OP_MUL, x, x)}, 3);
 }
 
+// A mark that stays until the gradients are taken.
+static nid normed(struct builder *b, nid x) {
+    static const float mean[4] = {0.5f, 1, -1, 2}, var[4] = {1, 4, 0.25f, 2};
+    struct type t = type_tensor(ELEM_F32, false, 1, (size_t[]){4});
+    const struct batch_norm n = {1e-5, 0.1, "mean", "var"};
+    return b_batch_norm(b, x, b_const(b, t, mean), b_const(b, t, var), NID_NONE, &n);
+}
+
 // ---- bodies whose gradient is 0 -------------------------------------------------------
 static nid stepped(struct builder *b, nid x) {
     return b_unary(b, OP_STEP, b_binary(b, OP_SUB, x, b_f32(b, 1)));
@@ -303,6 +311,7 @@ static const struct {
     {"maxpool_jvp", maxpool_jvp},
     {"avgpool", avgpool},
     {"avgpool_dx", avgpool_dx},
+    {"batch norm", normed},
 };
 
 // The ops without one, and why.
@@ -323,6 +332,8 @@ static const struct {
     {OP_NORMAL, NULL, "reads a row's key"},
     {OP_RANDOM_BOX, NULL, "reads a row's key"},
     {OP_RESIZE, NULL, "from bytes to bytes"},
+    {OP_PACK, NULL, "of what all rows of a batch share: see test_train_step.c"},
+    {OP_BATCH_SUM, NULL, "of a batch: see test_train_step.c"},
     {OP_GRAD, NULL, "expanded before what reads it is differentiated"},
 };
 
@@ -400,7 +411,8 @@ static bool on_the_way(struct arena *a, nid (*body)(struct builder *, nid), enum
     from_x[x] = true;
     for (nid v = 0; v <= y; v++) {
         const struct node *n = node_at(b.f, v);
-        for (uint32_t i = 0; i < n->nin; i++) from_x[v] |= from_x[n->in[i]];
+        for (uint32_t i = 0; i < n->nin; i++)
+            from_x[v] |= n->in[i] != NID_NONE && from_x[n->in[i]];
         found |= from_x[v] && n->op == op;
     }
     return found;

@@ -1,0 +1,281 @@
+// The functions of a training by the evaluator: gradients of a batch's loss beside its slopes,
+// statistics and updates beside plain arithmetic.
+#include "frontend/model.h"
+#include "ir/build.h"
+#include "ir/eval.h"
+#include "ir/text.h"
+#include "passes/train_step.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define CLASSES 3
+#define ROWS    5
+#define SIDE    8
+
+static uint64_t next(uint64_t *seed) {
+    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return *seed >> 33;
+}
+
+static float number(uint64_t *seed, double low, double high) {
+    return (float)(low + (high - low) * ((double)next(seed) / 0x1p31));
+}
+
+static float *numbers(struct arena *a, uint64_t *seed, size_t n, double low,
+                      double high) {
+    float *v = NEW_N(a, float, n);
+    for (size_t i = 0; i < n; i++) v[i] = number(seed, low, high);
+    return v;
+}
+
+// ---- networks --------------------------------------------------------------------------
+struct net {
+    struct arena *a;
+    struct builder b;
+    uint64_t seed;
+    size_t made; // parameters and norms so far, for names
+};
+
+static nid weight(struct net *n, size_t rank, const size_t *dim, double low,
+                  double high) {
+    struct type t = type_tensor(ELEM_F32, false, (uint32_t)rank, dim);
+    const char *name = arena_printf(n->a, "p%zu", n->made++);
+    return b_param(&n->b, name, t, numbers(n->a, &n->seed, type_count(&t), low, high));
+}
+
+static nid conv(struct net *n, nid x, size_t outs, int64_t side, int64_t stride,
+                int64_t groups) {
+    size_t c = type_at(n->b.f, x)->dim[0], k = (size_t)side;
+    nid w = weight(n, 4, (size_t[]){outs, c / (size_t)groups, k, k}, -0.5, 0.5);
+    int64_t pad = side / 2;
+    struct conv_attrs at = {{stride, stride}, {pad, pad, pad, pad}, {1, 1}, groups};
+    return b_conv(&n->b, x, w, &at);
+}
+
+// x scale + shift, a channel.
+static nid affine(struct net *n, nid x) {
+    struct type t = *type_at(n->b.f, x);
+    nid scale = weight(n, 1, t.dim, 0.5, 1.5), shift = weight(n, 1, t.dim, -0.3, 0.3);
+    x = b_binary(&n->b, OP_MUL, x, b_channels(&n->b, scale, t.rank));
+    return b_binary(&n->b, OP_ADD, x, b_channels(&n->b, shift, t.rank));
+}
+
+static nid norm(struct net *n, nid x) {
+    struct type t = *type_at(n->b.f, x), v = type_tensor(ELEM_F32, false, 1, t.dim);
+    nid mean = b_const(&n->b, v, numbers(n->a, &n->seed, t.dim[0], -1, 1));
+    nid var = b_const(&n->b, v, numbers(n->a, &n->seed, t.dim[0], 0.5, 2));
+    size_t which = n->made++;
+    const struct batch_norm at = {1e-3, 0.1, arena_printf(n->a, "mean%zu", which),
+                                  arena_printf(n->a, "var%zu", which)};
+    return affine(n, b_batch_norm(&n->b, x, mean, var, NID_NONE, &at));
+}
+
+static nid relu(struct net *n, nid x) {
+    return b_unary(&n->b, OP_RELU, x);
+}
+
+static nid halved(struct net *n, nid x) {
+    const int64_t two[2] = {2, 2}, none[4] = {0};
+    struct value at[] = {val_ints(two, 2), val_ints(two, 2), val_ints(none, 4),
+                         val_bool(false)};
+    return build_node(&n->b, OP_AVGPOOL, &x, 1, at, NULL);
+}
+
+static nid dense(struct net *n, nid x, size_t outs) {
+    size_t count = type_count(type_at(n->b.f, x)), line[2] = {1, count};
+    nid w = weight(n, 2, (size_t[]){outs, count}, -0.4, 0.4);
+    nid y = b_matmul(&n->b, b_reshape(&n->b, x, line, 2), w, false, true);
+    y = b_reshape(&n->b, y, &outs, 1);
+    return b_binary(&n->b, OP_ADD, y, weight(n, 1, &outs, -0.2, 0.2));
+}
+
+static nid means(struct net *n, nid x) {
+    nid sum = b_sum(&n->b, x, (int64_t[]){1, 2}, 2, false);
+    const size_t *dim = type_at(n->b.f, x)->dim;
+    return b_binary(&n->b, OP_MUL, sum, b_f32(&n->b, 1 / (float)(dim[1] * dim[2])));
+}
+
+static nid convnet(struct net *n, nid x) {
+    x = halved(n, relu(n, norm(n, conv(n, x, 6, 3, 1, 1))));
+    return dense(n, halved(n, relu(n, norm(n, conv(n, x, 4, 3, 1, 1)))), CLASSES);
+}
+
+static nid residual(struct net *n, nid x) {
+    x = relu(n, norm(n, conv(n, x, 4, 3, 2, 1)));
+    nid y = norm(n, conv(n, relu(n, norm(n, conv(n, x, 4, 3, 1, 1))), 4, 3, 1, 1));
+    return dense(n, means(n, relu(n, b_binary(&n->b, OP_ADD, x, y))), CLASSES);
+}
+
+static nid depthwise(struct net *n, nid x) {
+    x = relu(n, norm(n, conv(n, x, 4, 1, 1, 1)));
+    x = relu(n, norm(n, conv(n, x, 4, 3, 2, 4)));
+    return dense(n, means(n, norm(n, conv(n, x, 8, 1, 1, 1))), CLASSES);
+}
+
+static nid instances(struct net *n, nid x) {
+    struct builder *b = &n->b;
+    x = conv(n, x, 4, 3, 1, 1);
+    nid mean = b_sum(b, x, (int64_t[]){1, 2}, 2, true), share = b_f32(b, 1.f / 64);
+    nid off = b_binary(b, OP_SUB, x, b_binary(b, OP_MUL, mean, share));
+    nid var = b_sum(b, b_binary(b, OP_MUL, off, off), (int64_t[]){1, 2}, 2, true);
+    var = b_binary(b, OP_ADD, b_binary(b, OP_MUL, var, share), b_f32(b, 1e-3f));
+    x = b_binary(b, OP_DIV, off, b_unary(b, OP_SQRT, var));
+    return dense(n, halved(n, relu(n, affine(n, x))), CLASSES);
+}
+
+// A norm of vectors; a weight used twice; a norm whose result nothing scales.
+static nid layers(struct net *n, nid x) {
+    struct builder *b = &n->b;
+    nid h = relu(n, norm(n, dense(n, x, 12)));
+    nid w = weight(n, 2, (size_t[]){12, 12}, -0.4, 0.4), line;
+    for (size_t i = 0; i < 2; i++) {
+        line = b_reshape(b, h, (size_t[]){1, 12}, 2);
+        h = b_reshape(b, b_matmul(b, line, w, false, i == 1), (size_t[]){12}, 1);
+    }
+    struct type v = type_tensor(ELEM_F32, false, 1, (size_t[]){12});
+    const struct batch_norm at = {1e-3, 0.1, "mean", "var"};
+    nid zero = b_const(b, v, NEW_N(n->a, float, 12));
+    h = b_batch_norm(b, h, zero, zero, NID_NONE, &at);
+    return dense(n, b_unary(b, OP_TANH, h), CLASSES);
+}
+
+static const struct {
+    const char *name;
+    nid (*body)(struct net *, nid x);
+} nets[] = {{"convnet", convnet},
+            {"residual", residual},
+            {"depthwise", depthwise},
+            {"instances", instances},
+            {"layers", layers}};
+
+static const struct model *model_of(struct arena *a, nid (*body)(struct net *, nid)) {
+    static double mean[3] = {0.4, 0.5, 0.6}, std[3] = {0.5, 0.25, 0.4};
+    struct net n = {.a = a, .seed = 11};
+    struct model *m = NEW(a, struct model);
+    size_t dim[3] = {3, SIDE, SIDE};
+    builder_init(&n.b, a, "model");
+    nid x = b_input(&n.b, "x", type_tensor(ELEM_F32, true, 3, dim));
+    build_output(&n.b, "logits", body(&n, x));
+    *m = (struct model){.func = builder_finish(&n.b), .path = "test", .channels = 3};
+    m->height = m->width = SIDE, m->classes = CLASSES;
+    m->mean = mean, m->std = std;
+    return m;
+}
+
+// ---- steps -----------------------------------------------------------------------------
+struct step {
+    struct arena *a;
+    const struct func *f;
+    struct train_net t;
+    float *x, *target, *params, *stats;
+    float loss, *gradients, *next; // by the last call; laid out as params and stats are
+};
+
+static struct func *differentiated(struct arena *a, struct func *f) {
+    struct module m = {.arena = a};
+    struct module_func mf = {.f = f};
+    struct diags d;
+    diags_init(&d, a);
+    if (!pass_diff(&m, &mf, &d)) fail_msg("%s", d.list.at[0].message);
+    struct text why = {.arena = a};
+    if (!ir_verify(mf.f, FAMILY_TENSOR, &why)) fail_msg("%s", why.at);
+    return mf.f;
+}
+
+static struct step step_of(struct arena *a, const struct model *m, double temperature) {
+    struct step s = {.a = a};
+    struct diags d;
+    uint64_t seed = 5;
+    diags_init(&d, a);
+    train_net_of(a, m->func, true, &s.t);
+    struct func *f =
+        train_step(a, m, m->func, &s.t, &(struct train_loss){temperature}, ROWS, &d);
+    assert_non_null(f);
+    s.f = differentiated(a, f);
+    s.x = numbers(a, &seed, ROWS * 3 * SIDE * SIDE, 0, 1);
+    s.target = numbers(a, &seed, ROWS * CLASSES, 0, 1);
+    s.params = arena_dup(a, s.t.initial_params, s.t.param_floats, sizeof(float));
+    s.stats = arena_dup(a, s.t.initial_stats, s.t.stat_floats, sizeof(float));
+    s.gradients = NEW_N(a, float, s.t.param_floats);
+    s.next = NEW_N(a, float, s.t.stat_floats);
+    return s;
+}
+
+static void call(struct step *s, size_t rows) {
+    size_t n = s->t.nparams, k = s->t.nstats;
+    float share = 1 / (float)rows;
+    const void **args = NEW_N(s->a, const void *, 3 + n + k);
+    void **outs = NEW_N(s->a, void *, 1 + n + k);
+    args[0] = s->x, args[1] = s->target, args[2] = &share, outs[0] = &s->loss;
+    for (size_t i = 0; i < n; i++) {
+        args[3 + i] = s->params + s->t.params[i].at;
+        outs[1 + i] = s->gradients + s->t.params[i].at;
+    }
+    for (size_t i = 0; i < k; i++) {
+        args[3 + n + i] = s->stats + s->t.stats[i].at;
+        outs[1 + n + i] = s->next + s->t.stats[i].at;
+    }
+    assert_true(eval_func(s->f, rows, args, outs, NULL));
+}
+
+// ---- gradients ---------------------------------------------------------------------------
+// The loss's slope along some direction of one tensor.
+static double slope(struct step *s, const struct plan_tensor *t, const float *along,
+                    double by) {
+    float *kept = arena_dup(s->a, s->params, s->t.param_floats, sizeof(float));
+    double loss[2];
+    for (int side = 0; side < 2; side++) {
+        for (size_t i = 0; i < t->count; i++)
+            s->params[t->at + i] =
+                (float)((double)kept[t->at + i] + (side ? -by : by) * (double)along[i]);
+        call(s, ROWS);
+        loss[side] = (double)s->loss;
+    }
+    memcpy(s->params, kept, s->t.param_floats * sizeof(float));
+    return (loss[0] - loss[1]) / (2 * by);
+}
+
+static void check_gradients(struct arena *a, const char *name, const struct model *m) {
+    struct step s = step_of(a, m, 2);
+    uint64_t seed = 3;
+    call(&s, ROWS);
+    const float *g = arena_dup(a, s.gradients, s.t.param_floats, sizeof(float));
+    for (size_t i = 0; i < s.t.nparams; i++) {
+        const struct plan_tensor *t = &s.t.params[i];
+        float *along = numbers(a, &seed, t->count, -1, 1);
+        double expected = 0, size = 0;
+        for (size_t k = 0; k < t->count; k++) {
+            expected += (double)along[k] * (double)g[t->at + k];
+            size += (double)(along[k] * along[k]);
+        }
+        double got = slope(&s, t, along, 0x1p-8 / sqrt(size));
+        if (fabs(got - expected) > 2e-2 * fabs(expected) + 3e-4)
+            fail_msg("%s, %s: slope %g, gradient %g", name, t->name, got, expected);
+    }
+}
+
+static void gradients_are_slopes(void **state) {
+    for (size_t i = 0; i < COUNT(nets); i++)
+        check_gradients(*state, nets[i].name, model_of(*state, nets[i].body));
+}
+
+static int setup(void **state) {
+    *state = arena_new();
+    return 0;
+}
+
+static int teardown(void **state) {
+    arena_free(*state);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_are_slopes),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
