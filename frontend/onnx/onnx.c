@@ -25,14 +25,7 @@ bool onnx_fail(const struct onnx_log *log, const char *fmt, ...) {
 }
 
 const char *onnx_text(const struct onnx_log *log, const char *s) {
-    const size_t max = 200;
-    if (!s || !*s) return "(no name)";
-    size_t n = strnlen(s, max + 1);
-    char *t = arena_printf(log->d->arena, "%.*s%s", (int)size_min(n, max), s,
-                           n > max ? "..." : "");
-    for (char *p = t; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
-    return t;
+    return name_printable(log->d->arena, s);
 }
 
 // ---- the function --------------------------------------------------------------------
@@ -149,28 +142,6 @@ static void warn_of_softmax(const struct onnx_file *f, const struct onnx_log *lo
     diag_help(log->d, "export the network without its last Softmax");
 }
 
-static struct digest digest_at(const struct model *m, struct arena *arena, size_t h,
-                               size_t w) {
-    struct diags d;
-    struct onnx_digests out = {0};
-    diags_init(&d, arena);
-    const struct onnx_log log = {.d = &d, .at = NO_SPAN, .where = m->path};
-    const struct func *func = at_size(m, arena, h, w, &d, NO_SPAN);
-    if (func) onnx_digest(func, arena, &log, &out);
-    return out.all;
-}
-
-static void digest_model(struct model *m, struct arena *arena,
-                         const struct onnx_log *log) {
-    struct onnx_digests d;
-    onnx_digest(m->func, arena, log, &d);
-    m->graph = d.graph;
-    m->nweights = d.nweights;
-    m->weights = d.weights;
-    m->digest = digest_join(d.all, digest_of(m->mean, m->channels * sizeof *m->mean));
-    m->digest = digest_join(m->digest, digest_of(m->std, m->channels * sizeof *m->std));
-}
-
 // What is taken from and divides pixels / 255; 0 and 1 when no one says.
 static void set_normalisation(struct model *m, struct arena *arena,
                               const struct model_options *o) {
@@ -197,10 +168,10 @@ const struct model *onnx_model(const struct onnx_file *f, struct arena *arena,
     m->classes = type_at(m->func, m->func->outs.at[0])->dim[0];
     set_normalisation(m, arena, o);
     began = timeline_now(o->times);
-    digest_model(m, arena, log);
+    model_digest(m, arena);
     timeline_add(o->times, began, "model: digest", NULL);
     m->at_size = at_size;
-    m->digest_at = digest_at;
+    m->digest_at = model_digest_at;
     m->source = f;
     return m;
 }

@@ -13,10 +13,11 @@
 //                the end names
 //     place.c    where the batch stands in a value
 // and onnx.c runs them. value.c holds what the op functions share; facts.c tells what is
-// known of a file (model_facts.h), digest.c what a function computes.
+// known of a file (model_facts.h).
 #ifndef DDG_ONNX_H
 #define DDG_ONNX_H
 
+#include "frontend/digest.h"
 #include "frontend/model_facts.h"
 #include "ir/build.h"
 
@@ -458,15 +459,5 @@ bool holds_batch(const struct import *im, nid id); // a constant that holds some
 bool check_known(struct import *im, nid id, const char *verb);
 // add, sub, mul and div of constants of which one holds k N.
 IMPORTER(import_batch_arithmetic);
-
-// ---- the model's digests -------------------------------------------------------------
-struct onnx_digests {
-    struct digest all;   // what the function computes: structure and data, never names
-    struct digest graph; // without the weights' contents
-    size_t nweights;
-    const struct model_weight *weights; // see struct model
-};
-void onnx_digest(const struct func *f, struct arena *arena, const struct onnx_log *log,
-                 struct onnx_digests *out);
 
 #endif

@@ -7,11 +7,15 @@
 // layers that share a weight have another gradient than two with a copy each.
 //
 // Weights are the parameters and the constants of more than one element; single numbers
-// (a slope, an exponent) belong to the graph, as attributes do. The list of weights has an
-// entry for each parameter, and for each use of a constant, because constants that happen
-// to be equal are one node. So which entries there are follows from the graph alone, and
-// files of equal digest have equal lists.
-#include "frontend/onnx/onnx.h"
+// (a slope, an exponent) belong to the graph, as attributes do. The list of weights has
+// an entry for each parameter, and for each use of a constant, because constants that
+// happen to be equal are one node. So which entries there are follows from the graph
+// alone, and files of equal digest have equal lists.
+//
+// A batch norm counts as the arithmetic that it is in inference, whether a file calls it
+// by its name or spells it out.
+#include "frontend/digest.h"
+#include "ir/build.h"
 
 static struct digest join_u64(struct digest d, uint64_t v) {
     return digest_join(d, digest_of(&v, sizeof v));
@@ -155,12 +159,23 @@ static struct digest output_digest(struct digesting *g, const nid *order, size_t
 }
 
 // ---- weights -------------------------------------------------------------------------
-static const char *weight_name(const struct node *n, const struct onnx_log *log) {
-    return onnx_text(log, n->op == OP_PARAM ? attr_str(n, "name") : n->name);
+const char *name_printable(struct arena *arena, const char *s) {
+    const size_t max = 200;
+    if (!s || !*s) return "(no name)";
+    size_t n = strnlen(s, max + 1);
+    char *t =
+        arena_printf(arena, "%.*s%s", (int)size_min(n, max), s, n > max ? "..." : "");
+    for (char *p = t; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
+    return t;
+}
+
+static const char *weight_name(struct arena *arena, const struct node *n) {
+    return name_printable(arena, n->op == OP_PARAM ? attr_str(n, "name") : n->name);
 }
 
 static void list_weights(const struct func *f, struct arena *arena, const nid *order,
-                         size_t n, const struct onnx_log *log, struct onnx_digests *out) {
+                         size_t n, struct func_digests *out) {
     VEC(struct model_weight) list = {0};
     bool *met = NEW_N(arena, bool, f->nodes.n);
     for (size_t i = 0; i < n; i++) {
@@ -170,16 +185,29 @@ static void list_weights(const struct func *f, struct arena *arena, const nid *o
             const struct node *w = node_at(f, user->in[k]);
             if (!is_weight(w) || (w->op == OP_PARAM && met[user->in[k]])) continue;
             met[user->in[k]] = true;
-            VEC_PUSH(arena, &list, (struct model_weight){weight_name(w, log), w->digest});
+            struct model_weight entry = {weight_name(arena, w), w->digest};
+            VEC_PUSH(arena, &list, entry);
         }
     }
     out->weights = list.at;
     out->nweights = list.n;
 }
 
-void onnx_digest(const struct func *f, struct arena *arena, const struct onnx_log *log,
-                 struct onnx_digests *out) {
-    CHECK(f->outs.n == 1);
+// Without marks.
+static const struct func *expanded(const struct func *f, struct arena *arena) {
+    struct builder b;
+    nid x, out;
+    CHECK(f->outs.n == 1 && f->nodes.n > 0 && node_at(f, 0)->op == OP_INPUT);
+    builder_init(&b, arena, f->name);
+    x = b_input(&b, attr_str(node_at(f, 0), "name"), *type_at(f, 0));
+    build_inline(&b, f, &x, &out, true);
+    build_output(&b, f->out_names.at[0], out);
+    return builder_finish(&b);
+}
+
+void func_digest(const struct func *with_marks, struct arena *arena,
+                 struct func_digests *out) {
+    const struct func *f = expanded(with_marks, arena);
     nid *order = NEW_N(arena, nid, f->nodes.n);
     size_t n = walk(f, arena, order);
     struct digesting g = {.f = f, .done = NEW_N(arena, struct digest, f->nodes.n)};
@@ -188,5 +216,26 @@ void onnx_digest(const struct func *f, struct arena *arena, const struct onnx_lo
     g.number = number_params(f, arena, order, n);
     g.graph = true;
     out->graph = output_digest(&g, order, n);
-    list_weights(f, arena, order, n, log, out);
+    list_weights(f, arena, order, n, out);
+}
+
+// ---- models --------------------------------------------------------------------------
+void model_digest(struct model *m, struct arena *arena) {
+    struct func_digests d;
+    func_digest(m->func, arena, &d);
+    m->graph = d.graph;
+    m->nweights = d.nweights;
+    m->weights = d.weights;
+    m->digest = digest_join(d.all, digest_of(m->mean, m->channels * sizeof *m->mean));
+    m->digest = digest_join(m->digest, digest_of(m->std, m->channels * sizeof *m->std));
+}
+
+struct digest model_digest_at(const struct model *m, struct arena *arena, size_t h,
+                              size_t w) {
+    struct diags d;
+    struct func_digests out = {0};
+    diags_init(&d, arena);
+    const struct func *func = m->at_size(m, arena, h, w, &d, NO_SPAN);
+    if (func) func_digest(func, arena, &out);
+    return out.all;
 }
