@@ -17,6 +17,7 @@
 #define NAME_MAX_BYTES    256
 #define DEF_MAX_ARGS      64
 #define LIST_MAX_ITEMS    ((size_t)64 << 10)
+#define EACH_MAX_LOOPS    8      // of one comprehension
 #define EXPR_MAX_DEPTH    200    // brackets in brackets, and operators in a row
 #define EVAL_MAX_DEPTH    400    // expressions in expressions, through the `def`s called
 #define EVAL_MAX_STEPS    500000 // expressions evaluated, with the `def`s expanded
@@ -45,11 +46,25 @@ struct call {
     bool bad;
 };
 
+// [item for name in list for name in list]: the item for each value of the last name, for
+// each of the one before it, and so on.
+struct loop {
+    struct decl *var;
+    struct expr *in;
+};
+
+struct each {
+    struct expr *item;
+    struct loop *loops;
+    size_t nloops;
+};
+
 enum expr_kind {
     EXPR_BAD,   // could not be parsed; reported
     EXPR_VALUE, // a literal
     EXPR_NAME,
     EXPR_LIST,
+    EXPR_EACH,
     EXPR_NEGATE, // -l
     EXPR_BINARY, // l op r
     EXPR_CALL,
@@ -69,6 +84,7 @@ struct expr {
             struct expr **items;
             size_t n;
         } list;
+        struct each *each;
         struct {
             const char *op; // "+", "//"
             struct span op_span;
@@ -83,6 +99,7 @@ enum decl_kind {
     DECL_PARAM, // param name: type = expr
     DECL_DEF,   // def name(args) { locals return expr }
     DECL_ARG,   // a def's parameter; expr is its default or NULL
+    DECL_VAR,   // a name of a comprehension
     DECL_CALL,  // of an op that gives no value, on a line of its own: save(...)
 };
 
@@ -105,6 +122,7 @@ struct decl {
     // From resolve.c:
     const struct decl *owner; // the def it stands in, NULL at the top level
     size_t index;             // among the values of the program or of the def
+    size_t nvalues;           // DECL_DEF: of a call: arguments, locals, names of lists
     VEC(struct use) uses;
     // From order.c:
     enum { ORDER_NEW, ORDER_OPEN, ORDER_DONE } order;
@@ -134,7 +152,7 @@ struct file {
 
 struct tree { // a whole program
     VEC(struct file *) files;
-    size_t nvalues;             // declarations at the top level of all files
+    size_t nvalues;             // what has a value and stands in no def
     VEC(struct decl *) ordered; // those that are evaluated, each behind what it uses
     struct timeline *times;     // may be NULL: how long its models take
     const struct model *model;  // see program_options

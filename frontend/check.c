@@ -1,5 +1,5 @@
-// Evaluates a program: names, arithmetic and calls of `def`s. See check.h; the language's
-// ops are in check_op.c.
+// Evaluates a program: names, arithmetic and calls of `def`s. See check.h; lists are in
+// check_list.c, the language's ops in check_op.c.
 //
 // Declarations come in order (order.c), so a name's value is there when it is asked for.
 // A def is expanded at each call: its locals are evaluated in a frame of their own. Steps
@@ -11,7 +11,20 @@
 #include "runtime/overlap.h"
 
 // ---- errors -------------------------------------------------------------------------
+static const char *describe(struct checker *c, const struct result *r) {
+    if (r->kind == RESULT_NODE) return type_str(c->arena, type_at(c->b.f, r->node));
+    if (r->kind == RESULT_VALUE) return constant_describe(c->arena, &r->value);
+    return arena_printf(c->arena, "a list of %zu, the first %s", r->list->n,
+                        describe(c, &r->list->at[0].r));
+}
+
+static void note_rounds(struct checker *c) {
+    for (const struct round *r = c->round; r; r = r->up)
+        diag_note(c->d, r->var->span, "`%s` is %s", r->var->name, describe(c, r->value));
+}
+
 void check_note_calls(struct checker *c, const struct frame *f) {
+    note_rounds(c);
     for (; f; f = f->up) diag_note(c->d, f->call, "in this call of `%s`", f->def->name);
 }
 
@@ -30,6 +43,7 @@ static bool reported_at(const struct diags *d, struct span at) {
 static void note_origin(struct checker *c, const struct frame *f, const struct expr *e) {
     if (!e || e->kind != EXPR_NAME || !e->name.decl) return;
     const struct decl *d = e->name.decl;
+    if (d->kind == DECL_VAR) return; // said with its value
     if (d->kind != DECL_ARG) diag_note(c->d, d->span, "`%s` is bound here", d->name);
     else diag_note(c->d, f->args[d->index]->span, "`%s` is this", d->name);
 }
@@ -49,9 +63,7 @@ bool check_report(struct checker *c, const struct frame *f, struct span at,
 }
 
 const char *check_came(struct checker *c, const struct expr *e, const struct result *r) {
-    const char *what = r->kind == RESULT_NODE
-                           ? type_str(c->arena, type_at(c->b.f, r->node))
-                           : constant_describe(c->arena, &r->value);
+    const char *what = describe(c, r);
     return e->kind == EXPR_NAME ? arena_printf(c->arena, "`%s` is %s", e->name.text, what)
                                 : arena_printf(c->arena, "got %s", what);
 }
@@ -73,15 +85,14 @@ static struct result of_value(struct value v, const struct source *base) {
     return (struct result){.kind = RESULT_VALUE, .value = v, .base = base};
 }
 
-// The folder that paths written in a source start from; NULL: the current one.
-static const char *folder_of(struct checker *c, const struct source *base) {
+const char *check_folder(struct checker *c, const struct source *base) {
     const char *slash = base ? strrchr(base->path, '/') : NULL;
     size_t n = slash ? (size_t)(slash - base->path) : 0;
     return slash ? arena_strndup(c->arena, base->path, size_max(n, 1)) : NULL;
 }
 
 static const struct formula *formula_in(struct checker *c, const struct result *r) {
-    return formula_of(c->arena, &r->value, folder_of(c, r->base));
+    return formula_of(c->arena, &r->value, check_folder(c, r->base));
 }
 
 // What an operation's result follows from, if one of its operands follows from a param.
@@ -96,7 +107,8 @@ static void keep_formula(struct checker *c, const struct expr *e, const struct r
 // Arithmetic needs compile-time values.
 static bool is_value(struct checker *c, const struct frame *f, const struct expr *op,
                      const struct expr *e, const struct result *r) {
-    if (r->kind != RESULT_NODE) return r->kind == RESULT_VALUE;
+    if (r->kind == RESULT_POISON || r->kind == RESULT_VALUE)
+        return r->kind == RESULT_VALUE;
     return check_report(c, f, op->binary.op_span, e, NULL,
                         "`%s` is for numbers known at compile time; %s", op->binary.op,
                         check_came(c, e, r));
@@ -129,42 +141,11 @@ static struct result check_binary(struct checker *c, const struct frame *f,
                                   const struct expr *e) {
     struct result l = check_expr(c, f, e->binary.l, NULL);
     struct result r = check_expr(c, f, e->binary.r, NULL);
+    bool join = e->binary.op[0] == '+' && (check_is_list(&l) || check_is_list(&r));
+    if (join && l.kind != RESULT_POISON && r.kind != RESULT_POISON)
+        return check_join(c, f, e, &l, &r);
     bool ok = is_value(c, f, e, e->binary.l, &l) && is_value(c, f, e, e->binary.r, &r);
     return ok ? of_operation(c, f, e, &l, &r) : POISON;
-}
-
-static bool list_item(struct checker *c, const struct frame *f, const struct expr *e,
-                      struct result *r) {
-    *r = check_expr(c, f, e, NULL);
-    if (r->kind == RESULT_POISON) return false;
-    bool number = r->value.kind == VAL_INT || r->value.kind == VAL_FLOAT;
-    if (r->kind == RESULT_VALUE && number) return true;
-    return check_report(c, f, e->span, e, NULL, "a list holds numbers; %s",
-                        check_came(c, e, r));
-}
-
-static struct value list_from(struct checker *c, struct value list,
-                              const struct value *items) {
-    const struct formula **parts = NEW_N(c->arena, const struct formula *, list.n);
-    for (size_t i = 0; i < list.n; i++) parts[i] = formula_of(c->arena, &items[i], NULL);
-    struct formula f = {.kind = FORMULA_LIST, .nitems = list.n, .items = parts};
-    return value_from(c->arena, list, f);
-}
-
-static struct result check_list(struct checker *c, const struct frame *f,
-                                const struct expr *e) {
-    size_t n = e->list.n, bad;
-    struct value *items = NEW_N(c->arena, struct value, n), list;
-    bool ok = true, follows = false;
-    for (size_t i = 0; i < n && !c->stopped; i++) {
-        struct result r;
-        ok = list_item(c, f, e->list.items[i], &r) && ok;
-        items[i] = r.value;
-        follows = follows || r.value.of;
-    }
-    if (!ok || c->stopped) return POISON;
-    CHECK(formula_list(c->arena, items, n, &list, &bad));
-    return of_value(follows ? list_from(c, list, items) : list, NULL);
 }
 
 // ---- calls of defs ------------------------------------------------------------------
@@ -172,7 +153,7 @@ static struct frame new_frame(struct checker *c, const struct frame *up,
                               const struct call *call, const char *name) {
     const struct decl *def = call->def;
     struct frame f = {.def = def, .up = up, .call = call->name_span};
-    f.values = NEW_N(c->arena, struct result, def->args.n + def->locals.n);
+    f.values = NEW_N(c->arena, struct result, def->nvalues);
     f.args = NEW_N(c->arena, const struct expr *, def->args.n);
     f.prefix =
         name ? name
@@ -211,7 +192,7 @@ static struct result check_body(struct checker *c, const struct frame *f,
 static struct result check_def_call(struct checker *c, const struct frame *f,
                                     const struct expr *e, const char *name) {
     const struct decl *def = e->call->def;
-    size_t work = 1 + (def->args.n + def->locals.n) / 8;
+    size_t work = 1 + def->nvalues / 8;
     if (!check_steps(c, e->span, work)) return POISON;
     struct frame inner = new_frame(c, f, e->call, name);
     check_args(c, &inner, e->call);
@@ -241,7 +222,8 @@ static struct result check_kind(struct checker *c, const struct frame *f,
     case EXPR_BAD: return POISON;
     case EXPR_VALUE: return of_value(e->value, e->span.file);
     case EXPR_NAME: return check_name(c, f, e);
-    case EXPR_LIST: return check_list(c, f, e);
+    case EXPR_LIST: return check_list(c, f, e, name);
+    case EXPR_EACH: return check_each(c, f, e, name);
     case EXPR_NEGATE: return check_negate(c, f, e);
     case EXPR_BINARY: return check_binary(c, f, e);
     case EXPR_CALL: return check_call(c, f, e, name);
@@ -263,11 +245,14 @@ struct result check_expr(struct checker *c, const struct frame *f, const struct 
 }
 
 // ---- declarations -------------------------------------------------------------------
+static bool is_list_type(const struct decl *d) {
+    return d->type == VAL_INTS || d->type == VAL_FLOATS;
+}
+
 static const char *list_help(const struct decl *d, const struct result *r) {
-    bool list = d->type == VAL_INTS || d->type == VAL_FLOATS;
     bool number = r->kind == RESULT_VALUE &&
                   (r->value.kind == VAL_INT || r->value.kind == VAL_FLOAT);
-    return list && number ? "a list is written in brackets: [1, 2]" : NULL;
+    return is_list_type(d) && number ? "a list is written in brackets: [1, 2]" : NULL;
 }
 
 // The value of a param: of its default, and of what -D says instead.
@@ -276,9 +261,11 @@ static struct result check_param_value(struct checker *c, const struct decl *d,
     struct result r = check_expr(c, NULL, e, NULL);
     if (r.kind == RESULT_POISON || d->type == VAL_NONE) return POISON;
     if (r.kind == RESULT_VALUE && constant_convert(c->arena, &r.value, d->type)) return r;
+    const struct result *came = &r;
+    if (is_list_type(d)) check_odd_item(&e, &came);
     check_report(c, NULL, e->span, e, list_help(d, &r),
                  "param `%s` is %s; its %s is not: %s", d->name,
-                 constant_kind_name(d->type), what, check_came(c, e, &r));
+                 constant_kind_name(d->type), what, check_came(c, e, came));
     return POISON;
 }
 
@@ -345,7 +332,8 @@ static void check_decl(struct checker *c, const struct decl *d) {
     struct result r = POISON;
     switch (d->kind) {
     case DECL_DEF:
-    case DECL_ARG: return;
+    case DECL_ARG:
+    case DECL_VAR: return;
     case DECL_CALL: check_statement(c, d); return;
     case DECL_PARAM: r = check_param(c, d); break;
     case DECL_BIND: r = check_expr(c, NULL, d->expr, d->name); break;
@@ -369,7 +357,7 @@ struct checked check_tree(struct arena *arena, const struct tree *tree, struct d
     const char **folders = NEW_N(arena, const char *, tree->nvalues);
     for (size_t i = 0; i < tree->nvalues; i++) {
         values[i] = c.globals[i].value;
-        folders[i] = folder_of(&c, c.globals[i].base);
+        folders[i] = check_folder(&c, c.globals[i].base);
     }
     return (struct checked){builder_finish(&c.b), values, folders, c.defaults};
 }

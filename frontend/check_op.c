@@ -3,39 +3,12 @@
 // What the table says of kinds is checked here, where the user's names for things are
 // known; ranges, choices and shapes are the type rules' (ir/rules*.c), which say which
 // argument is at fault.
-#include "frontend/check_core.h"
-#include "frontend/model.h"
+#include "frontend/check_call.h"
 #include "frontend/names.h"
 #include "frontend/parse.h"
 #include "runtime/constant.h"
 
-struct op_call { // being checked
-    struct checker *c;
-    const struct frame *f;
-    const struct call *call;
-    const struct op_info *info;
-    size_t nin, nattrs;
-    struct result args[OP_MAX_OPERANDS + OP_MAX_ATTRS]; // by slot
-    nid in[OP_MAX_OPERANDS];
-    struct value attrs[OP_MAX_ATTRS];
-};
-
 // ---- operands -----------------------------------------------------------------------
-// "images, maps or scores"
-static const char *kinds_text(struct arena *a, uint32_t kinds) {
-    struct text t = {.arena = a};
-    for (uint32_t k = 0; k < KIND_COUNT; k++) {
-        if (!(kinds >> k & 1)) continue;
-        uint32_t later = kinds >> k >> 1;
-        text_add(&t, "%s%s",
-                 t.n == 0 ? ""
-                 : later  ? ", "
-                          : " or ",
-                 k == KIND_MODEL ? "a model" : kind_name((enum kind)k));
-    }
-    return t.at;
-}
-
 // A constant given by position in an operand's place was probably meant for an attribute.
 static const char *help_operand(struct op_call *o, size_t slot) {
     const struct result *r = &o->args[slot];
@@ -47,25 +20,70 @@ static const char *help_operand(struct op_call *o, size_t slot) {
     return NULL;
 }
 
-static bool take_operand(struct op_call *o, size_t i) {
-    const struct operand_spec *spec = &o->info->operands[i];
-    const struct expr *e = o->call->slots[i];
-    const struct result *r = &o->args[i];
-    o->in[i] = NID_NONE;
-    bool none = r->kind == RESULT_VALUE && r->value.kind == VAL_NONE;
-    if (!e || (none && spec->optional)) return true;
-    if (r->kind == RESULT_POISON) return false;
+static void put_operand(struct op_call *o, nid n, const struct expr *e) {
+    VEC_PUSH(o->c->arena, &o->in, n);
+    VEC_PUSH(o->c->arena, &o->from, e);
+}
+
+static bool take_node(struct op_call *o, size_t slot, const struct expr *e,
+                      const struct result *r) {
+    const struct operand_spec *spec = &o->info->operands[slot];
     if (r->kind == RESULT_NODE &&
         (spec->kinds >> type_at(o->c->b.f, r->node)->kind & 1)) {
-        o->in[i] = r->node;
+        put_operand(o, r->node, e);
         return true;
     }
-    return check_report(o->c, o->f, e->span, e, help_operand(o, i),
+    return check_report(o->c, o->f, e->span, e, help_operand(o, slot),
                         "`%s` of `%s` wants %s; %s", spec->name, o->info->name,
-                        kinds_text(o->c->arena, spec->kinds), check_came(o->c, e, r));
+                        kind_set_text(o->c->arena, spec->kinds), check_came(o->c, e, r));
+}
+
+static bool take_list(struct op_call *o, size_t slot, const struct expr *e,
+                      const struct result *r) {
+    const struct operand_spec *spec = &o->info->operands[slot];
+    struct list l;
+    if (!check_items(o->c, e->span, r, &l)) return false;
+    if (l.n == 0 && !spec->optional)
+        return check_report(o->c, o->f, e->span, e, NULL, "`%s` of `%s` is an empty list",
+                            spec->name, o->info->name);
+    if (l.n == 0) put_operand(o, NID_NONE, NULL);
+    for (size_t i = 0; i < l.n; i++) {
+        const struct item *item = &l.at[i];
+        if (!take_node(o, slot, item->e ? item->e : e, &item->r)) return false;
+    }
+    return check_steps(o->c, e->span, l.n);
+}
+
+static bool takes_list(const struct op_call *o, size_t slot) {
+    return o->info->flags & OPF_VARIADIC && slot + 1 == o->nin;
+}
+
+static bool take_operand(struct op_call *o, size_t i) {
+    const struct expr *e = o->call->slots[i];
+    const struct result *r = &o->args[i];
+    bool none = r->kind == RESULT_VALUE && r->value.kind == VAL_NONE;
+    if (!e || (none && o->info->operands[i].optional)) {
+        put_operand(o, NID_NONE, NULL);
+        return true;
+    }
+    if (r->kind == RESULT_POISON) return false;
+    if (takes_list(o, i) && check_is_list(r)) return take_list(o, i, e, r);
+    return take_node(o, i, e, r);
 }
 
 // ---- attributes ---------------------------------------------------------------------
+struct value *call_attr(struct op_call *o, const char *name) {
+    int i = op_attr(o->call->op, name, strlen(name));
+    CHECK(i >= 0);
+    return &o->attrs[i];
+}
+
+const struct expr *call_attr_expr(const struct op_call *o, const char *name) {
+    int i = op_attr(o->call->op, name, strlen(name));
+    CHECK(i >= 0);
+    return o->call->slots[o->nin + (size_t)i];
+}
+
 // Defaults stand in the table as program text. Evaluating them takes nothing from the
 // program's steps, and cannot fail.
 static struct value fallback_value(struct arena *a, const char *text) {
@@ -94,6 +112,14 @@ static const char *help_attr(struct op_call *o, const struct attr_spec *spec,
     return whole ? arena_printf(o->c->arena, "write %lld", (long long)f) : NULL;
 }
 
+static bool wrong_attr(struct op_call *o, const struct attr_spec *spec,
+                       const struct expr *e, const struct result *r) {
+    if (spec->kind == VAL_INTS || spec->kind == VAL_FLOATS) check_odd_item(&e, &r);
+    return check_report(o->c, o->f, e->span, e, help_attr(o, spec, e, r),
+                        "`%s` of `%s` is %s; %s", spec->name, o->info->name,
+                        constant_kind_name(spec->kind), check_came(o->c, e, r));
+}
+
 // Paths are beside the file in which they are written.
 static void resolve_path(struct op_call *o, const struct result *r, struct value *v) {
     if (*v->s && r->base) v->s = path_beside(o->c->arena, r->base->path, v->s);
@@ -104,16 +130,14 @@ static bool take_attr(struct op_call *o, size_t i) {
     const struct expr *e = o->call->slots[o->nin + i];
     const struct result *r = &o->args[o->nin + i];
     struct value *v = &o->attrs[i];
-    *v = e ? r->value : fallback_value(o->c->arena, spec->fallback);
+    bool value = r->kind == RESULT_VALUE;
+    *v = e || value ? r->value : fallback_value(o->c->arena, spec->fallback);
     if (e && r->kind == RESULT_POISON) return false;
-    if (v->kind == VAL_NONE && r->kind != RESULT_NODE && may_be_none(spec)) return true;
+    if (v->kind == VAL_NONE && (value || !e) && may_be_none(spec)) return true;
     // A list is copied to convert it, which takes time and memory.
     if (!check_steps(o->c, o->call->name_span, v->n)) return false;
-    if (r->kind == RESULT_NODE || !constant_convert(o->c->arena, v, spec->kind))
-        return check_report(o->c, o->f, e ? e->span : o->call->name_span, e,
-                            help_attr(o, spec, e, r), "`%s` of `%s` is %s; %s",
-                            spec->name, o->info->name, constant_kind_name(spec->kind),
-                            check_came(o->c, e, r));
+    if ((e && !value) || !constant_convert(o->c->arena, v, spec->kind))
+        return wrong_attr(o, spec, e, r);
     if (spec->path) resolve_path(o, r, v);
     return true;
 }
@@ -136,7 +160,8 @@ static const char *help_choice(struct op_call *o, int attr) {
 static bool rule_failed(struct op_call *o, const struct rule_ctx *rule) {
     const struct expr *e = NULL;
     const char *help = NULL;
-    if (rule->error_operand >= 0) e = o->call->slots[rule->error_operand];
+    size_t operand = (size_t)rule->error_operand;
+    if (rule->error_operand >= 0 && operand < o->from.n) e = o->from.at[operand];
     if (rule->error_attr >= 0) {
         e = o->call->slots[o->nin + (size_t)rule->error_attr];
         help = help_choice(o, rule->error_attr);
@@ -145,67 +170,45 @@ static bool rule_failed(struct op_call *o, const struct rule_ctx *rule) {
                         rule->error);
 }
 
-// ---- models -------------------------------------------------------------------------
-static bool same_attrs(const struct value *a, const struct value *b, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!value_eq(&a[i], &b[i])) return false;
-    return true;
-}
-
-// Each network is read once, also when that failed.
-static const struct model *read_model(struct op_call *o) {
-    struct checker *c = o->c;
-    for (size_t i = 0; i < c->models.n; i++)
-        if (same_attrs(c->models.at[i].attrs, o->attrs, o->nattrs))
-            return c->models.at[i].model;
-    const struct value *path = &o->attrs[op_attr(OP_ONNX, "path", 4)];
-    const struct value *mean = &o->attrs[op_attr(OP_ONNX, "mean", 4)];
-    const struct value *std = &o->attrs[op_attr(OP_ONNX, "std", 3)];
-    struct model_options options = {.path = path->s,
-                                    .mean = mean->fs,
-                                    .std = std->fs,
-                                    .nmean = mean->n,
-                                    .nstd = std->n,
-                                    .span = o->call->name_span,
-                                    .times = c->times};
-    struct loaded made = {.model = model_load(c->arena, &options, c->d)};
-    if (!made.model) check_note_calls(c, o->f);
-    memcpy(made.attrs, o->attrs, sizeof made.attrs);
-    VEC_PUSH(c->arena, &c->models, made);
-    return made.model;
-}
-
-// What it multiplies says nothing of the file. The node shows what was settled on.
-static const struct model *load_model(struct op_call *o) {
-    struct checker *c = o->c;
-    struct value *precision = &o->attrs[op_attr(OP_ONNX, "precision", 9)];
-    const struct value given = *precision;
-    *precision = (struct value){.kind = VAL_NONE};
-    const struct model *m = c->model ? c->model : read_model(o);
-    bool bf16 = c->model                 ? c->model->bf16
-                : given.kind == VAL_NONE ? c->bf16
-                                         : strcmp(given.s, "bf16") == 0;
-    *precision = given.kind == VAL_NONE ? val_string(bf16 ? "bf16" : "fp32") : given;
-    if (!m || m->bf16 == bf16) return m;
-    struct model *other = arena_dup(c->arena, m, 1, sizeof *m);
-    other->bf16 = bf16;
-    return other;
-}
-
 // ---- calls --------------------------------------------------------------------------
+static bool is_network(enum op op) {
+    return op == OP_ONNX || op_info(op)->flags & OPF_NETWORK;
+}
+
+static bool check_graph(struct op_call *o, nid *same) {
+    switch (o->call->op) {
+    case OP_TRAIN: return check_train(o);
+    case OP_STAGE: return check_stage(o, same);
+    default: return true;
+    }
+}
+
 static struct result make_node(struct op_call *o, const char *name) {
     struct builder *b = &o->c->b;
+    enum op op = o->call->op;
     struct rule_ctx rule = {0};
     const struct model *model = NULL;
-    if (o->call->op == OP_ONNX && !(model = load_model(o))) return POISON;
+    nid n = NID_NONE;
+    if (is_network(op) && !(model = check_model(o))) return POISON;
+    if (!check_graph(o, &n)) return POISON;
     b->span = o->call->name_span;
     b->name = name;
-    nid n = model ? b_onnx(b, o->attrs, model)
-                  : build_node(b, o->call->op, o->in, o->nin, o->attrs, &rule);
+    if (n == NID_NONE)
+        n = model ? b_model(b, op, o->attrs, model)
+                  : build_node(b, op, o->in.at, o->in.n, o->attrs, &rule);
     b->name = NULL;
     if (n != NID_NONE) return (struct result){.kind = RESULT_NODE, .node = n};
     rule_failed(o, &rule);
     return POISON;
+}
+
+static bool take_attrs(struct op_call *o) {
+    bool ok = true;
+    struct rule_ctx rule = {0};
+    for (size_t i = 0; i < o->nattrs; i++) ok = take_attr(o, i) && ok;
+    if (ok && !build_check_attrs(&o->c->b, o->call->op, o->attrs, &rule))
+        ok = rule_failed(o, &rule);
+    return ok;
 }
 
 struct result check_op_call(struct checker *c, const struct frame *f,
@@ -215,11 +218,9 @@ struct result check_op_call(struct checker *c, const struct frame *f,
     o.nattrs = op_attr_count(e->call->op);
     for (size_t i = 0; i < o.nin + o.nattrs; i++)
         if (o.call->slots[i]) o.args[i] = check_expr(c, f, o.call->slots[i], NULL);
+    if (o.call->op == OP_REPORT && !check_report_table(&o)) return POISON;
     bool operands = true, attrs = true;
     for (size_t i = 0; i < o.nin; i++) operands = take_operand(&o, i) && operands;
-    for (size_t i = 0; i < o.nattrs; i++) attrs = take_attr(&o, i) && attrs;
-    struct rule_ctx rule = {0};
-    if (attrs && !build_check_attrs(&c->b, o.call->op, o.attrs, &rule))
-        attrs = rule_failed(&o, &rule);
+    attrs = take_attrs(&o);
     return operands && attrs && !c->stopped ? make_node(&o, name) : POISON;
 }

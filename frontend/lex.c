@@ -70,7 +70,7 @@ static const struct {
 } keywords[] = {
     {"param", TOK_PARAM},   {"def", TOK_DEF},   {"return", TOK_RETURN},
     {"import", TOK_IMPORT}, {"true", TOK_TRUE}, {"false", TOK_FALSE},
-    {"none", TOK_NONE},
+    {"none", TOK_NONE},     {"for", TOK_FOR},   {"in", TOK_IN},
 };
 
 static struct token lex_name(struct arena *a, const struct source *s, struct token t) {
@@ -237,7 +237,7 @@ struct token lex_token(struct arena *a, const struct source *s, size_t at) {
     else if (c == '\n' || c == '\r' || c == ';') t.kind = TOK_NEWLINE;
     else if (c == '/' && next == '/') t.kind = TOK_FLOOR_DIVIDE;
     else if (c == '=' && next == '=') return lex_comparison(t);
-    else if (strchr("()[]{},:=+-*/%", c)) t.kind = c;
+    else if (strchr("()[]{},:=+-*/%@", c)) t.kind = c;
     else return lex_unknown(a, s, t);
     if (t.kind == TOK_FLOOR_DIVIDE || (c == '\r' && next == '\n')) t.end++;
     return t;

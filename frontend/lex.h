@@ -25,6 +25,8 @@ enum token_kind {
     TOK_TRUE,
     TOK_FALSE,
     TOK_NONE,
+    TOK_FOR,
+    TOK_IN,
 };
 
 struct token {

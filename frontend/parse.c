@@ -8,8 +8,10 @@
 //     type      = NAME | "[" NAME "]"
 //     expr      = term { ("+" | "-") term }
 //     term      = unary { ("*" | "/" | "//" | "%") unary }
-//     unary     = "-" unary | primary
-//     primary   = literal | NAME [ "(" args ")" ] | "[" exprs "]" | "(" expr ")"
+//     unary     = "-" unary | stage
+//     stage     = primary { "@" primary }
+//     primary   = literal | NAME [ "(" args ")" ] | "[" items "]" | "(" expr ")"
+//     items     = [ expr { "," expr } [ "," ] ] | expr { "for" NAME "in" expr }
 //
 // Line ends do not count inside ( and [. A statement that is wrong is reported once: the
 // failing function returns NULL up to the statement, and reading goes on where the next
@@ -106,6 +108,22 @@ static bool expect(struct parser *p, int kind, const char *what) {
     return accept(p, kind) || expected(p, what);
 }
 
+// ---- names that are declared --------------------------------------------------------
+static struct decl *new_decl(struct parser *p, enum decl_kind kind,
+                             const struct token *name) {
+    struct decl *d = NEW(p->arena, struct decl);
+    d->kind = kind;
+    d->name = name->text;
+    d->span = token_span(p, name);
+    d->file = p->file;
+    return d;
+}
+
+static bool parse_new_name(struct parser *p, const char *what, struct token *name) {
+    *name = p->t;
+    return expect(p, TOK_NAME, what);
+}
+
 // ---- expressions --------------------------------------------------------------------
 static struct expr *parse_expr(struct parser *p);
 
@@ -144,6 +162,52 @@ static struct expr *parse_literal(struct parser *p) {
     return e;
 }
 
+static bool parse_loop(struct parser *p, struct loop *loop) {
+    struct token name;
+    advance(p);
+    if (!parse_new_name(p, "a name for the values of the list", &name) ||
+        !expect(p, TOK_IN, "`in` and a list"))
+        return false;
+    loop->var = new_decl(p, DECL_VAR, &name);
+    loop->in = parse_expr(p);
+    return loop->in;
+}
+
+static struct expr *too_many_loops(struct parser *p) {
+    fail(p);
+    diag_error(p->d, token_span(p, &p->t), "a list has at most %d `for`s",
+               EACH_MAX_LOOPS);
+    return NULL;
+}
+
+// What a list has no words for, but other languages have.
+static struct expr *no_each_end(struct parser *p, const struct token *open) {
+    bool condition = p->t.kind == TOK_NAME && strcmp(p->t.text, "if") == 0;
+    expected_close(p, open, "`for` or `]`");
+    if (condition) diag_help(p->d, "there are no conditions in a program");
+    return NULL;
+}
+
+// The rest of a list whose first item was read, from its first `for` on.
+static struct expr *parse_each(struct parser *p, const struct token *open,
+                               struct expr *item) {
+    struct expr *e = new_expr(p, EXPR_EACH, open->start);
+    VEC(struct loop) loops = {0};
+    if (!adopt(p, e, item)) return NULL;
+    while (p->t.kind == TOK_FOR) {
+        struct loop loop;
+        if (loops.n == EACH_MAX_LOOPS) return too_many_loops(p);
+        if (!parse_loop(p, &loop) || !adopt(p, e, loop.in)) return NULL;
+        VEC_PUSH(p->arena, &loops, loop);
+    }
+    if (p->t.kind != ']') return no_each_end(p, open);
+    close_bracket(p);
+    e->span = span_of(p, open->start, p->last_end);
+    e->each = NEW(p->arena, struct each);
+    *e->each = (struct each){item, loops.at, loops.n};
+    return e;
+}
+
 static struct expr *parse_list(struct parser *p) {
     struct token open = p->t;
     struct expr *e = new_expr(p, EXPR_LIST, open.start);
@@ -153,6 +217,7 @@ static struct expr *parse_list(struct parser *p) {
         struct expr *item = parse_expr(p);
         if (!item || !adopt(p, e, item)) return NULL;
         VEC_PUSH(p->arena, &items, item);
+        if (p->t.kind == TOK_FOR && items.n == 1) return parse_each(p, &open, item);
         if (p->t.kind != ']' && !accept(p, ',')) {
             expected_close(p, &open, "`,` or `]`");
             return NULL;
@@ -253,6 +318,32 @@ static struct expr *parse_primary(struct parser *p) {
     }
 }
 
+// model@epoch is another way to write stage(model, epoch).
+static struct expr *new_stage(struct parser *p, const struct token *at,
+                              struct expr *model, struct expr *epoch) {
+    struct expr *e = new_expr(p, EXPR_CALL, model->span.start);
+    struct call *c = e->call = NEW(p->arena, struct call);
+    c->name = op_info(OP_STAGE)->name;
+    c->name_span = token_span(p, at);
+    c->op = OP_COUNT;
+    c->args = NEW_N(p->arena, struct arg, 2);
+    c->nargs = 2;
+    c->args[0].value = model;
+    c->args[1].value = epoch;
+    return adopt(p, e, model) && adopt(p, e, epoch) ? e : NULL;
+}
+
+static struct expr *parse_stage(struct parser *p) {
+    struct expr *e = parse_primary(p);
+    while (e && p->t.kind == '@') {
+        struct token at = p->t;
+        advance(p);
+        struct expr *epoch = parse_primary(p);
+        e = epoch ? new_stage(p, &at, e, epoch) : NULL;
+    }
+    return e;
+}
+
 static struct expr *parse_operator(struct parser *p, enum expr_kind kind,
                                    const struct token *op, struct expr *l,
                                    struct expr *r) {
@@ -276,7 +367,7 @@ static struct expr *parse_unary(struct parser *p) {
         return NULL;
     }
     p->depth++;
-    struct expr *e = p->t.kind == '-' ? parse_negation(p) : parse_primary(p);
+    struct expr *e = p->t.kind == '-' ? parse_negation(p) : parse_stage(p);
     p->depth--;
     return e;
 }
@@ -341,25 +432,9 @@ static void next_statement(struct parser *p, size_t start) {
 }
 
 // ---- statements ---------------------------------------------------------------------
-static struct decl *new_decl(struct parser *p, enum decl_kind kind,
-                             const struct token *name) {
-    struct decl *d = NEW(p->arena, struct decl);
-    d->kind = kind;
-    d->name = name->text;
-    d->span = token_span(p, name);
-    d->file = p->file;
-    return d;
-}
-
 static void declare(struct parser *p, struct decl *d) {
     if (p->def) VEC_PUSH(p->arena, &p->def->locals, d);
     else VEC_PUSH(p->arena, &p->file->decls, d);
-}
-
-// A name that a statement declares.
-static bool parse_new_name(struct parser *p, const char *what, struct token *name) {
-    *name = p->t;
-    return expect(p, TOK_NAME, what);
 }
 
 // The expression of a declaration: a bad one when it cannot be read, so that the name is
@@ -487,12 +562,18 @@ static bool misplaced(struct parser *p, const char *message) {
     return diag_error(p->d, token_span(p, &p->t), "%s", message);
 }
 
+static bool no_loop(struct parser *p) {
+    misplaced(p, "there are no loops; `for` makes the items of a list");
+    return diag_help(p->d, "write it in brackets: [f(x) for x in xs]");
+}
+
 static bool parse_top_statement(struct parser *p) {
     switch (p->t.kind) {
     case TOK_PARAM: return parse_param(p);
     case TOK_IMPORT: return parse_import(p);
     case TOK_DEF: return parse_def(p);
     case TOK_RETURN: return misplaced(p, "`return` stands outside a `def`");
+    case TOK_FOR: return no_loop(p);
     default: return at_binding(p) ? parse_bind(p) : parse_call_line(p);
     }
 }
@@ -503,6 +584,7 @@ static bool parse_body_statement(struct parser *p) {
     case TOK_IMPORT: return misplaced(p, "an `import` cannot stand inside a `def`");
     case TOK_DEF: return misplaced(p, "a `def` cannot stand inside a `def`");
     case TOK_RETURN: advance(p); return parse_decl_expr(p, p->def);
+    case TOK_FOR: return no_loop(p);
     default: break;
     }
     if (at_binding(p)) return parse_bind(p);

@@ -196,6 +196,7 @@ static bool only_literals(struct define *f, const struct expr *e) {
     case EXPR_BINARY:
         return only_literals(f, e->binary.l) && only_literals(f, e->binary.r);
     case EXPR_NAME:
+    case EXPR_EACH:
     case EXPR_CALL: break;
     }
     size_t n = e->span.end - e->span.start;

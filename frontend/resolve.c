@@ -13,9 +13,16 @@ struct resolver {
     struct diags *d;
     struct tree *tree;
     struct file *file;
-    struct decl *global; // the declaration at the top level being read
-    struct decl *local;  // the one inside that def, or NULL
-    struct names locals; // of that def
+    struct decl *global;      // the declaration at the top level being read
+    struct decl *local;       // the one inside that def, or NULL
+    struct names locals;      // of that def
+    struct decl *def;         // whose text is being read, or NULL
+    const struct list_name *vars; // the names of the lists around it
+};
+
+struct list_name {
+    struct decl *var;
+    const struct list_name *up;
 };
 
 static void resolve_expr(struct resolver *r, struct expr *e);
@@ -100,12 +107,15 @@ static bool is_any_choice(const char *word) {
 
 // ---- looking up ---------------------------------------------------------------------
 static struct decl *find(const struct resolver *r, const char *name) {
+    for (const struct list_name *s = r->vars; s; s = s->up)
+        if (strcmp(s->var->name, name) == 0) return s->var;
     struct decl *d = names_find(&r->locals, name);
     return d ? d : names_find(&r->file->names, name);
 }
 
 static void add_use(struct resolver *r, struct decl *d, struct span span) {
     struct use use = {d, span};
+    if (d->kind == DECL_VAR) return; // it has its value when its list is made
     if (!d->owner) VEC_PUSH(r->arena, &r->global->uses, use);
     else if (r->local) VEC_PUSH(r->arena, &r->local->uses, use);
 }
@@ -146,6 +156,8 @@ static void unknown_name(struct resolver *r, const struct expr *e) {
     diag_error(r->d, e->span, "unknown name `%s`", e->name.text);
     if (!more_errors_kept(r)) return;
     struct candidates c = {.arena = r->arena};
+    for (const struct list_name *s = r->vars; s; s = s->up)
+        VEC_PUSH(r->arena, &c.list, s->var->name);
     candidates_add(&c, &r->locals, ~0u);
     candidates_add(&c, &r->file->names, 1u << DECL_BIND | 1u << DECL_PARAM);
     help_unknown(r, e->name.text, &c);
@@ -369,6 +381,34 @@ static void resolve_call(struct resolver *r, struct call *c) {
     for (size_t i = 0; i < c->nargs; i++) resolve_arg(r, c, c->args[i].value);
 }
 
+// ---- lists made of lists ------------------------------------------------------------
+static void check_new_var(struct resolver *r, const struct each *e, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const struct decl *other = e->loops[i].var, *var = e->loops[n].var;
+        if (strcmp(other->name, var->name) != 0) continue;
+        diag_error(r->d, var->span, "`%s` is bound twice", var->name);
+        diag_note(r->d, other->span, "it is bound here already");
+    }
+}
+
+// A list sees the names of the `for`s before it, the item all of them. They may be names
+// that mean something else outside.
+static void resolve_each(struct resolver *r, const struct each *e) {
+    const struct list_name *outer = r->vars;
+    for (size_t i = 0; i < e->nloops; i++) {
+        struct decl *var = e->loops[i].var;
+        resolve_expr(r, e->loops[i].in);
+        check_new_var(r, e, i);
+        var->owner = r->def;
+        var->index = r->def ? r->def->nvalues++ : r->tree->nvalues++;
+        struct list_name *inner = NEW(r->arena, struct list_name);
+        *inner = (struct list_name){var, r->vars};
+        r->vars = inner;
+    }
+    resolve_expr(r, e->item);
+    r->vars = outer;
+}
+
 // ---- expressions and declarations ---------------------------------------------------
 static void resolve_expr(struct resolver *r, struct expr *e) {
     switch (e->kind) {
@@ -378,6 +418,7 @@ static void resolve_expr(struct resolver *r, struct expr *e) {
     case EXPR_LIST:
         for (size_t i = 0; i < e->list.n; i++) resolve_expr(r, e->list.items[i]);
         break;
+    case EXPR_EACH: resolve_each(r, e->each); break;
     case EXPR_NEGATE: resolve_expr(r, e->binary.l); break;
     case EXPR_BINARY:
         resolve_expr(r, e->binary.l);
@@ -402,6 +443,8 @@ static void declare_inner(struct resolver *r, struct decl *def, struct decl *d,
 
 // Defaults are made outside the def: its parameters and locals are not seen from them.
 static void resolve_def(struct resolver *r, struct decl *def) {
+    r->def = def;
+    def->nvalues = def->args.n + def->locals.n;
     for (size_t i = 0; i < def->args.n; i++)
         if (def->args.at[i]->expr) resolve_expr(r, def->args.at[i]->expr);
     r->locals = (struct names){0};
@@ -415,6 +458,7 @@ static void resolve_def(struct resolver *r, struct decl *def) {
     r->local = NULL;
     resolve_expr(r, def->expr);
     r->locals = (struct names){0};
+    r->def = NULL;
 }
 
 static void resolve_file(struct resolver *r, struct file *f) {

@@ -217,16 +217,20 @@ nid b_param(struct builder *b, const char *name, struct type t, const void *data
     return b_param_at(b, name, t, copy, data_digest(&t, copy));
 }
 
-nid b_onnx(struct builder *b, const struct value *attrs, const struct model *m) {
+nid b_model(struct builder *b, enum op op, const struct value *attrs,
+            const struct model *m) {
     struct type t = {.kind = KIND_MODEL,
                      .elem = ELEM_F32,
                      .rank = 3,
                      .dim = {m->channels, m->height, m->width},
                      .classes = m->classes};
     return add_given(
-        b,
-        &(struct node){
-            .op = OP_ONNX, .type = t, .attrs = attrs, .digest = m->digest, .model = m});
+        b, &(struct node){
+               .op = op, .type = t, .attrs = attrs, .digest = m->digest, .model = m});
+}
+
+nid b_onnx(struct builder *b, const struct value *attrs, const struct model *m) {
+    return b_model(b, OP_ONNX, attrs, m);
 }
 
 nid b_f32(struct builder *b, float v) {

@@ -28,7 +28,7 @@ struct func *builder_finish(struct builder *b); // drops what no output reaches
 // not NULL, fills it (message, operand and attribute at fault).
 nid build_node(struct builder *b, enum op op, const nid *in, size_t nin,
                const struct value *attrs, struct rule_ctx *error);
-// Attribute kinds, ranges and choices alone: for b_onnx, whose type is known only after the
+// Attribute kinds, ranges and choices alone: for b_model, whose type is known only after the
 // file was read. Fills error likewise.
 bool build_check_attrs(struct builder *b, enum op op, const struct value *attrs,
                        struct rule_ctx *error);
@@ -41,6 +41,9 @@ nid b_const_at(struct builder *b, struct type t, const void *data, struct digest
 nid b_param_at(struct builder *b, const char *name, struct type t, const void *data,
                struct digest digest);
 struct digest data_digest(const struct type *t, const void *data);
+// A model that op (OP_ONNX, or one with OPF_NETWORK) gives.
+nid b_model(struct builder *b, enum op op, const struct value *attrs,
+            const struct model *m);
 nid b_onnx(struct builder *b, const struct value *attrs, const struct model *m);
 nid b_f32(struct builder *b, float v); // scalar constant
 // The same, read when the function runs if the value follows from params.

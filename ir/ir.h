@@ -116,7 +116,7 @@ struct node {
     struct span span;
     const char *name; // the user's or the model's name for it; not part of its identity
     // OP_CONST and OP_PARAM: dense elements of type; NULL in functions read back from a dump
-    // that elided them. Identity is the digest. OP_ONNX: the loaded model.
+    // that elided them. Identity is the digest. OP_ONNX, networks: the model.
     const void *data;
     struct digest digest;
     const struct model *model;

@@ -60,10 +60,15 @@ static const struct known_type {
     uint32_t rank;
     size_t dim0;
 } KNOWN[] = {
-    {KIND_NONE, ELEM_F32, false, false, 0, 0}, {KIND_IMAGES, ELEM_U8, true, true, 3, 0},
-    {KIND_MAPS, ELEM_F32, true, true, 2, 0},   {KIND_SCORES, ELEM_F32, true, false, 0, 0},
-    {KIND_LABELS, ELEM_F32, true, true, 1, 0}, {KIND_BOXES, ELEM_I32, true, false, 1, 4},
+    {KIND_NONE, ELEM_F32, false, false, 0, 0},
+    {KIND_IMAGES, ELEM_U8, true, true, 3, 0},
+    {KIND_MAPS, ELEM_F32, true, true, 2, 0},
+    {KIND_SCORES, ELEM_F32, true, false, 0, 0},
+    {KIND_LABELS, ELEM_F32, true, true, 1, 0},
+    {KIND_BOXES, ELEM_I32, true, false, 1, 4},
     {KIND_MODEL, ELEM_F32, false, true, 3, 0},
+    {KIND_ASK, ELEM_F32, false, true, 3, 0},
+    {KIND_AUGMENT, ELEM_F32, false, false, 0, 0},
 };
 
 static bool read_known_type(struct reader *r, const struct known_type *k,
@@ -80,12 +85,22 @@ static bool read_known_type(struct reader *r, const struct known_type *k,
     if (t->rank != k->rank)
         return diag_error(r->d, at, "%s has %u dimensions, this has %u",
                           kind_name(k->kind), k->rank, t->rank);
-    if (k->kind == KIND_MODEL && !read_classes(r, t)) return false;
+    bool classes = k->kind == KIND_MODEL || k->kind == KIND_ASK;
+    if (classes && !read_classes(r, t)) return false;
     return lex_expect(&r->lex, "]");
+}
+
+// "measure" alone is one number.
+static bool read_measure(struct reader *r, struct type *t) {
+    *t = (struct type){.kind = KIND_MEASURE, .elem = ELEM_F32};
+    return !lex_accept(&r->lex, "[") || (read_dims(r, t) && lex_expect(&r->lex, "]"));
 }
 
 static bool read_type(struct reader *r, struct type *t) {
     struct span at = lex_span(&r->lex);
+    if (lex_accept(&r->lex, kind_name(KIND_MEASURE)))
+        return read_measure(r, t) &&
+               (type_count_ok(t) || diag_error(r->d, at, "too many elements"));
     for (size_t i = 0; i < COUNT(KNOWN); i++)
         if (lex_is(&r->lex, kind_name(KNOWN[i].kind))) {
             if (!read_known_type(r, &KNOWN[i], t)) return false;

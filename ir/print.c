@@ -151,7 +151,7 @@ static void print_node(struct text *out, const struct node *n) {
     print_attrs(out, n);
     text_add(out, ") : ");
     type_print(&n->type, out);
-    if (n->op == OP_ONNX) {
+    if (n->type.kind == KIND_MODEL && !op_info(n->op)->rule) {
         text_add(out, " ");
         print_digest(out, n->digest);
     }

@@ -42,30 +42,12 @@ const char *rule_type(struct rule_ctx *c, size_t operand) {
 }
 
 // ---- operands -----------------------------------------------------------------------
-static const char *kind_text(enum kind k) {
-    return k == KIND_MODEL ? "a model" : k == KIND_TENSOR ? "a tensor" : kind_name(k);
-}
-
-// "images, maps or scores"
-static const char *kinds_text(struct arena *a, uint32_t kinds) {
-    struct text t = {.arena = a};
-    for (uint32_t k = 0; k < KIND_COUNT; k++) {
-        if (!(kinds >> k & 1)) continue;
-        uint32_t later = kinds >> k >> 1;
-        text_add(&t, "%s%s", kind_text((enum kind)k),
-                 !later                  ? ""
-                 : (later & (later - 1)) ? ", "
-                                         : " or ");
-    }
-    return t.at;
-}
-
 static bool check_operand(struct rule_ctx *c, size_t i, const struct operand_spec *s) {
     const struct type *t = c->ins[i];
     if (!t) return s->optional || rule_fail_in(c, (int)i, "`%s` is missing", s->name);
     if (s->kinds >> t->kind & 1) return true;
     return rule_fail_in(c, (int)i, "`%s` takes %s, this is %s", s->name,
-                        kinds_text(c->arena, s->kinds), rule_type(c, i));
+                        kind_set_text(c->arena, s->kinds), rule_type(c, i));
 }
 
 bool check_operands(enum op op, struct rule_ctx *c) {

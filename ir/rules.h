@@ -19,6 +19,8 @@ bool rule_fail(struct rule_ctx *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool rule_fail_in(struct rule_ctx *c, int operand, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 bool rule_fail_attr(struct rule_ctx *c, int attr, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// Are two numbers given, the lower one first?
+bool rule_interval(struct rule_ctx *c, int attr, const char *name);
 const char *rule_type(struct rule_ctx *c, size_t operand); // its text, for messages
 
 // Attributes shared by conv, conv_dx, conv_dw and conv_dw_sqnorm come first in all of
@@ -48,6 +50,7 @@ bool rule_train(struct rule_ctx *c, struct type *out);
 bool rule_stage(struct rule_ctx *c, struct type *out);
 bool rule_ask(struct rule_ctx *c, struct type *out);
 bool rule_augment(struct rule_ctx *c, struct type *out);
+bool rule_resized_crop(struct rule_ctx *c, struct type *out);
 bool rule_accuracy(struct rule_ctx *c, struct type *out);
 bool rule_confusion(struct rule_ctx *c, struct type *out);
 bool rule_mean_std(struct rule_ctx *c, struct type *out);

@@ -54,13 +54,13 @@ bool rule_images(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
-static bool ends_in_npy(const char *path) {
-    size_t n = strlen(path);
-    return n >= 4 && strcmp(path + n - 4, ".npy") == 0;
+static bool ends_in(const char *path, const char *ending) {
+    size_t n = strlen(path), m = strlen(ending);
+    return n >= m && strcmp(path + n - m, ending) == 0;
 }
 
 static bool save_images(struct rule_ctx *c) {
-    if (ends_in_npy(c->attrs[0].s))
+    if (ends_in(c->attrs[0].s, ".npy") || ends_in(c->attrs[0].s, ".onnx"))
         return rule_fail_attr(c, 0,
                               "images are saved to a folder, and `to` names a file "
                               "(\"%s\")",
@@ -76,11 +76,13 @@ bool rule_save(struct rule_ctx *c, struct type *out) {
     if (c->nin > 1 && c->ins[1])
         return rule_fail_in(c, 1, "`labels` go with images only; `x` is %s",
                             rule_type(c, 0));
-    if (ends_in_npy(c->attrs[0].s)) return true;
-    return rule_fail_attr(c, 0,
-                          "%s are saved to one file: `to` must end in .npy; this is "
-                          "\"%s\"",
-                          kind_name(x->kind), c->attrs[0].s);
+    bool model = x->kind == KIND_MODEL;
+    const char *ending = model ? ".onnx" : ".npy";
+    if (ends_in(c->attrs[0].s, ending)) return true;
+    return rule_fail_attr(
+        c, 0, "%s saved to one file: `to` must end in %s; this is \"%s\"",
+        model ? "a model is" : arena_printf(c->arena, "%s are", kind_name(x->kind)),
+        ending, c->attrs[0].s);
 }
 
 // ---- attribution and scores ---------------------------------------------------------
@@ -225,8 +227,7 @@ bool rule_crop(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
-// Both ends of a range, the lower one first.
-static bool check_interval(struct rule_ctx *c, int attr, const char *name) {
+bool rule_interval(struct rule_ctx *c, int attr, const char *name) {
     const struct value *v = &c->attrs[attr];
     if (v->n != 2)
         return rule_fail_attr(c, attr,
@@ -252,8 +253,8 @@ static struct type fresh_images(struct rule_ctx *c, size_t side) {
 
 bool rule_random_crop(struct rule_ctx *c, struct type *out) {
     *out = fresh_images(c, size_attr(c, RANDOM_CROP_SIZE));
-    return check_interval(c, RANDOM_CROP_SCALE, "scale") &&
-           check_interval(c, RANDOM_CROP_RATIO, "ratio");
+    return rule_interval(c, RANDOM_CROP_SCALE, "scale") &&
+           rule_interval(c, RANDOM_CROP_RATIO, "ratio");
 }
 
 bool rule_topk(struct rule_ctx *c, struct type *out) {

@@ -1,13 +1,23 @@
 // Type rules of what trains networks and measures them.
 #include "ir/rules.h"
 
-enum { TRAIN_MODEL, TRAIN_DATA, TRAIN_LABELS, TRAIN_AUGMENT };
-
 static bool takes_images(struct rule_ctx *c, int model, int images) {
     const struct type *m = c->ins[model], *x = c->ins[images];
     return m->dim[0] == x->dim[0] ||
-           rule_fail_in(c, images, "`model` takes images of %zu channels, these have %zu",
-                        m->dim[0], x->dim[0]);
+           rule_fail_in(c, images,
+                        "`model` takes images of %zu channel%s, these have %zu",
+                        m->dim[0], m->dim[0] == 1 ? "" : "s", x->dim[0]);
+}
+
+// ---- what is learnt -----------------------------------------------------------------
+enum { TRAIN_MODEL, TRAIN_DATA, TRAIN_LABELS };
+
+static bool asks_about(struct rule_ctx *c, const struct type *ask) {
+    const struct type *x = c->ins[TRAIN_DATA];
+    return ask->dim[0] == x->dim[0] ||
+           rule_fail_in(c, TRAIN_LABELS,
+                        "the teacher takes images of %zu channel%s, these have %zu",
+                        ask->dim[0], ask->dim[0] == 1 ? "" : "s", x->dim[0]);
 }
 
 static bool labels_fit(struct rule_ctx *c) {
@@ -19,14 +29,85 @@ static bool labels_fit(struct rule_ctx *c) {
         return rule_fail_in(c, TRAIN_LABELS,
                             "`labels` are of %zu classes, the network has %zu outputs",
                             classes, m->classes);
-    return l->kind == KIND_ASK || l->rowset == c->ins[TRAIN_DATA]->rowset ||
+    if (l->kind == KIND_ASK) return asks_about(c, l);
+    return l->rowset == c->ins[TRAIN_DATA]->rowset ||
            rule_fail_in(c, TRAIN_LABELS,
                         "`data` and `labels` are values of different rows");
 }
 
+// ---- how ----------------------------------------------------------------------------
+enum {
+    TRAIN_EPOCHS,
+    TRAIN_BATCH,
+    TRAIN_OPTIMIZER,
+    TRAIN_RATE,
+    TRAIN_MOMENTUM,
+    TRAIN_NESTEROV,
+    TRAIN_BETAS,
+    TRAIN_EPSILON,
+    TRAIN_DECAY,
+    TRAIN_DECAYS,
+    TRAIN_SCHEDULE,
+    TRAIN_WARMUP,
+    TRAIN_MILESTONES,
+    TRAIN_GAMMA
+};
+
+static bool sgd_fits(struct rule_ctx *c) {
+    return !c->attrs[TRAIN_NESTEROV].i || c->attrs[TRAIN_MOMENTUM].f > 0 ||
+           rule_fail_attr(c, TRAIN_NESTEROV, "`nesterov` needs a `momentum` above 0");
+}
+
+static bool adam_fits(struct rule_ctx *c, const char *optimizer) {
+    if (c->attrs[TRAIN_NESTEROV].i)
+        return rule_fail_attr(c, TRAIN_NESTEROV,
+                              "`nesterov` is for optimizer = \"sgd\"; this is \"%s\"",
+                              optimizer);
+    size_t n = c->attrs[TRAIN_BETAS].n;
+    return n == 2 ||
+           rule_fail_attr(c, TRAIN_BETAS,
+                          "`betas` must be a list of 2 numbers; this has %zu", n);
+}
+
+static bool optimizer_fits(struct rule_ctx *c) {
+    const char *optimizer = c->attrs[TRAIN_OPTIMIZER].s;
+    return strcmp(optimizer, "sgd") == 0 ? sgd_fits(c) : adam_fits(c, optimizer);
+}
+
+static bool milestones_rise(struct rule_ctx *c) {
+    const struct value *v = &c->attrs[TRAIN_MILESTONES];
+    for (size_t i = 1; i < v->n; i++)
+        if (v->fs[i] <= v->fs[i - 1])
+            return rule_fail_attr(c, TRAIN_MILESTONES,
+                                  "`milestones` must rise: %.12g comes after %.12g",
+                                  v->fs[i], v->fs[i - 1]);
+    return true;
+}
+
+static bool schedule_fits(struct rule_ctx *c) {
+    const char *schedule = c->attrs[TRAIN_SCHEDULE].s;
+    bool step = strcmp(schedule, "step") == 0;
+    size_t milestones = c->attrs[TRAIN_MILESTONES].n;
+    double epochs = (double)c->attrs[TRAIN_EPOCHS].i, warmup = c->attrs[TRAIN_WARMUP].f;
+    if (warmup > epochs)
+        return rule_fail_attr(c, TRAIN_WARMUP,
+                              "`warmup` of %.12g epochs is longer than the training (%g)",
+                              warmup, epochs);
+    if (!step && milestones > 0)
+        return rule_fail_attr(c, TRAIN_MILESTONES,
+                              "`milestones` are for schedule = \"step\"; this is \"%s\"",
+                              schedule);
+    if (step && milestones == 0)
+        return rule_fail_attr(c, TRAIN_SCHEDULE,
+                              "schedule = \"step\" needs `milestones`, the epochs after "
+                              "which the rate is times `gamma`");
+    return milestones_rise(c);
+}
+
 bool rule_train(struct rule_ctx *c, struct type *out) {
     *out = *c->ins[TRAIN_MODEL];
-    return takes_images(c, TRAIN_MODEL, TRAIN_DATA) && labels_fit(c);
+    return takes_images(c, TRAIN_MODEL, TRAIN_DATA) && labels_fit(c) &&
+           optimizer_fits(c) && schedule_fits(c);
 }
 
 bool rule_stage(struct rule_ctx *c, struct type *out) {
@@ -35,21 +116,34 @@ bool rule_stage(struct rule_ctx *c, struct type *out) {
 }
 
 bool rule_ask(struct rule_ctx *c, struct type *out) {
-    *out =
-        (struct type){.kind = KIND_ASK, .elem = ELEM_F32, .classes = c->ins[0]->classes};
+    *out = *c->ins[0];
+    out->kind = KIND_ASK;
     return true;
 }
 
+// ---- augmentation -------------------------------------------------------------------
 bool rule_augment(struct rule_ctx *c, struct type *out) {
     (void)c;
     *out = (struct type){.kind = KIND_AUGMENT};
     return true;
 }
 
+enum { CROP_SCALE, CROP_RATIO };
+
+bool rule_resized_crop(struct rule_ctx *c, struct type *out) {
+    return rule_interval(c, CROP_SCALE, "scale") &&
+           rule_interval(c, CROP_RATIO, "ratio") && rule_augment(c, out);
+}
+
+// ---- measures -----------------------------------------------------------------------
 bool rule_accuracy(struct rule_ctx *c, struct type *out) {
-    uint32_t rowset = c->ins[1]->rowset;
-    *out = (struct type){.kind = KIND_MEASURE, .elem = ELEM_F32, .rowset = rowset};
-    return takes_images(c, 0, 1);
+    size_t classes = c->ins[0]->classes, top = (size_t)c->attrs[0].i;
+    *out = (struct type){
+        .kind = KIND_MEASURE, .elem = ELEM_F32, .rowset = c->ins[1]->rowset};
+    if (!takes_images(c, 0, 1)) return false;
+    return top <= classes ||
+           rule_fail_attr(c, 0, "`top` %zu is more than the network's %zu classes", top,
+                          classes);
 }
 
 bool rule_confusion(struct rule_ctx *c, struct type *out) {
@@ -66,13 +160,29 @@ bool rule_mean_std(struct rule_ctx *c, struct type *out) {
     *out = (struct type){.kind = KIND_MEASURE, .elem = ELEM_F32, .rank = 1, .dim = {2}};
     for (size_t i = 0; i < c->nin; i++)
         if (c->ins[i]->rank != 0)
-            return rule_fail_in(c, (int)i,
-                                "`x` wants single numbers, such as accuracies");
+            return rule_fail_in(
+                c, (int)i, "`x` wants single numbers, such as accuracies; this is %s",
+                rule_type(c, i));
     return true;
 }
 
+enum { REPORT_ROWS = 1, REPORT_COLUMNS };
+
+static size_t lines(const char *s) {
+    size_t n = *s != 0;
+    for (; *s; s++) n += *s == '\n';
+    return n;
+}
+
 bool rule_report(struct rule_ctx *c, struct type *out) {
-    (void)c;
+    size_t rows = lines(c->attrs[REPORT_ROWS].s);
+    size_t columns = size_max(lines(c->attrs[REPORT_COLUMNS].s), 1);
     *out = (struct type){.kind = KIND_NONE};
-    return true;
+    for (size_t i = 0; c->nin > 1 && i < c->nin; i++)
+        if (c->ins[i]->rank > 1)
+            return rule_fail_in(c, (int)i,
+                                "a matrix is a table of its own: report it alone");
+    return rows == 0 || rows * columns == c->nin ||
+           rule_fail(c, "%zu rows of %zu column%s are not %zu numbers", rows, columns,
+                     columns == 1 ? "" : "s", c->nin);
 }

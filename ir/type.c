@@ -10,10 +10,12 @@ static const struct {
 };
 
 static const char *const KINDS[KIND_COUNT] = {
-    [KIND_NONE] = "none",   [KIND_TENSOR] = "tensor", [KIND_IMAGES] = "images",
-    [KIND_MAPS] = "maps",   [KIND_SCORES] = "scores", [KIND_LABELS] = "labels",
-    [KIND_BOXES] = "boxes", [KIND_MODEL] = "model",
-    [KIND_ASK] = "answers", [KIND_AUGMENT] = "augmentation", [KIND_MEASURE] = "measure",
+    [KIND_NONE] = "none",       [KIND_TENSOR] = "tensor",
+    [KIND_IMAGES] = "images",   [KIND_MAPS] = "maps",
+    [KIND_SCORES] = "scores",   [KIND_LABELS] = "labels",
+    [KIND_BOXES] = "boxes",     [KIND_MODEL] = "model",
+    [KIND_ASK] = "answers",     [KIND_AUGMENT] = "augmentation",
+    [KIND_MEASURE] = "measure",
 };
 
 size_t elem_size(enum elem e) {
@@ -38,6 +40,31 @@ bool elem_from_name(const char *name, size_t n, enum elem *out) {
 const char *kind_name(enum kind k) {
     CHECK(k < KIND_COUNT);
     return KINDS[k];
+}
+
+static const char *kind_words(enum kind k) {
+    switch (k) {
+    case KIND_TENSOR: return "a tensor";
+    case KIND_MODEL: return "a model";
+    case KIND_ASK: return "answers of a teacher (`ask`)";
+    case KIND_AUGMENT: return "an augmentation";
+    case KIND_MEASURE: return "a measure";
+    default: return kind_name(k);
+    }
+}
+
+const char *kind_set_text(struct arena *a, uint32_t kinds) {
+    struct text t = {.arena = a};
+    for (uint32_t k = 0; k < KIND_COUNT; k++) {
+        if (!(kinds >> k & 1)) continue;
+        uint32_t later = kinds >> k >> 1;
+        text_add(&t, "%s%s",
+                 t.n == 0 ? ""
+                 : later  ? ", "
+                          : " or ",
+                 kind_words((enum kind)k));
+    }
+    return t.at;
 }
 
 struct type type_tensor(enum elem e, bool rows, uint32_t rank, const size_t *dim) {
@@ -98,19 +125,23 @@ void type_print(const struct type *t, struct text *out) {
     case KIND_IMAGES:
     case KIND_MAPS:
     case KIND_LABELS:
-    case KIND_MEASURE:
         text_add(out, "%s[", kind_name(t->kind));
         print_dims(t, out);
         text_add(out, "]");
         return;
+    case KIND_MEASURE:
+        text_add(out, t->rank ? "measure[" : "measure");
+        print_dims(t, out);
+        if (t->rank) text_add(out, "]");
+        return;
     case KIND_MODEL:
-        text_add(out, "model[");
+    case KIND_ASK:
+        text_add(out, "%s[", kind_name(t->kind));
         print_dims(t, out);
         text_add(out, " -> %zu]", t->classes);
         return;
     case KIND_NONE:
     case KIND_SCORES:
-    case KIND_ASK:
     case KIND_AUGMENT:
     case KIND_BOXES: text_add(out, "%s", kind_name(t->kind)); return;
     case KIND_COUNT: break;

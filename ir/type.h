@@ -25,7 +25,7 @@ enum kind {      // what the language calls it
     KIND_LABELS, // rows f32[K], sums to 1 a row
     KIND_BOXES,  // rows i32[4]: top, left, height, width in pixels of the source image
     KIND_MODEL,  // rows f32[C,H,W] -> rows f32[K]
-    KIND_ASK,    // rows f32[K], of whatever images are asked about
+    KIND_ASK,    // rows f32[K], of whatever images [C,H,W] are asked about
     KIND_AUGMENT, // of a batch of images
     KIND_MEASURE, // f32[...], of whole sets of rows
     KIND_COUNT
@@ -50,6 +50,8 @@ struct type {
 };
 
 const char *kind_name(enum kind k); // "images"
+// Of a bit set over enum kind, for messages: "images, maps or a model".
+const char *kind_set_text(struct arena *a, uint32_t kinds);
 struct type type_tensor(enum elem e, bool rows, uint32_t rank, const size_t *dim);
 struct type type_scalar(enum elem e, bool rows);
 size_t type_count(const struct type *t); // elements in one row; bounded when checked

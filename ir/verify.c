@@ -107,7 +107,7 @@ static bool source_ok(struct verifier *v, size_t id) {
     case OP_CONST:
     case OP_PARAM: return data_ok(v, n);
     case OP_ONNX: return model_ok(v, n);
-    default: return true;
+    default: return !(op_info(n->op)->flags & OPF_NETWORK) || model_ok(v, n);
     }
 }
 

@@ -136,6 +136,17 @@ static bool formula_fits(const struct formula *f, size_t spare) {
     return f->size + spare <= FORMULA_MAX_SIZE && f->depth + spare <= FORMULA_MAX_DEPTH;
 }
 
+// What is left of a formula that is too large, or that nothing can say.
+static struct formula opaque_of(struct arena *a, const struct formula *f) {
+    struct gathered g = {.arena = a};
+    formula_params(f, gather, &g);
+    return (struct formula){.kind = FORMULA_OPAQUE,
+                            .nitems = g.params.n,
+                            .items = g.params.at,
+                            .size = 1,
+                            .depth = 1};
+}
+
 static const struct formula *formula_new(struct arena *a, struct formula how,
                                          size_t spare) {
     struct formula *f = NEW(a, struct formula);
@@ -146,11 +157,7 @@ static const struct formula *formula_new(struct arena *a, struct formula how,
     add_part(f, f->r, &opaque);
     for (size_t i = 0; i < f->nitems; i++) add_part(f, f->items[i], &opaque);
     if (!opaque && formula_fits(f, spare)) return f;
-    struct gathered g = {.arena = a};
-    formula_params(f, gather, &g);
-    *f = (struct formula){.kind = FORMULA_OPAQUE, .size = 1, .depth = 1};
-    f->nitems = g.params.n;
-    f->items = g.params.at;
+    *f = opaque_of(a, f);
     return f;
 }
 
@@ -161,6 +168,13 @@ struct value value_from(struct arena *a, struct value v, struct formula f) {
 
 struct value value_made(struct arena *a, struct value v, struct formula f) {
     v.of = formula_new(a, f, 0);
+    return v;
+}
+
+struct value value_opaque(struct arena *a, struct value v, const struct formula *f) {
+    struct formula *of = NEW(a, struct formula);
+    *of = opaque_of(a, f);
+    v.of = of;
     return v;
 }
 
