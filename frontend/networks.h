@@ -14,8 +14,8 @@ const struct model *network_build(struct arena *arena, enum op op,
                                   const struct value *attrs, struct diags *d,
                                   struct span at);
 
-// The model with a last layer of `classes` outputs, drawn from the seed, instead of its own.
-// NULL: its logits are not those of a linear layer; said in d.
+// The model with a last layer of `classes` outputs, drawn from the seed, instead of its own;
+// the model itself when it has so many. NULL: its logits are not those of a linear layer; said in d.
 const struct model *model_with_head(struct arena *arena, const struct model *m,
                                     size_t classes, int64_t seed, struct diags *d,
                                     struct span at);

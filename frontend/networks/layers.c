@@ -89,7 +89,7 @@ void start_fill(enum start how, double scale, int64_t seed, const char *name, fl
     }
     for (size_t i = 0; i < n; i++)
         data[i] = how == START_UNIFORM ? (float)random_between(&r, -scale, scale)
-                                       : (float)(how == START_ONE);
+                                       : (float)scale;
 }
 
 struct begin {
@@ -112,7 +112,7 @@ static struct begin linear_begin(const struct net *n, size_t fan_in) {
 // Of a convolution, or of a linear layer.
 static struct begin bias_begin(const struct net *n, bool conv, size_t fan_in) {
     if (n->starts == STARTS_CLASSIC || (conv && n->starts == STARTS_RESNET))
-        return (struct begin){START_ZERO, 0};
+        return (struct begin){START_ALL, 0};
     return (struct begin){START_UNIFORM, start_bound(fan_in)};
 }
 
@@ -193,9 +193,9 @@ static nid statistic(struct net *n, size_t channels, float v) {
 static nid scale_shift(struct net *n, const char *name, nid x) {
     if (x == NID_NONE) return NID_NONE;
     size_t c = type_of(n, x)->dim[0];
-    nid scale = channel_param(n, name, "weight", c, (struct begin){START_ONE, 1});
+    nid scale = channel_param(n, name, "weight", c, (struct begin){START_ALL, 1});
     x = binary(n, name, OP_MUL, x, scale);
-    nid shift = channel_param(n, name, "bias", c, (struct begin){START_ZERO, 0});
+    nid shift = channel_param(n, name, "bias", c, (struct begin){START_ALL, 0});
     return binary(n, name, OP_ADD, x, shift);
 }
 
@@ -244,9 +244,9 @@ nid net_layer_norm(struct net *n, const char *name, nid x) {
     if (x == NID_NONE) return NID_NONE;
     const struct type t = *type_of(n, x);
     x = standardise(n, x, 0);
-    nid scale = param(n, name, "weight", t.dim, t.rank, (struct begin){START_ONE, 1});
+    nid scale = param(n, name, "weight", t.dim, t.rank, (struct begin){START_ALL, 1});
     x = binary(n, name, OP_MUL, x, scale);
-    nid shift = param(n, name, "bias", t.dim, t.rank, (struct begin){START_ZERO, 0});
+    nid shift = param(n, name, "bias", t.dim, t.rank, (struct begin){START_ALL, 0});
     return binary(n, name, OP_ADD, x, shift);
 }
 

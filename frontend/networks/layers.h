@@ -9,9 +9,8 @@
 
 #include "ir/build.h"
 
-enum start { // how PyTorch sets a tensor at first
-    START_ZERO,
-    START_ONE,
+enum start {       // how PyTorch sets a tensor at first
+    START_ALL,     // `scale`
     START_UNIFORM, // in [-scale, scale]
     START_NORMAL,  // of standard deviation `scale`
 };

@@ -269,12 +269,12 @@ static void test_pytorch(void **state) {
 
 // ---- how weights start ---------------------------------------------------------------
 struct moments {
-    double mean, deviation, least, greatest;
+    double n, mean, deviation, least, greatest;
 };
 
 static struct moments moments_of(const struct tensor *t) {
-    struct moments m = {.least = INFINITY, .greatest = -INFINITY};
     size_t n = type_count(&t->type);
+    struct moments m = {.n = (double)n, .least = INFINITY, .greatest = -INFINITY};
     for (size_t i = 0; i < n; i++) m.mean += (double)t->data[i] / (double)n;
     for (size_t i = 0; i < n; i++) {
         double v = (double)t->data[i];
@@ -300,10 +300,10 @@ static void near(double got, double want, double within) {
 // Fills its range, and no more than that.
 static void check_uniform(struct moments m, double bound) {
     assert_true(m.least >= -bound && m.greatest <= bound);
-    near(m.greatest, bound, bound / 100);
-    near(m.least, -bound, bound / 100);
-    near(m.mean, 0, bound / 30);
-    near(m.deviation, bound / sqrt(3), bound / 30);
+    near(m.greatest, bound, 20 * bound / m.n);
+    near(m.least, -bound, 20 * bound / m.n);
+    near(m.mean, 0, 3 * bound / sqrt(m.n));
+    near(m.deviation, bound / sqrt(3), 2 * bound / sqrt(m.n));
 }
 
 static void check_normal(struct moments m, double deviation) {
@@ -445,17 +445,19 @@ static void test_values(void **state) {
     assert_memory_equal(logits_of(b, f), logits_of(b, wide->func), 10 * sizeof(float));
 }
 
+static const struct model *import(struct bench *b, const char *path, size_t channels) {
+    static const double mean[3] = {0}, std[3] = {1, 1, 1};
+    struct model_options o = {
+        .path = path, .mean = mean, .std = std, .nmean = channels, .nstd = channels};
+    const struct model *m = model_load(b->arena, &o, &b->diags);
+    if (!m) fail_msg("%s", b->diags.list.at[0].message);
+    return m;
+}
+
 // Imported networks take values as well: their own give the model back.
 static void test_imported_values(void **state) {
-    static const double mean[3] = {0}, std[3] = {1, 1, 1};
     struct bench *b = *state;
-    struct model_options o = {.path = TEST_DATA "/onnx/convnet.onnx",
-                              .mean = mean,
-                              .std = std,
-                              .nmean = 3,
-                              .nstd = 3};
-    const struct model *m = model_load(b->arena, &o, &b->diags);
-    assert_non_null(m);
+    const struct model *m = import(b, TEST_DATA "/onnx/convnet.onnx", 3);
     struct tensors *t = tensors_of(b, m->func);
     struct model_tensor *at = NEW_N(b->arena, struct model_tensor, t->n);
     for (size_t i = 0; i < t->n; i++)
@@ -466,6 +468,65 @@ static void test_imported_values(void **state) {
     assert_true(digest_eq(m->digest, same->digest));
     assert_int_equal(m->nweights, same->nweights);
     assert_false(digest_eq(m->digest, fill(b, m)->digest));
+}
+
+// Drawn anew, built-in networks are as they start, whatever they were.
+static void test_drawn(void **state) {
+    struct bench *b = *state;
+    const struct model *c = fill(b, must_build(b, convnet(32, 3, 128, "batch")));
+    const struct model *d = model_drawn(b->arena, c, 0), *e = model_drawn(b->arena, c, 1);
+    check_uniform(moments_named(b, d, "features.4.weight"), 1 / sqrt(128 * 9));
+    check_uniform(moments_named(b, d, "classifier.weight"), 1 / sqrt(128 * 16));
+    assert_true(moments_named(b, d, "features.4.bias").greatest <= 1 / sqrt(128 * 9));
+    assert_true(moments_named(b, d, "features.4.bias").deviation > 0.01);
+    check_all(moments_named(b, d, "features.5.weight"), 1);
+    check_all(moments_named(b, d, "features.5.bias"), 0);
+    check_all(moments_named(b, d, "features.5.running_mean"), 0);
+    check_all(moments_named(b, d, "features.5.running_var"), 1);
+    assert_true(
+        digest_eq(d->digest, must_build(b, convnet(32, 3, 128, "batch"))->digest));
+    assert_false(digest_eq(d->digest, e->digest));
+    assert_true(digest_eq(d->digest, model_drawn(b->arena, e, 0)->digest));
+
+    // What an importer makes of a file is recognised as well.
+    const struct model *m = import(b, TEST_DATA "/onnx/convnet.onnx", 3);
+    const struct model *r = model_drawn(b->arena, m, 0);
+    check_uniform(moments_named(b, r, "head.weight"), 1 / sqrt(32));
+    check_all(moments_named(b, r, "features.9.weight"), 1);
+    check_all(moments_named(b, r, "features.9.bias"), 0);
+}
+
+static void test_head(void **state) {
+    struct bench *b = *state;
+    const struct model *m = must_build(b, resnet(32, 8, "cifar"));
+    assert_ptr_equal(model_with_head(b->arena, m, 10, 0, &b->diags, NO_SPAN), m);
+    const struct model *h = model_with_head(b->arena, m, 37, 0, &b->diags, NO_SPAN);
+    assert_non_null(h);
+    assert_int_equal(h->classes, 37);
+    struct attrs a = resnet(32, 8, "cifar");
+    *attr(&a, "classes") = val_int(37);
+    // Its linear layer starts as such layers do by themselves, and by name.
+    assert_true(digest_eq(h->digest, must_build(b, a)->digest));
+    a = resnet(40, 8, "cifar");
+    *attr(&a, "classes") = val_int(37);
+    assert_memory_equal(logits_of(b, sized(b, h, 40, 40)),
+                        logits_of(b, must_build(b, a)->func), 37 * sizeof(float));
+    // And it can be given numbers, or another head.
+    const struct model *f = fill(b, h);
+    assert_non_null(sized(b, f, 40, 40));
+    assert_int_equal(model_with_head(b->arena, f, 3, 0, &b->diags, NO_SPAN)->classes, 3);
+
+    const struct model *i = import(b, TEST_DATA "/onnx/convnet.onnx", 3);
+    const struct model *j = model_with_head(b->arena, i, 100, 5, &b->diags, NO_SPAN);
+    assert_int_equal(type_count(type_at(j->func, j->func->outs.at[0])), 100);
+    check_uniform(moments_named(b, j, "head.weight"), 1 / sqrt(32));
+    assert_ptr_equal(tensor_named(tensors_of(b, j->func), "features.9.weight")->data,
+                     tensor_named(tensors_of(b, i->func), "features.9.weight")->data);
+
+    // Logits that are no layer's.
+    m = import(b, TEST_DATA "/onnx/moves.onnx", 2);
+    assert_null(model_with_head(b->arena, m, 100, 0, &b->diags, NO_SPAN));
+    expect_error(b, "its logits are not those of a linear layer");
 }
 
 // ---- layers --------------------------------------------------------------------------
@@ -490,7 +551,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_pytorch),   TEST(test_start),           TEST(test_seed),
         TEST(test_too_small), TEST(test_refused),         TEST(test_sizes),
-        TEST(test_values),    TEST(test_imported_values), TEST(test_adaptive_pool),
+        TEST(test_values),    TEST(test_imported_values), TEST(test_drawn),
+        TEST(test_head),      TEST(test_adaptive_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
