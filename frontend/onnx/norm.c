@@ -69,24 +69,56 @@ static struct standard standardise(struct import *im, nid x, size_t first, size_
 }
 
 // ---- batch norm ----------------------------------------------------------------------
-// 1 / sqrt(variance + epsilon), as a constant where the variance is one.
-static nid inverse_deviation(struct import *im, nid variance, double epsilon) {
+static bool is_const(const struct import *im, nid v) {
+    return node_at(im->b.f, v)->op == OP_CONST;
+}
+
+// That what is divided by is a number, where the variance is known.
+static bool check_variance(struct import *im, nid variance, double epsilon) {
     const struct node *n = node_at(im->b.f, variance);
     size_t count = type_count(&n->type);
-    if (n->op != OP_CONST) {
-        nid sum = op2(im, OP_ADD, variance, op_scalar(im, epsilon));
-        return op2(im, OP_DIV, op_scalar(im, 1), op1(im, OP_SQRT, sum));
-    }
-    if (!op_charge(im, count)) return NID_NONE;
-    float *k = NEW_N(im->arena, float, size_max(count, 1));
+    if (!is_const(im, variance)) return true;
+    if (!op_charge(im, count)) return false;
     for (size_t i = 0; i < count; i++) {
         double v = (double)((const float *)n->data)[i] + epsilon;
-        k[i] = (float)(1 / sqrt(v));
-        if (v > 0 && isfinite(k[i])) continue;
-        op_fail(im, "has a variance of %g in channel %zu", v - epsilon, i);
-        return NID_NONE;
+        if (v > 0 && isfinite((float)(1 / sqrt(v)))) continue;
+        return op_fail(im, "has a variance of %g in channel %zu", v - epsilon, i);
     }
-    return op_stored(im, n->type, k, n->name);
+    return true;
+}
+
+// What the statistics in input i are known by: the tensor's name, unless several layers share
+// it, as exports of networks that were never trained do; each trains its own.
+static const char *statistics_name(const struct import *im, size_t i, const char *what) {
+    const char *name = im->node->input[i];
+    const struct onnx_name *n = onnx_find(im->file, name);
+    if (n && n->from == FROM_TENSOR && im->file->roles[n->index].layers == 1) return name;
+    return arena_printf(im->arena, "%s.%s", im->node->output[0], what);
+}
+
+// ONNX's momentum is the share of what was, stored as float; PyTorch's that of the batch.
+static bool read_momentum(struct import *im, double *out) {
+    double kept;
+    if (!node_float(im, "momentum", 0.9, &kept)) return false;
+    *out = kept >= 0 && kept <= 1 ? round((1 - kept) * 1e6) / 1e6 : 0.1;
+    return true;
+}
+
+// A mark where it can be one: training has other statistics in its place.
+static nid batch_normed(struct import *im, nid x, size_t c, nid mean, nid var,
+                        double epsilon) {
+    struct batch_norm n = {.epsilon = epsilon};
+    bool marks = c == 0 && epsilon >= 0 && epsilon <= 1 && !is_const(im, x);
+    if (!read_momentum(im, &n.momentum)) return NID_NONE;
+    if (marks && is_const(im, mean) && is_const(im, var)) {
+        n.mean = statistics_name(im, 3, "running_mean");
+        n.var = statistics_name(im, 4, "running_var");
+        im->b.name = onnx_node_name(im->node);
+        return b_batch_norm(&im->b, x, mean, var, NID_NONE, &n);
+    }
+    nid y = op2(im, OP_SUB, x, along(im, mean, x, c));
+    nid inverse = b_inverse_deviation(&im->b, var, epsilon);
+    return op2(im, OP_MUL, y, along(im, inverse, x, c));
 }
 
 static bool check_inference(struct import *im) {
@@ -112,10 +144,9 @@ IMPORTER(import_batch_norm) {
     size_t channels = val_type(im, in[0])->dim[c];
     for (size_t i = 1; i < 5; i++)
         if (!check_vector(im, in[i], NAMES[i], channels)) return false;
-    nid mean = val_frozen(im, in[3].id), x = in[0].id;
-    nid k = inverse_deviation(im, val_frozen(im, in[4].id), epsilon);
-    nid y = op2(im, OP_SUB, x, along(im, mean, x, c));
-    y = op2(im, OP_MUL, y, along(im, k, x, c));
+    nid mean = val_frozen(im, in[3].id), var = val_frozen(im, in[4].id);
+    if (!check_variance(im, var, epsilon)) return false;
+    nid y = batch_normed(im, in[0].id, c, mean, var, epsilon);
     return op_done_like(scale_shift(im, y, c, in[1].id, in[2].id), in[0], out);
 }
 
