@@ -1,10 +1,11 @@
 // The functions of a training by the evaluator: gradients of a batch's loss beside its slopes,
-// statistics and updates beside plain arithmetic.
+// and steps and updates beside PyTorch's in float64 (tests/data/train, see make_steps.py there).
 #include "frontend/model.h"
 #include "ir/build.h"
 #include "ir/eval.h"
 #include "ir/text.h"
 #include "passes/train_step.h"
+#include "runtime/npy.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,9 +13,13 @@
 
 #include <cmocka.h>
 
+#define FOLDER  TEST_DATA "/train/"
 #define CLASSES 3
 #define ROWS    5
 #define SIDE    8
+
+static const double MEAN[3] = {0.4, 0.5, 0.6}, STD[3] = {0.5, 0.25, 0.4};
+#define TEMPERATURE 2
 
 static uint64_t next(uint64_t *seed) {
     *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -153,7 +158,6 @@ static const struct {
             {"layers", layers}};
 
 static const struct model *model_of(struct arena *a, nid (*body)(struct net *, nid)) {
-    static double mean[3] = {0.4, 0.5, 0.6}, std[3] = {0.5, 0.25, 0.4};
     struct net n = {.a = a, .seed = 11};
     struct model *m = NEW(a, struct model);
     size_t dim[3] = {3, SIDE, SIDE};
@@ -162,7 +166,8 @@ static const struct model *model_of(struct arena *a, nid (*body)(struct net *, n
     build_output(&n.b, "logits", body(&n, x));
     *m = (struct model){.func = builder_finish(&n.b), .path = "test", .channels = 3};
     m->height = m->width = SIDE, m->classes = CLASSES;
-    m->mean = mean, m->std = std;
+    m->mean = arena_dup(a, MEAN, 3, sizeof *MEAN);
+    m->std = arena_dup(a, STD, 3, sizeof *STD);
     return m;
 }
 
@@ -186,18 +191,19 @@ static struct func *differentiated(struct arena *a, struct func *f) {
     return mf.f;
 }
 
-static struct step step_of(struct arena *a, const struct model *m, double temperature) {
+static struct step step_of(struct arena *a, const struct model *m) {
     struct step s = {.a = a};
     struct diags d;
     uint64_t seed = 5;
+    size_t side = m->height;
     diags_init(&d, a);
     train_net_of(a, m->func, true, &s.t);
     struct func *f =
-        train_step(a, m, m->func, &s.t, &(struct train_loss){temperature}, ROWS, &d);
+        train_step(a, m, m->func, &s.t, &(struct train_loss){TEMPERATURE}, ROWS, &d);
     assert_non_null(f);
     s.f = differentiated(a, f);
-    s.x = numbers(a, &seed, ROWS * 3 * SIDE * SIDE, 0, 1);
-    s.target = numbers(a, &seed, ROWS * CLASSES, 0, 1);
+    s.x = numbers(a, &seed, ROWS * 3 * side * side, 0, 1);
+    s.target = numbers(a, &seed, ROWS * m->classes, 0, 1);
     s.params = arena_dup(a, s.t.initial_params, s.t.param_floats, sizeof(float));
     s.stats = arena_dup(a, s.t.initial_stats, s.t.stat_floats, sizeof(float));
     s.gradients = NEW_N(a, float, s.t.param_floats);
@@ -240,7 +246,7 @@ static double slope(struct step *s, const struct plan_tensor *t, const float *al
 }
 
 static void check_gradients(struct arena *a, const char *name, const struct model *m) {
-    struct step s = step_of(a, m, 2);
+    struct step s = step_of(a, m);
     uint64_t seed = 3;
     call(&s, ROWS);
     const float *g = arena_dup(a, s.gradients, s.t.param_floats, sizeof(float));
@@ -263,6 +269,220 @@ static void gradients_are_slopes(void **state) {
         check_gradients(*state, nets[i].name, model_of(*state, nets[i].body));
 }
 
+// ---- beside PyTorch ----------------------------------------------------------------------
+static const float *stored(struct arena *a, const char *name, const char *what,
+                           size_t n) {
+    struct npy file;
+    struct diags d;
+    diags_init(&d, a);
+    const char *path = arena_printf(a, FOLDER "%s_%s.npy", name, what);
+    if (!npy_read(a, path, &file, NO_SPAN, &d)) fail_msg("%s", d.list.at[0].message);
+    assert_int_equal(file.count, n);
+    return file.data;
+}
+
+static const struct model *imported(struct arena *a, const char *name) {
+    struct diags d;
+    struct model_options o = {.path = arena_printf(a, FOLDER "%s.onnx", name),
+                              .mean = MEAN,
+                              .std = STD,
+                              .nmean = 3,
+                              .nstd = 3};
+    diags_init(&d, a);
+    const struct model *m = model_load(a, &o, &d);
+    if (!m) fail_msg("%s", d.list.at[0].message);
+    return m;
+}
+
+// Within that much of the tensor's own size.
+static void assert_near(const char *net, const char *name, const float *got,
+                        const float *expected, size_t n, double within) {
+    double off = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        off += pow((double)got[i] - (double)expected[i], 2);
+        size += pow((double)expected[i], 2);
+    }
+    if (!(sqrt(off) <= within * sqrt(size) + 1e-7))
+        fail_msg("%s, %s: off by %g of %g", net, name, sqrt(off), sqrt(size));
+}
+
+static const struct plan_tensor *tensor_of(const struct plan_tensor *t, size_t n,
+                                           const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(t[i].name, name)) return &t[i];
+    fail_msg("no tensor is called %s", name);
+    return NULL;
+}
+
+// The tensors that the list names lie behind each other, parameters first.
+static void check_tensors(const struct step *s, const char *net, const float *expected) {
+    size_t bytes, nth = 0;
+    const char *path = arena_printf(s->a, FOLDER "%s_names.txt", net);
+    const char *list = file_read(s->a, path, 1 << 16, &bytes);
+    assert_non_null(list);
+    for (const char *end; (end = strchr(list, '\n')) != NULL; list = end + 1, nth++) {
+        const char *name = arena_strndup(s->a, list, (size_t)(end - list));
+        bool param = nth < s->t.nparams;
+        const struct plan_tensor *t = param ? tensor_of(s->t.params, s->t.nparams, name)
+                                            : tensor_of(s->t.stats, s->t.nstats, name);
+        const float *got = (param ? s->gradients : s->next) + t->at;
+        assert_near(net, name, got, expected, t->count, 1e-4);
+        expected += t->count;
+    }
+    assert_int_equal(nth, s->t.nparams + s->t.nstats);
+}
+
+static size_t floats_of(const struct plan_tensor *t, size_t n) {
+    size_t floats = 0;
+    for (size_t i = 0; i < n; i++) floats += t[i].count;
+    return floats;
+}
+
+static void check_step(struct arena *a, const char *name) {
+    const struct model *m = imported(a, name);
+    struct step s = step_of(a, m);
+    size_t image = 3 * m->height * m->width;
+    memcpy(s.x, stored(a, name, "x", ROWS * image), ROWS * image * sizeof(float));
+    memcpy(s.target, stored(a, name, "target", ROWS * m->classes),
+           ROWS * m->classes * sizeof(float));
+    call(&s, ROWS);
+    size_t floats = 1 + floats_of(s.t.params, s.t.nparams);
+    floats += floats_of(s.t.stats, s.t.nstats);
+    const float *expected = stored(a, name, "step", floats);
+    assert_near(name, "loss", &s.loss, expected, 1, 1e-5);
+    check_tensors(&s, name, expected + 1);
+}
+
+static void steps_are_pytorchs(void **state) {
+    static const char *const names[] = {"convnet", "instances", "mlp", "residual",
+                                        "inverted"};
+    for (size_t i = 0; i < COUNT(names); i++) check_step(*state, names[i]);
+}
+
+// ---- tensors -----------------------------------------------------------------------------
+// Tensors begin at whole blocks; what is between them is zero, in gradients too.
+static void tensors_lie_apart(void **state) {
+    const struct model *m = imported(*state, "convnet");
+    struct step s = step_of(*state, m);
+    const struct train_net *t = &s.t;
+    size_t end = 0;
+    call(&s, ROWS);
+    for (size_t i = 0; i < t->nparams; i++) {
+        assert_int_equal(t->params[i].at % TRAIN_BLOCK, 0);
+        assert_true(t->params[i].at >= end);
+        for (; end < t->params[i].at; end++)
+            assert_true(t->initial_params[end] == 0 && s.gradients[end] == 0);
+        end += t->params[i].count;
+    }
+    assert_true(t->param_floats >= end && t->param_floats % TRAIN_BLOCK == 0);
+    assert_int_equal(t->nstats, 4);
+}
+
+static void decay_spares_what_is_asked(void **state) {
+    const struct model *m = imported(*state, "convnet");
+    struct train_net all, weights;
+    size_t spared = 0;
+    train_net_of(*state, m->func, true, &all);
+    train_net_of(*state, m->func, false, &weights);
+    for (size_t i = 0; i < all.nparams; i++) {
+        bool weight = strstr(all.params[i].name, ".weight") && all.params[i].count > 16;
+        assert_true(all.params[i].decays);
+        assert_int_equal(weights.params[i].decays, weight);
+        spared += !weights.params[i].decays;
+    }
+    assert_int_equal(spared, 7);
+}
+
+// One row is a batch, too: its one number a channel has no variance, and nothing is NaN.
+static void a_batch_of_one(void **state) {
+    struct step s = step_of(*state, imported(*state, "mlp"));
+    call(&s, 1);
+    assert_true(isfinite(s.loss));
+    for (size_t i = 0; i < s.t.stat_floats; i++) assert_true(isfinite(s.next[i]));
+    for (size_t i = 0; i < s.t.param_floats; i++) assert_true(isfinite(s.gradients[i]));
+}
+
+// ---- updates -----------------------------------------------------------------------------
+#define STEPS  5
+#define BLOCKS 2
+
+static const struct {
+    const char *name;
+    struct plan_train t;
+    bool nesterov;
+    double rate, epsilon;
+} updates[] = {
+    {"sgd", {.optimizer = OPTIMIZER_SGD}, false, 0.1, 0},
+    {"momentum",
+     {.optimizer = OPTIMIZER_SGD, .nmoments = 1, .momentum = 0.9},
+     false,
+     0.1,
+     0},
+    {"nesterov",
+     {.optimizer = OPTIMIZER_SGD, .nmoments = 1, .momentum = 0.8},
+     true,
+     0.1,
+     0},
+    {"adam",
+     {.optimizer = OPTIMIZER_ADAM, .nmoments = 2, .beta1 = 0.8, .beta2 = 0.99},
+     false,
+     0.01,
+     1e-6},
+    {"adamw",
+     {.optimizer = OPTIMIZER_ADAMW, .nmoments = 2, .beta1 = 0.9, .beta2 = 0.999},
+     false,
+     0.01,
+     1e-8},
+};
+
+static void check_update(struct arena *a, size_t which) {
+    const size_t n = BLOCKS * TRAIN_BLOCK;
+    const struct plan_train *t = &updates[which].t;
+    const char *name = updates[which].name;
+    float decay[BLOCKS] = {0.05f, 0},
+          *moments[2] = {NEW_N(a, float, n), NEW_N(a, float, n)};
+    const struct func *f =
+        train_update(a, t, updates[which].nesterov, updates[which].epsilon);
+    const float *start = stored(a, "update", "start", n);
+    const float *file = stored(a, "update", name, 2 * STEPS * n);
+    float *param = arena_dup(a, start, n, sizeof *start);
+    for (size_t i = 0; i < STEPS; i++) {
+        double k = (double)i + 1;
+        float step[4] = {(float)updates[which].rate, (float)(1 / (1 - pow(t->beta1, k))),
+                         (float)(1 / (1 - pow(t->beta2, k))), i ? (float)t->momentum : 0};
+        const void *args[6] = {param, file + i * n};
+        void *outs[3] = {param, moments[0], moments[1]};
+        size_t next_arg = 2;
+        for (size_t m = 0; m < t->nmoments; m++) args[next_arg++] = moments[m];
+        args[next_arg++] = decay, args[next_arg] = step;
+        assert_true(eval_func(f, BLOCKS, args, outs, NULL));
+        assert_near("update", name, param, file + (STEPS + i) * n, n, 1e-6);
+    }
+}
+
+static void updates_are_pytorchs(void **state) {
+    for (size_t i = 0; i < COUNT(updates); i++) check_update(*state, i);
+}
+
+// ---- labels ------------------------------------------------------------------------------
+static void labels_are_the_teachers(void **state) {
+    const struct model *m = imported(*state, "instances");
+    const struct func *f = differentiated(*state, train_ask(*state, m, m->func, 3));
+    float logits[4], labels[4], *x = NEW_N(*state, float, 3 * 8 * 8),
+                                *z = NEW_N(*state, float, 3 * 8 * 8);
+    uint64_t seed = 9;
+    double sum = 0;
+    for (size_t i = 0; i < 3 * 64; i++) {
+        x[i] = number(&seed, 0, 1);
+        z[i] = (float)(((double)x[i] - MEAN[i / 64]) / STD[i / 64]);
+    }
+    assert_true(eval_func(m->func, 1, (const void *[]){z}, (void *[]){logits}, NULL));
+    assert_true(eval_func(f, 1, (const void *[]){x}, (void *[]){labels}, NULL));
+    for (size_t i = 0; i < 4; i++) sum += exp((double)logits[i] / 3);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(fabs((double)labels[i] - exp((double)logits[i] / 3) / sum) < 1e-5);
+}
+
 static int setup(void **state) {
     *state = arena_new();
     return 0;
@@ -276,6 +496,12 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_slopes),
+        cmocka_unit_test(steps_are_pytorchs),
+        cmocka_unit_test(tensors_lie_apart),
+        cmocka_unit_test(decay_spares_what_is_asked),
+        cmocka_unit_test(a_batch_of_one),
+        cmocka_unit_test(updates_are_pytorchs),
+        cmocka_unit_test(labels_are_the_teachers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
