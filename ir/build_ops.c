@@ -186,10 +186,10 @@ nid build_batch_norm(struct builder *b, const struct node *n, const nid *in) {
     struct span span = b->span;
     if (n->span.file) b->span = n->span;
     nid mean = channels_of(b, in[1], n->type.rank);
-    nid inverse = b_inverse_deviation(b, in[2], n->attrs[NORM_EPSILON].f);
-    inverse = channels_of(b, inverse, n->type.rank);
     b->name = n->name;
     nid y = b_binary(b, OP_SUB, in[0], mean);
+    nid inverse = b_inverse_deviation(b, in[2], n->attrs[NORM_EPSILON].f);
+    inverse = channels_of(b, inverse, n->type.rank);
     b->name = n->name;
     y = b_binary(b, OP_MUL, y, inverse);
     b->span = span;
