@@ -57,7 +57,7 @@ static bool check_first(struct check *c, const struct node *anchor) {
 // Pairs of bf16 meet packed weights, and in convolutions are of one group and lie in blocks.
 static void check_pairs(const struct check *c, const struct node *anchor) {
     if (type_at(c->f, anchor->in[0])->elem != ELEM_BF16) return;
-    CHECK(op_is_constant(node_at(c->f, anchor->in[1])->op));
+    CHECK(op_is_weight(node_at(c->f, anchor->in[1])->op));
     if (anchor->op == OP_MATMUL) return;
     CHECK(c->k->algorithm == ALGORITHM_DIRECT && conv_attrs_of(anchor).groups == 1);
     CHECK(c->k->prologue == NID_NONE);
@@ -73,7 +73,7 @@ static bool check_anchor(struct check *c) {
     switch (n->op) {
     case OP_CONV:
     case OP_CONV_DX:
-        if (!op_is_constant(second->op))
+        if (!op_is_weight(second->op))
             return diag_error(c->d, n->span,
                               "`%s` needs constant weights, these are computed",
                               op_info(n->op)->name);
@@ -107,6 +107,8 @@ bool kernel_check(struct arena *arena, const struct kfunc *kf, const struct kern
         CHECK(kf->places[k->outs[0]].layout.kind == LAYOUT_PLANAR);
         return check_anchor(&c);
     }
+    const struct node *root = node_at(kf->f, k->outs[0]);
+    if (root->op == OP_PACK) return check_value(&c, root->in[0], 0);
     for (size_t i = 0; i < k->nouts; i++)
         if (!check_value(&c, k->outs[i], 0)) return false;
     return k->anchor == NID_NONE || check_anchor(&c);

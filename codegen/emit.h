@@ -85,6 +85,7 @@ struct emit {
     // By position in the kernel's buffers: outs, ins, scratch, work.
     LLVMValueRef base[KERNEL_MAX_BUFFERS + 8]; // row 0
     LLVMValueRef row[KERNEL_MAX_BUFFERS + 8];  // the row at hand
+    LLVMValueRef part;                         // i64: which of the kernel's parts
     VEC(struct memo) memo;
     VEC(struct table) tables;
     int8_t *axis, *flat; // by nid: what axis_of and flat_friendly found; 0: not asked yet
@@ -219,6 +220,7 @@ LLVMValueRef value_take(struct emit *e, const struct node *n, const struct point
 LLVMValueRef value_choose(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_window(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_reduce(struct emit *e, const struct node *n, const struct point *p);
+LLVMValueRef value_batch_sum(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_argmax(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_maxpool(struct emit *e, const struct node *n, const struct point *p);
 LLVMValueRef value_maxpool_dx(struct emit *e, const struct node *n,
@@ -259,6 +261,7 @@ void emit_conv_dw(struct emit *e);
 void emit_batch_product(struct emit *e); // part of a sum over all rows
 void emit_matmul(struct emit *e);   // goes over the rows itself
 void emit_winograd(struct emit *e); // the same
+void emit_pack(struct emit *e);     // a weight, as its reader wants it
 struct view
 anchor_operand(struct emit *e); // the first operand, in its place or in scratch
 // A function of its own that the kernels of a module share, called where the kernel is now.
@@ -285,6 +288,8 @@ size_t kernel_buffer(const struct kernel *k,
 bool reads_embedded(const struct func *f, const struct kernel *k, nid n); // in the code
 bool reads_loaded(const struct func *f, const struct kernel *k, nid n);   // from memory
 bool depends_on(const struct emit *e, nid n, nid on); // without passing what is loaded
+// The kernel whose weights the packed value is.
+const struct kernel *pack_reader(const struct kfunc *kf, nid pack);
 
 // ---- identity.c, check.c --------------------------------------------------------------
 const char *kernel_symbol(struct arena *arena, const struct target *t,

@@ -213,6 +213,7 @@ value_fn value_emitter(enum op op) {
         [OP_SUM] = value_reduce,
         [OP_AMAX] = value_reduce,
         [OP_ARGMAX] = value_argmax,
+        [OP_BATCH_SUM] = value_batch_sum,
         [OP_MAXPOOL] = value_maxpool,
         [OP_MAXPOOL_DX] = value_maxpool_dx,
         [OP_MAXPOOL_JVP] = value_maxpool_jvp,
@@ -291,6 +292,7 @@ static void hoist_under(struct hoist *h, nid n) {
         reads_loaded(e->f, e->k, n))
         return;
     h->seen[n] = true;
+    if (node->op == OP_BATCH_SUM) return; // what is under it is one a row
     for (uint32_t i = 0; i < node->nin; i++) hoist_under(h, node->in[i]);
     if (type_count(&node->type) != 1 || depends_on(e, n, e->k->anchor)) return;
     struct point p = {.rank = node->type.rank, .lanes = 1};

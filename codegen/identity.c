@@ -56,14 +56,38 @@ static void write_embedded(struct writer *w, const struct node *n) {
 
 static void write_node(struct writer *w, nid id);
 
-static void write_computed(struct writer *w, const struct node *n) {
-    for (size_t i = 0; i < op_attr_count(n->op); i++) write_attr(w, &n->attrs[i]);
+static void write_operands(struct writer *w, const struct node *n) {
     text_add(w->out, " (");
     for (uint32_t i = 0; i < n->nin; i++) {
         if (n->in[i] == NID_NONE) text_add(w->out, " none");
         else write_node(w, n->in[i]);
     }
     text_add(w->out, " )");
+}
+
+static void write_algorithm(struct writer *w, const struct kernel *k) {
+    text_add(w->out, " %d %zu tiling %zu,%zu,%zu,%d", k->algorithm, k->work_bytes,
+             k->tiling.blocks, k->tiling.pixels, k->tiling.group, k->tiling.row_live);
+}
+
+// How its reader wants it.
+static void write_pack(struct writer *w, nid pack) {
+    const struct kernel *k = pack_reader(w->kf, pack);
+    const struct node *anchor = node_at(w->f, k->anchor);
+    bool scratch = k->prologue != NID_NONE;
+    text_add(w->out, " for %s", op_info(anchor->op)->name);
+    write_type(w, &anchor->type);
+    write_type(w, type_at(w->f, anchor->in[0]));
+    for (size_t i = 0; i < op_attr_count(anchor->op); i++)
+        write_attr(w, &anchor->attrs[i]);
+    write_layout(w, scratch ? &k->scratch_layout : &w->kf->places[anchor->in[0]].layout);
+    write_algorithm(w, k);
+    write_operands(w, node_at(w->f, pack));
+}
+
+static void write_computed(struct writer *w, const struct node *n) {
+    for (size_t i = 0; i < op_attr_count(n->op); i++) write_attr(w, &n->attrs[i]);
+    write_operands(w, n);
 }
 
 // A node the second time is only its number. The anchor's first operand is computed in
@@ -83,6 +107,7 @@ static void write_node(struct writer *w, nid id) {
                  op_is_constant(n->op) ? " const" : "");
         write_layout(w, &w->kf->places[id].layout);
     } else if (reads_embedded(w->f, w->k, id)) write_embedded(w, n);
+    else if (n->op == OP_PACK) write_pack(w, id);
     else write_computed(w, n);
 }
 
@@ -102,10 +127,10 @@ static void write_kernel(struct writer *w) {
         write_layout(w, &w->kf->places[k->outs[i]].layout);
         write_node(w, k->outs[i]);
     }
-    if (k->anchor != NID_NONE)
-        text_add(w->out, "\nanchor #%u %d %zu tiling %zu,%zu,%zu,%d",
-                 w->number[k->anchor], k->algorithm, k->work_bytes, k->tiling.blocks,
-                 k->tiling.pixels, k->tiling.group, k->tiling.row_live);
+    if (k->anchor != NID_NONE) {
+        text_add(w->out, "\nanchor #%u", w->number[k->anchor]);
+        write_algorithm(w, k);
+    }
     if (k->prologue == NID_NONE) return;
     text_add(w->out, "\nprologue #%u", w->number[k->prologue]);
     write_layout(w, &k->scratch_layout);

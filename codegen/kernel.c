@@ -135,6 +135,9 @@ static void begin_kernel(struct emit *e, const char *symbol) {
     LLVMValueRef buffers = LLVMGetParam(e->fn, 0);
     for (size_t i = 0; i < n; i++)
         e->base[i] = ll_load(e, e->ptr, ll_at_const(e, e->ptr, buffers, (int64_t)i), 8);
+    if (!k->parts) return;
+    LLVMValueRef part = ll_at_const(e, e->ptr, buffers, (int64_t)n);
+    e->part = ll_load(e, e->i64, ll_load(e, e->ptr, part, 8), 8);
 }
 
 static LLVMValueRef call_shared(struct emit *e, LLVMValueRef fn, LLVMValueRef *args,
@@ -200,6 +203,7 @@ static void emit_body(struct emit *e) {
     }
     bool matmul = k->anchor != NID_NONE && node_at(e->f, k->anchor)->op == OP_MATMUL;
     if (k->all_rows && k->anchor != NID_NONE) emit_batch_product(e);
+    else if (node_at(e->f, k->outs[0])->op == OP_PACK) emit_pack(e);
     else if (matmul) emit_matmul(e);
     else if (k->algorithm != ALGORITHM_DIRECT) emit_winograd(e);
     else emit_rows(e);

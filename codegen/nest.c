@@ -104,7 +104,7 @@ static bool flat_under(struct emit *e, nid id) {
     const struct node *n = node_at(e->f, id);
     if (reads_embedded(e->f, e->k, id) || type_count(&n->type) == 1) return true;
     if (reads_loaded(e->f, e->k, id)) return view_in(e, id).layout->kind == LAYOUT_PLANAR;
-    if (n->op == OP_RESHAPE) return flat_friendly(e, n->in[0]);
+    if (n->op == OP_RESHAPE || n->op == OP_BATCH_SUM) return flat_friendly(e, n->in[0]);
     if (!(op_info(n->op)->flags & OPF_ELEMENTWISE)) return false;
     for (uint32_t i = 0; i < n->nin; i++) {
         const struct type *t = type_at(e->f, n->in[i]);

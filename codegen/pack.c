@@ -10,7 +10,7 @@ bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
     if (k->anchor == NID_NONE) return false;
     const struct node *a = node_at(kf->f, k->anchor), *n = node_at(kf->f, node);
     bool weights = a->op == OP_CONV || a->op == OP_CONV_DX || a->op == OP_MATMUL;
-    return weights && op_is_constant(n->op) && a->in[1] == node;
+    return weights && op_is_weight(n->op) && a->in[1] == node;
 }
 
 // Of 32 bits: floats, or pairs of bf16.

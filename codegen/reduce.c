@@ -285,6 +285,18 @@ LLVMValueRef value_reduce(struct emit *e, const struct node *n, const struct poi
     return reduce(e, n, &q, reduced).value;
 }
 
+// Row after row, whatever they share.
+LLVMValueRef value_batch_sum(struct emit *e, const struct node *n,
+                             const struct point *p) {
+    LLVMValueRef sum = ll_zero(ll_vec(e->f32, p->lanes));
+    LLVMValueRef rows = LLVMGetParam(e->fn, 1);
+    struct loop l = loop_begin(e, ll_i64(e, 0), rows, 1, &sum, 1);
+    emit_row(e, l.i);
+    sum = LLVMBuildFAdd(e->b, l.carried[0], emit_value(e, n->in[0], p), "");
+    loop_end(e, &l, &sum);
+    return sum;
+}
+
 LLVMValueRef value_argmax(struct emit *e, const struct node *n, const struct point *p) {
     const struct type *x = type_at(e->f, n->in[0]);
     bool reduced[TYPE_MAX_RANK];

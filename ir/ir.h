@@ -175,6 +175,11 @@ static inline bool op_is_constant(enum op op) {
     return op == OP_CONST || op == OP_PARAM || op == OP_SETTING;
 }
 
+// Can a kernel that reads it as its weights have it packed?
+static inline bool op_is_weight(enum op op) {
+    return op_is_constant(op) || op == OP_PACK;
+}
+
 // How many nodes and outputs use each node; array of f->nodes.n in arena.
 uint32_t *func_uses(const struct func *f, struct arena *arena);
 // Which nodes the outputs reach.

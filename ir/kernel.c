@@ -2,6 +2,7 @@
 #include "ir/kernel.h"
 
 #include "ir/build.h"
+#include "ir/winograd.h"
 
 static size_t at_least_zero(int64_t v) {
     return v > 0 ? (size_t)v : 0;
@@ -117,6 +118,41 @@ double func_flops(const struct func *f) {
     for (nid v = 0; v < f->nodes.n; v++)
         if (type_at(f, v)->rows) flops += kernel_flops(f, v);
     return flops;
+}
+
+// ---- packed weights -------------------------------------------------------------------
+#define WIDEST ((size_t)6) // blocks of channels in a tile (codegen/conv_plan.c)
+
+// Each result channel has the taps of all operand channels that its tile depends on: with
+// groups, those of the groups that it touches.
+static size_t direct_floats(const struct target *t, const struct func *f,
+                            const struct node *n) {
+    size_t in = type_at(f, n->in[0])->dim[0], out = n->type.dim[0];
+    size_t groups = (size_t)conv_attrs_of(n).groups;
+    const size_t *kernel = type_at(f, n->in[1])->dim + 2;
+    size_t touched = WIDEST * t->lanes / size_max(out / groups, 1) + 2;
+    size_t span = groups > 1 ? size_min(in, touched * (in / groups)) : in;
+    return size_align(out, t->lanes) * span * kernel[0] * kernel[1];
+}
+
+static size_t product_floats(const struct target *t, const struct func *f,
+                             const struct node *n) {
+    size_t columns = n->type.dim[n->type.rank - 1];
+    if (!columns) return 0;
+    return type_count(type_at(f, n->in[1])) / columns * size_align(columns, t->lanes);
+}
+
+size_t kernel_pack_bytes(const struct target *t, const struct kfunc *kf,
+                         const struct kernel *k) {
+    const struct node *n = node_at(kf->f, k->anchor);
+    size_t floats;
+    if (n->op == OP_MATMUL) floats = product_floats(t, kf->f, n);
+    else if (k->algorithm == ALGORITHM_DIRECT) floats = direct_floats(t, kf->f, n);
+    else {
+        struct winograd w = winograd_of_kernel(t, kf, k);
+        floats = w.n * w.n * w.out * w.lanes * w.channels;
+    }
+    return floats * sizeof(float);
 }
 
 size_t kernel_builtin_seed(enum builtin which) {

@@ -140,6 +140,9 @@ size_t kernel_border(const struct func *f, nid anchor);
 // How many rows at once the kernel's algorithm makes good use of; fewer take longer each, but
 // give the same results.
 size_t kernel_wants_rows(const struct kfunc *kf, const struct kernel *k);
+// Bytes that the anchor's packed weights take at most.
+size_t kernel_pack_bytes(const struct target *t, const struct kfunc *kf,
+                         const struct kernel *k);
 // Multiply-adds count two; what one row of the node costs, itself only.
 double kernel_flops(const struct func *f, nid node);
 // The same for all that is computed a row; what rows share is left out.

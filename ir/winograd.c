@@ -8,7 +8,7 @@ bool winograd_fits(const struct func *f, nid anchor, size_t m) {
     if (n->op != OP_CONV && n->op != OP_CONV_DX) return false;
     const struct type *w = type_at(f, n->in[1]);
     struct conv_attrs c = conv_attrs_of(n);
-    if (!op_is_constant(node_at(f, n->in[1])->op) || c.groups != 1) return false;
+    if (!op_is_weight(node_at(f, n->in[1])->op) || c.groups != 1) return false;
     if (w->elem != ELEM_F32) return false; // bf16 would not hold transformed numbers
     for (int a = 0; a < 2; a++)
         if (w->dim[2 + a] != 3 || c.strides[a] != 1 || c.dilations[a] != 1 ||

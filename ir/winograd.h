@@ -42,7 +42,7 @@ struct winograd {
 };
 
 // Whether the convolution can be computed so with tiles of m x m: 3x3, all steps 1, one
-// group, constant weights, and at least m results along each axis.
+// group, weights that can be packed, and at least m results along each axis.
 bool winograd_fits(const struct func *f, nid anchor, size_t m);
 // The m of an algorithm; 0: it is another.
 size_t winograd_m(enum algorithm a);

@@ -19,6 +19,8 @@
 // of it can be seen in results: kernels compute each row by itself.
 #include "passes/bands.h"
 
+#include "passes/joint.h"
+
 #include "ir/winograd.h"
 
 #include <math.h>
@@ -268,11 +270,19 @@ static void try_band(struct bands *b, const struct span_of *s) {
     }
 }
 
+// Those of joint functions have kernels of one sort.
+static bool can_join(const struct bands *b, size_t first, size_t second) {
+    if (!b->k->joint) return true;
+    enum joint_sort sort = joint_sort(b->k, &b->k->kernels.at[second]);
+    return sort != SORT_PARTS && sort == joint_sort(b->k, &b->k->kernels.at[first]);
+}
+
 static void find_cuts(struct arena *arena, struct bands *b) {
     for (size_t r = 0; r < b->nrows; r++) b->best[r] = NEW_N(arena, struct cut, b->n + 1);
     for (size_t end = 1; end <= b->n; end++) {
         struct span_of s = {.first = end, .end = end};
         while (s.first > 0 && end - s.first < LONGEST) {
+            if (s.first < end && !can_join(b, s.first - 1, s.first)) break;
             extend(b, &s);
             try_band(b, &s);
         }
@@ -314,11 +324,14 @@ void bands_choose(struct arena *arena, const struct target *t, struct kfunc *k,
                       .room = (double)t->l2 * 3 / 4,
                       .n = k->kernels.n,
                       .nrows = count_rows(flops, most)};
-    k->batch = 1;
+    k->batch = k->joint ? k->f->batch : 1;
     if (b.n == 0) return;
     find_costs(arena, &b);
     find_cuts(arena, &b);
-    size_t r = choose_rows(&b, FMA_BYTES * flops / 2 / (double)t->lanes);
-    k->batch = ROWS[r];
+    size_t r = b.nrows - 1; // a joint function's call is the batch
+    if (!k->joint) {
+        r = choose_rows(&b, FMA_BYTES * flops / 2 / (double)t->lanes);
+        k->batch = ROWS[r];
+    }
     keep_bands(arena, &b, r, k);
 }

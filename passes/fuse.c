@@ -3,8 +3,9 @@
 // Every node starts out inside the kernels that use it; the rules below say which must,
 // or had better, be stored. Then each anchor (convolution, matrix product) draws in the
 // elementwise chain above it, so that bias, residual and activation happen in registers.
-#include "passes/pass.h"
+#include "passes/joint.h"
 
+#include "ir/batch_product.h"
 #include "ir/build.h"
 
 struct fuse {
@@ -47,6 +48,17 @@ static nid half_of(const struct fuse *s, nid v) {
     return NID_NONE;
 }
 
+// The sum over the batch that the anchor is made for, and that its kernel stores instead of
+// it; NID_NONE: none. What the function is given has no border for a convolution to read.
+static nid sum_of(const struct fuse *s, nid anchor) {
+    nid sum = s->users[anchor];
+    if (!s->f->joint || s->is_out[anchor] || s->uses[anchor] != 1) return NID_NONE;
+    if (kernel_border(s->f, anchor) && is_source(fnode(s, fnode(s, anchor)->in[0])->op))
+        return NID_NONE;
+    bool fits = flags(s, sum) & OPF_BATCH && batch_product_fits(s->f, sum);
+    return fits ? sum : NID_NONE;
+}
+
 // ---- what must be stored --------------------------------------------------------------
 // A small-channel image is made in the scratch of the convolution that reads it: there
 // masking, cropping and normalising cost least.
@@ -54,7 +66,7 @@ static bool wants_prologue(const struct fuse *s, nid anchor) {
     const struct node *n = fnode(s, anchor);
     if (n->op == OP_MATMUL || n->op == OP_CONV_DX) return false;
     const struct node *x = fnode(s, n->in[0]);
-    if (x->type.elem == ELEM_BF16) return false;
+    if (x->type.elem == ELEM_BF16 || sum_of(s, anchor) != NID_NONE) return false;
     return x->type.dim[0] <= FEW_CHANNELS || is_source(x->op);
 }
 
@@ -78,6 +90,7 @@ static void store_required(struct fuse *s) {
         if (is_source(n->op) && n->op != OP_CONST) s->stored[v] = true;
         if (fl & (OPF_RUNTIME | OPF_ANCHOR)) s->stored[v] = true;
         if (fl & OPF_REDUCE && !only_half_is_read(s, v)) s->stored[v] = true;
+        if (fl & OPF_BATCH || n->op == OP_PACK) s->stored[v] = true;
         if (fl & (OPF_RUNTIME | OPF_ANCHOR)) store_operands(s, v);
         if (s->is_out[v]) s->stored[v] = true;
     }
@@ -126,8 +139,14 @@ static bool is_lookup(const struct fuse *s, nid v) {
     return fnode(s, v)->op == OP_TAKE && is_source(fnode(s, fnode(s, v)->in[0])->op);
 }
 
+// Sums over the batch are made by few workers; what they are of had better be made by all.
+static bool is_summed(const struct fuse *s, nid v) {
+    return s->users[v] != NID_NONE && flags(s, s->users[v]) & OPF_BATCH;
+}
+
 static bool worth_storing(const struct fuse *s, nid v) {
     if (is_lookup(s, v)) return false;
+    if (is_summed(s, v)) return s->cost[v] > 1;
     if (s->uses[v] > 1) return s->cost[v] > 3;
     return s->users[v] != NID_NONE && s->cost[v] > 1 && repeats(s, v, s->users[v]) > 1;
 }
@@ -324,13 +343,27 @@ static void add_half(struct fuse *s, struct kernel *k) {
     k->outs[k->nouts++] = half;
 }
 
+// Nothing joins it: it reads its two operands and stores the sum.
+static struct kernel kernel_of_sum(struct fuse *s, nid anchor, nid sum) {
+    s->claimed[anchor] = s->claimed[sum] = anchor;
+    s->stored[anchor] = false;
+    return (struct kernel){.outs = {sum},
+                           .nouts = 1,
+                           .anchor = anchor,
+                           .prologue = NID_NONE,
+                           .all_rows = true};
+}
+
 static struct kernel kernel_of(struct fuse *s, nid v) {
     struct kernel k = {.outs = {v}, .nouts = 1, .anchor = NID_NONE, .prologue = NID_NONE};
+    nid sum = flags(s, v) & OPF_ANCHOR ? sum_of(s, v) : NID_NONE;
+    if (sum != NID_NONE) return kernel_of_sum(s, v, sum);
     if (flags(s, v) & OPF_ANCHOR) {
         k.anchor = v;
         draw_in(s, &k);
         if (wants_prologue(s, v)) k.prologue = fnode(s, v)->in[0];
     }
+    k.all_rows = (flags(s, v) & OPF_BATCH) != 0;
     k.runtime = (flags(s, v) & OPF_RUNTIME) != 0;
     if (k.anchor == NID_NONE && !k.runtime) add_half(s, &k);
     return k;
@@ -400,6 +433,7 @@ bool pass_fuse(struct module *m, struct module_func *mf, struct diags *d) {
     fuse_init(&s, m->arena, mf->f);
     struct kfunc *k = NEW(m->arena, struct kfunc);
     *k = (struct kfunc){.f = mf->f,
+                        .joint = mf->f->joint,
                         .places = NEW_N(m->arena, struct place, mf->f->nodes.n)};
     store_required(&s);
     store_worthwhile(&s);
@@ -413,6 +447,7 @@ bool pass_fuse(struct module *m, struct module_func *mf, struct diags *d) {
         for (size_t j = 0; j < k->kernels.at[i].nouts; j++)
             find_inputs(&s, &k->kernels.at[i], k->kernels.at[i].outs[j]);
     order(m->arena, &s, k);
+    if (k->joint) joint_order(m->arena, k);
     place_all(&s, k);
     mf->k = k;
     return true;

@@ -101,6 +101,19 @@ static const bool *find_maps(struct arena *arena, const struct func *f) {
     return m.is;
 }
 
+// ---- packed weights -------------------------------------------------------------------
+static const struct kernel *reader_of(const struct kfunc *k, nid v) {
+    for (size_t i = 0; i < k->kernels.n; i++) {
+        nid a = k->kernels.at[i].anchor;
+        if (a != NID_NONE && node_at(k->f, a)->in[1] == v) return &k->kernels.at[i];
+    }
+    BUG("a packed weight that nothing reads");
+}
+
+static size_t pack_bytes(const struct target *t, const struct kfunc *k, nid v) {
+    return round_bytes(kernel_pack_bytes(t, k, reader_of(k, v)));
+}
+
 // ---- layouts --------------------------------------------------------------------------
 
 static struct layout layout_of(const struct module *m, const struct kfunc *k, nid v,
@@ -113,6 +126,8 @@ static struct layout layout_of(const struct module *m, const struct kfunc *k, ni
         return (struct layout){LAYOUT_BLOCKED, 0, blocked_bytes(t, m->target->lanes, 0)};
     if (p->kind == PLACE_IN || p->kind == PLACE_OUT) return planar;
     planar.bytes = round_bytes(planar.bytes);
+    if (node_at(k->f, v)->op == OP_PACK)
+        return (struct layout){LAYOUT_WEIGHT, 0, pack_bytes(m->target, k, v)};
     if (p->kind == PLACE_CONST) {
         if (is_weight(k, v)) planar.kind = LAYOUT_WEIGHT;
         return planar;

@@ -100,6 +100,7 @@ bool pass_diff(struct module *m, struct module_func *f, struct diags *d);
 bool pass_fold_norm(struct module *m, struct module_func *f, struct diags *d);
 bool pass_sqnorm(struct module *m, struct module_func *f, struct diags *d);
 bool pass_shapes(struct module *m, struct module_func *f, struct diags *d);
+bool pass_pack(struct module *m, struct module_func *f, struct diags *d);
 bool pass_unfold(struct module *m, struct module_func *f, struct diags *d);
 bool pass_narrow(struct module *m, struct module_func *f, struct diags *d);
 bool pass_precision(struct module *m, struct module_func *f, struct diags *d);

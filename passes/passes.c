@@ -12,6 +12,8 @@ const struct pass passes[] = {
      pass_fold_norm},
     {"sqnorm", "squared norms of weight gradients need no weight gradient", NULL,
      pass_sqnorm},
+    {"pack", "weights that are no constants, as products and convolutions want them",
+     NULL, pass_pack},
     {"unfold", "convolutions with computed weights become matrix products", NULL,
      pass_unfold},
     {"shapes", "elementwise ops and operands of products, as kernels want them", NULL,

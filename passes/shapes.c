@@ -2,7 +2,7 @@
 //
 //     f(reshape(a), c), a made by a convolution or product   ->  reshape(f(a, reshape(c)))
 //     matmul(transpose(x), y)                                ->  matmul(x, y, tx)
-//     matmul(x, y, ty), y computed, of one row               ->  matmul(x, transpose(y))
+//     matmul(x, y, ty), y no packed weight                   ->  matmul(x, transpose(y))
 //
 // The first lets bias and activation join the kernel of what they are applied to; the
 // others have the left operand read as it lies and the right one along its last axis.
@@ -103,8 +103,7 @@ static nid as_read(struct rewrite *r, const struct node *n, const nid *in) {
         x = other;
         tx = !tx;
     }
-    bool packed = r->b.f->joint && !type_at(r->b.f, y)->rows;
-    if (ty && !packed && !op_is_constant(node_at(r->b.f, y)->op)) {
+    if (ty && !op_is_weight(node_at(r->b.f, y)->op)) {
         y = swap_last(r, y);
         ty = false;
     }

@@ -46,7 +46,7 @@ static void add_attrs(struct text *out, const struct node *n) {
 
 static const char *place_word(const struct kfunc *kf, const struct kernel *k, nid v) {
     if (v == k->prologue) return "made here";
-    if (op_is_constant(node_at(kf->f, v)->op)) return "constant";
+    if (op_is_weight(node_at(kf->f, v)->op)) return "constant";
     return kf->places[v].kind == PLACE_ARENA ? "stored" : "given";
 }
 

@@ -1,7 +1,6 @@
 // Convolutions with weights that are computed, as gradients of gradients have them, become
 // products of matrices: what each place of the result sees is gathered into columns. (The
-// kernels of convolutions pack their weights when the program is compiled; those of a batch,
-// which its rows share, are packed once for all of them.)
+// kernels of convolutions read packed weights: see pack.c.)
 //
 //     conv(x, w)      ->  [G, O/G, C/G k] times the columns of x, [G, C/G k, places]
 //     conv_dx(d, w)   ->  [G, C/G, O/G k] times the columns of d, [G, O/G k, places]
@@ -71,8 +70,7 @@ static nid matrices(const struct unfold *u, nid w) {
 static nid unfold_rule(struct rewrite *r, nid v, const nid *in) {
     const struct node *n = node_at(r->old, v);
     if (n->op != OP_CONV && n->op != OP_CONV_DX) return NID_NONE;
-    if (op_is_constant(node_at(r->b.f, in[1])->op)) return NID_NONE;
-    if (r->b.f->joint && !type_at(r->b.f, in[1])->rows) return NID_NONE;
+    if (op_is_weight(node_at(r->b.f, in[1])->op)) return NID_NONE;
     struct unfold u = {.r = r, .c = conv_attrs_of(n), .back = n->op == OP_CONV_DX};
     u.groups = (size_t)u.c.groups;
     memcpy(u.from, type_at(r->b.f, in[0])->dim + 1, sizeof u.from);
