@@ -2,7 +2,6 @@
 #include "runtime/builtin.h"
 
 #include "runtime/image.h"
-#include "runtime/random.h"
 
 #include <math.h>
 
@@ -17,10 +16,10 @@ static void normal_row(const double *params, float *out, const char *key) {
     random_normal(&r, out, (size_t)params[0]);
 }
 
-// torchvision.transforms.RandomResizedCrop.get_params, with our random numbers. Python's
-// round is to even, as nearbyint in the default mode.
-static void random_box(struct random *r, double h, double w, const double *scale,
-                       const double *ratio, int32_t box[4]) {
+// torchvision.transforms.RandomResizedCrop.get_params. Python's round is to even, as
+// nearbyint in the default mode.
+void builtin_box(struct random *r, double h, double w, const double *scale,
+                 const double *ratio, int32_t box[4]) {
     for (int attempt = 0; attempt < 10; attempt++) {
         double area = h * w * random_between(r, scale[0], scale[1]);
         double aspect = exp(random_between(r, log(ratio[0]), log(ratio[1])));
@@ -47,7 +46,7 @@ static void random_box_row(const double *p, char *out, const char *key,
     memcpy(&nth, index, sizeof nth);
     struct digest content = digest_join(load_key(key), (struct digest){(uint64_t)nth, 0});
     struct random r = random_stream("crop", (uint64_t)p[6], content);
-    random_box(&r, p[0], p[1], p + 2, p + 4, box);
+    builtin_box(&r, p[0], p[1], p + 2, p + 4, box);
     memcpy(out, box, sizeof box);
 }
 

@@ -10,9 +10,14 @@
 #define DDG_BUILTIN_H
 
 #include "runtime/plan.h"
+#include "runtime/random.h"
 
 // False: out of memory.
 bool builtin_run(enum builtin which, const double *params, char *const *buffers,
                  const size_t *strides, size_t nbuffers, size_t n);
+
+// The box of a random resized crop of an h x w image: top, left, height, width.
+void builtin_box(struct random *r, double h, double w, const double *scale,
+                 const double *ratio, int32_t box[4]);
 
 #endif

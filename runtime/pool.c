@@ -5,10 +5,17 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+struct gate { // where workers wait until it is known how many they are
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool open, enter;
+};
+
 struct start { // of one worker; the caller's scope, for it
     void (*fn)(void *, size_t);
     void *ctx;
     size_t worker;
+    struct gate *gate; // NULL: none
     struct scope scope;
     pthread_t thread;
 };
@@ -18,9 +25,24 @@ static void call(void *arg) {
     s->fn(s->ctx, s->worker);
 }
 
+static bool pass_gate(struct gate *g) {
+    pthread_mutex_lock(&g->lock);
+    while (!g->open) pthread_cond_wait(&g->opened, &g->lock);
+    pthread_mutex_unlock(&g->lock);
+    return g->enter;
+}
+
+static void open_gate(struct gate *g, bool enter) {
+    pthread_mutex_lock(&g->lock);
+    g->open = true;
+    g->enter = enter;
+    pthread_cond_broadcast(&g->opened);
+    pthread_mutex_unlock(&g->lock);
+}
+
 static void *enter(void *arg) {
     struct start *s = arg;
-    scope_run(&s->scope, call, s);
+    if (!s->gate || pass_gate(s->gate)) scope_run(&s->scope, call, s);
     return NULL;
 }
 
@@ -36,18 +58,41 @@ static void join(struct start *self, struct start *others, size_t n) {
     if (ended) scope_raise(&why);
 }
 
-void pool_run(size_t threads, void (*fn)(void *, size_t), void *ctx) {
-    struct start self = {.fn = fn, .ctx = ctx, .scope = scope_same()};
-    size_t most = threads > 1 ? threads - 1 : 0, started = 0;
-    struct start *others = most ? mem_zalloc(most, sizeof *others) : NULL;
-    for (; others && started < most; started++) {
+// Starts up to n more like self; how many it could.
+static size_t start_more(const struct start *self, struct start *others, size_t n) {
+    size_t started = 0;
+    for (; others && started < n; started++) {
         struct start *s = &others[started];
-        *s = self;
+        *s = *self;
         s->worker = started + 1;
         if (pthread_create(&s->thread, NULL, enter, s) != 0) break;
     }
+    return started;
+}
+
+void pool_run(size_t threads, void (*fn)(void *, size_t), void *ctx) {
+    struct start self = {.fn = fn, .ctx = ctx, .scope = scope_same()};
+    size_t most = threads > 1 ? threads - 1 : 0;
+    struct start *others = most ? mem_zalloc(most, sizeof *others) : NULL;
+    size_t started = start_more(&self, others, most);
     enter(&self);
     join(&self, others, started);
+}
+
+void pool_together(size_t threads, bool (*begin)(void *, size_t),
+                   void (*fn)(void *, size_t), void *ctx) {
+    struct gate gate = {.open = false};
+    struct start self = {.fn = fn, .ctx = ctx, .gate = &gate, .scope = scope_same()};
+    size_t most = threads > 1 ? threads - 1 : 0;
+    struct start *others = most ? mem_zalloc(most, sizeof *others) : NULL;
+    pthread_mutex_init(&gate.lock, NULL);
+    pthread_cond_init(&gate.opened, NULL);
+    size_t started = start_more(&self, others, most);
+    open_gate(&gate, begin(ctx, started + 1));
+    enter(&self);
+    join(&self, others, started); // may give up; nobody is at the gate any more
+    pthread_cond_destroy(&gate.opened);
+    pthread_mutex_destroy(&gate.lock);
 }
 
 struct ranges {

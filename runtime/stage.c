@@ -281,6 +281,24 @@ static bool save_in_turn(struct worker *w) {
     return true;
 }
 
+// ---- gathering ------------------------------------------------------------------------
+static const char *sink_slot(const struct worker *w, enum sink_role role) {
+    const struct plan_stage *s = w->shared->run->stage;
+    for (size_t i = 0; i < s->nsinks; i++)
+        if (s->sinks[i].role == role) return w->slots[s->sinks[i].slot];
+    return NULL;
+}
+
+// Rows have places of their own, so no chunk waits for another.
+static void gather_rows(struct worker *w) {
+    const struct gather *g = w->shared->run->gather;
+    const char *images = sink_slot(w, SINK_PIXELS), *labels = sink_slot(w, SINK_LABELS);
+    CHECK(images && !labels == !g->label_bytes);
+    for (size_t i = 0; i < w->nrows; i++)
+        gather_put(g, w->rows[i], images + i * g->image_bytes,
+                   labels ? labels + i * g->label_bytes : NULL);
+}
+
 // ---- chunks ---------------------------------------------------------------------------
 static bool compute_rows(struct worker *w) {
     const struct plan_stage *stage = w->shared->run->stage;
@@ -335,7 +353,8 @@ static bool run_chunk(struct worker *w) {
         return true;
     }
     double seconds = clock_seconds() - start;
-    if (run->stage->saves) ok = save_in_turn(w);
+    if (run->gather) gather_rows(w);
+    else if (run->stage->saves) ok = save_in_turn(w);
     else keep_column(w);
     if (run->store && w->nrows) {
         profile_lap(w->lane, PROFILE_REST);

@@ -2,6 +2,7 @@
 #ifndef DDG_STAGE_H
 #define DDG_STAGE_H
 
+#include "runtime/gather.h"
 #include "runtime/save.h"
 #include "runtime/timeline.h"
 
@@ -12,6 +13,8 @@ struct stage_run {
     const struct plan_stage *stage;
     struct rowsets *rowsets;
     struct saves *saves;
+    // Not NULL: what the stage's sinks hold of each row goes there, and nowhere else.
+    const struct gather *gather;
     size_t threads;
     const uint32_t *rows; // ascending; every row the stage reads is known and filled
     size_t nrows;

@@ -3,11 +3,14 @@
 // Every epoch takes the rows in a random order (Philox, by seed and epoch), `batch` at a time;
 // the last batch may be smaller. For each batch workers augment rows, ask the teacher when
 // there is one, and compute the step together (runtime/joint.h), then the update. Nothing is
-// allocated between the first step and the last.
+// allocated between the first step and the last, but for what the store is given.
 //
-// After the epochs in `keep`, and now and then between (every CHECKPOINT_SECONDS or so), the
-// whole state goes to the store: a run that was killed goes on from the last one, to the same
-// bits. What is kept of a stage that is done is the parameters and the statistics alone.
+// What is kept after the epochs in `keep` goes to the store: the parameters, the statistics,
+// and the losses so far. Every CHECKPOINT_SECONDS or so, and when the run is told to stop, the
+// whole state goes there too: a run that was killed goes on from it, to the same bits.
+//
+// A step whose loss is no number, or an epoch after which a parameter is none, ends the
+// training with an error; the model as it was after the epoch before goes to the store.
 #ifndef DDG_TRAIN_H
 #define DDG_TRAIN_H
 
@@ -33,8 +36,9 @@ struct trained {
     bool reused;                  // all of them came from the store
     size_t from_epoch;            // went on from; 0: began anew
     size_t steps, all_steps;      // done here; of the whole training
+    size_t seen; // images taken, of all epochs so far; where it was stopped
     size_t nlosses;
-    const float *losses; // mean of each epoch that was computed here, from from_epoch on
+    const float *losses; // mean of each epoch, from the first on
     double seconds;
 };
 
