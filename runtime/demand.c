@@ -1,6 +1,6 @@
 // See demand.h. Rows are asked for in ascending lists; what is found or computed of them
 // goes into the columns of the rowsets.
-#include "runtime/demand.h"
+#include "runtime/demand_impl.h"
 
 #include "runtime/audit.h"
 #include "runtime/identity.h"
@@ -56,8 +56,8 @@ static bool ancestors_need(struct demand *m, uint32_t rowset, const struct list 
     return ok;
 }
 
-static bool inputs_need(struct demand *m, const struct plan_stage *s,
-                        const struct list *rows, struct diags *d) {
+bool demand_inputs(struct demand *m, const struct plan_stage *s, const struct list *rows,
+                   struct diags *d) {
     for (size_t i = 0; i < s->nslots; i++) {
         const struct plan_slot *k = &s->slots[i];
         if (!k->leaf) continue;
@@ -68,25 +68,25 @@ static bool inputs_need(struct demand *m, const struct plan_stage *s,
     return true;
 }
 
-static bool keys_need(struct demand *m, const struct plan_column *c,
-                      const struct list *rows, struct diags *d) {
-    for (size_t i = 0; i < c->memo->nkeys; i++) {
-        const struct plan_key *k = &c->memo->keys[i];
-        if (k->kind == KEY_COLUMN && !ancestors_need(m, c->rowset, rows, k->column, d))
+bool demand_keys(struct demand *m, const struct plan_memo *memo, uint32_t rowset,
+                 const struct list *rows, struct diags *d) {
+    for (size_t i = 0; i < memo->nkeys; i++) {
+        const struct plan_key *k = &memo->keys[i];
+        if (k->kind == KEY_COLUMN && !ancestors_need(m, rowset, rows, k->column, d))
             return false;
-        if (k->kind == KEY_ROW && !identities_need(m, c->rowset, rows, d)) return false;
+        if (k->kind == KEY_ROW && !identities_need(m, rowset, rows, d)) return false;
     }
     return true;
 }
 
 // ---- progress -------------------------------------------------------------------------
-static struct tally *tally_of(struct demand *m, const struct plan_stage *s) {
+struct tally *demand_tally(struct demand *m, const struct plan_stage *s) {
     return &m->tallies[s - m->plan->stages];
 }
 
 // What it asked for was done before it.
-static void touched(struct demand *m, const struct plan_stage *s) {
-    struct tally *t = tally_of(m, s);
+void demand_touched(struct demand *m, const struct plan_stage *s) {
+    struct tally *t = demand_tally(m, s);
     if (!t->touched) t->order = m->touched++;
     t->touched = true;
 }
@@ -115,7 +115,7 @@ static bool stopping(const struct demand *m) {
 }
 
 static bool stop_here(struct demand *m, const struct plan_stage *s) {
-    const struct tally *t = tally_of(m, s);
+    const struct tally *t = demand_tally(m, s);
     m->stopped = true;
     m->stopped_in = s->name;
     m->stopped_done = t->reused + t->computed;
@@ -161,7 +161,7 @@ static bool compute_round(struct demand *m, const struct plan_stage *s, struct l
                           bool alone, bool *left, struct diags *d) {
     struct stage_run run = stage_of(m, s, rows);
     struct stage_done done = {0};
-    struct tally *t = tally_of(m, s);
+    struct tally *t = demand_tally(m, s);
     if (rows->keys && !alone) {
         run.store = m->options->store;
         run.keys = rows->keys;
@@ -209,7 +209,7 @@ static void share_copies(struct demand *m, uint32_t column, const struct same *s
                          size_t n) {
     struct kept_column *c = &m->rowsets->columns[column];
     size_t bytes = m->plan->columns[column].row_bytes;
-    struct tally *t = tally_of(m, stage_for(m, column));
+    struct tally *t = demand_tally(m, stage_for(m, column));
     for (size_t i = 0, first = 0; i < n; i++) {
         if (!digest_eq(same[i].key, same[first].key)) first = i;
         if (i == first) continue;
@@ -223,7 +223,7 @@ static void share_copies(struct demand *m, uint32_t column, const struct same *s
 static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
                            struct diags *d) {
     const struct plan_stage *s = stage_for(m, column);
-    if (!inputs_need(m, s, rows, d)) return false;
+    if (!demand_inputs(m, s, rows, d)) return false;
     if (stopping(m)) return stop_here(m, s);
     if (!stage_load(m, s, d)) return false;
     if (rows->keys) use_record(m, &m->plan->columns[column]);
@@ -239,20 +239,21 @@ static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
     }
     if (ok && same) share_copies(m, column, same, n);
     cleanup_run(&held);
-    tally_of(m, s)->seconds += clock_seconds() - start;
+    demand_tally(m, s)->seconds += clock_seconds() - start;
     return ok;
 }
 
 // ---- looking in the store ---------------------------------------------------------------
 // A key that is made of what would be computed first is not known.
-static bool key_known(const struct demand *m, const struct plan_column *c, size_t row) {
+bool demand_key_known(const struct demand *m, const struct plan_memo *memo,
+                      uint32_t rowset, size_t row) {
     const struct rowsets *r = m->rowsets;
-    for (size_t i = 0; m->look && i < c->memo->nkeys; i++) {
-        const struct plan_key *k = &c->memo->keys[i];
+    for (size_t i = 0; m->look && i < memo->nkeys; i++) {
+        const struct plan_key *k = &memo->keys[i];
         if (k->kind != KEY_COLUMN) continue;
-        size_t mult = rowset_mult(r, c->rowset, k->rowset);
+        size_t mult = rowset_mult(r, rowset, k->rowset);
         for (size_t j = 0; j < mult; j++) {
-            size_t at = rowset_ancestor(r, c->rowset, row * mult + j, k->rowset);
+            size_t at = rowset_ancestor(r, rowset, row * mult + j, k->rowset);
             if (r->columns[k->column].have[at] != HAVE_VALUE) return false;
         }
     }
@@ -266,7 +267,7 @@ static void find_keys(struct demand *m, uint32_t column, struct list *rows,
     size_t n = rows->n;
     rows->n = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!key_known(m, c, rows->at[i])) {
+        if (!demand_key_known(m, c->memo, c->rowset, rows->at[i])) {
             vague->at[vague->n++] = rows->at[i];
             continue;
         }
@@ -322,7 +323,7 @@ static bool audit_hits(struct demand *m, uint32_t column, struct list *hits,
     const struct plan_stage *s = stage_for(m, column);
     hits->n = audit_choose(m->options->audit, hits->at, hits->keys, hits->n);
     if (!hits->n) return true;
-    if (!inputs_need(m, s, hits, d) || !stage_load(m, s, d)) return false;
+    if (!demand_inputs(m, s, hits, d) || !stage_load(m, s, d)) return false;
     struct audit a;
     if (!audit_begin(&a, m->rowsets, column, hits->at, hits->n)) return out_of_memory(d);
     struct stage_run run = stage_of(m, s, hits);
@@ -345,11 +346,11 @@ static void plan_rows(struct demand *m, uint32_t column, const struct list *rows
 static bool plan_column(struct demand *m, uint32_t column, struct list *rows,
                         struct diags *d) {
     const struct plan_stage *s = stage_for(m, column);
-    struct tally *t = tally_of(m, s);
+    struct tally *t = demand_tally(m, s);
     struct same *same = NULL;
     size_t n = rows->n;
     plan_rows(m, column, rows);
-    bool ok = inputs_need(m, s, rows, d) &&
+    bool ok = demand_inputs(m, s, rows, d) &&
               (!rows->keys || list_drop_copies(rows, &same) || out_of_memory(d));
     mem_free(same);
     t->computed += rows->n;
@@ -366,14 +367,14 @@ static bool compute_or_plan(struct demand *m, uint32_t column, struct list *rows
 static bool column_remembered(struct demand *m, uint32_t column, struct list *rows,
                               struct diags *d) {
     const struct plan_column *c = &m->plan->columns[column];
-    struct tally *t = tally_of(m, &m->plan->stages[c->stage]);
+    struct tally *t = demand_tally(m, &m->plan->stages[c->stage]);
     struct list hits, vague = {0};
     struct cleanup held[2];
     bool ok = list_alloc(&hits, rows->n, true) && list_alloc(&vague, rows->n, false);
     if (!ok) out_of_memory(d);
     list_hold(&held[0], &hits);
     list_hold(&held[1], &vague);
-    ok = ok && keys_need(m, c, rows, d);
+    ok = ok && demand_keys(m, c->memo, c->rowset, rows, d);
     if (ok) {
         double start = clock_seconds();
         if (!m->look) use_record(m, c);
@@ -407,10 +408,10 @@ bool demand_column(struct demand *m, uint32_t column, const struct list *rows,
     list_hold(&held, &todo);
     bool ok = true;
     if (todo.n) {
-        tally_of(m, &m->plan->stages[c->stage])->rows += todo.n;
+        demand_tally(m, &m->plan->stages[c->stage])->rows += todo.n;
         ok = keys ? column_remembered(m, column, &todo, d)
                   : compute_or_plan(m, column, &todo, d);
-        touched(m, &m->plan->stages[c->stage]);
+        demand_touched(m, &m->plan->stages[c->stage]);
     }
     cleanup_run(&held);
     return ok;
@@ -521,7 +522,7 @@ static bool foresee_inputs(struct demand *m, const struct plan_stage *s, size_t 
 // and of what it reads: at most so many will be computed.
 bool demand_perhaps(struct demand *m, const struct plan_stage *s, size_t rows,
                     struct diags *d) {
-    struct tally *t = tally_of(m, s);
+    struct tally *t = demand_tally(m, s);
     size_t unasked = rowset_count(m->rowsets, s->rowset) - t->rows, stored = 0;
     rows = size_min(rows, unasked);
     if (!rows) return true;
@@ -534,7 +535,7 @@ bool demand_perhaps(struct demand *m, const struct plan_stage *s, size_t rows,
     t->computed += missing;
     t->vague += s->saves ? 0 : missing;
     if (!foresee_inputs(m, s, missing, d)) return false;
-    touched(m, s);
+    demand_touched(m, s);
     return true;
 }
 
@@ -560,7 +561,7 @@ bool demand_foresee(struct demand *m, uint32_t save, struct diags *d) {
 static bool write_save(struct demand *m, uint32_t save, struct list *rows,
                        struct diags *d) {
     const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
-    struct tally *t = tally_of(m, s);
+    struct tally *t = demand_tally(m, s);
     struct stage_run run = stage_of(m, s, rows);
     struct stage_done done = {0};
     if (stopping(m)) return stop_here(m, s);
@@ -577,6 +578,24 @@ static bool write_save(struct demand *m, uint32_t save, struct list *rows,
     return ok;
 }
 
+// ---- trainings --------------------------------------------------------------------------
+bool demand_gather(struct demand *m, const struct plan_stage *s, const struct list *rows,
+                   const struct gather *g, struct diags *d) {
+    struct tally *t = demand_tally(m, s);
+    struct stage_run run = stage_of(m, s, rows);
+    struct stage_done done = {0};
+    if (stopping(m)) return stop_here(m, s);
+    if (!stage_load(m, s, d)) return false;
+    double start = clock_seconds();
+    run.gather = g;
+    progress_begin(m, s, rows->n);
+    bool ok = stage_run(&run, &done, d);
+    t->computed += done.computed;
+    t->seconds += clock_seconds() - start;
+    if (done.stopped) stop_here(m, s);
+    return ok;
+}
+
 bool demand_save(struct demand *m, uint32_t save, struct diags *d) {
     const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
     struct list rows;
@@ -586,11 +605,11 @@ bool demand_save(struct demand *m, uint32_t save, struct diags *d) {
     bool ok = list_all(&rows, m->rowsets->at[s->rowset].rows);
     if (!ok) out_of_memory(d);
     list_hold(&held, &rows);
-    ok = ok && inputs_need(m, s, &rows, d);
-    tally_of(m, s)->rows += rows.n;
-    if (ok && m->look) tally_of(m, s)->computed += rows.n;
+    ok = ok && demand_inputs(m, s, &rows, d);
+    demand_tally(m, s)->rows += rows.n;
+    if (ok && m->look) demand_tally(m, s)->computed += rows.n;
     else ok = ok && write_save(m, save, &rows, d);
-    touched(m, s);
+    demand_touched(m, s);
     cleanup_run(&held);
     return ok;
 }

@@ -42,6 +42,8 @@ struct demand {
     size_t touched;
     VEC(struct foreseen) foreseen;
     size_t audited;
+    size_t ntrained; // trainings that are done
+    const struct trained *trained;
     VEC(struct run_check) checks;         // done so far
     VEC(struct run_agreement) agreements; // the same
     // Where a run was told to stop.

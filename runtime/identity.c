@@ -142,19 +142,29 @@ static struct digest one_key(const struct rowsets *r, const struct plan_key *k,
     BUG("no such key");
 }
 
-struct digest identity_key_as(const struct rowsets *r, uint32_t column, size_t row,
-                              uint32_t cls) {
-    const struct plan_column *c = &r->plan->columns[column];
+static struct digest memo_key(const struct rowsets *r, const struct plan_memo *memo,
+                              uint32_t rowset, size_t row, uint32_t cls) {
     struct digest joined = {0};
-    for (size_t i = 0; i < c->memo->nkeys; i++) {
-        const struct plan_key *k = &c->memo->keys[i];
-        size_t mult = rowset_mult(r, c->rowset, k->rowset);
+    for (size_t i = 0; i < memo->nkeys; i++) {
+        const struct plan_key *k = &memo->keys[i];
+        size_t mult = rowset_mult(r, rowset, k->rowset);
         for (size_t j = 0; j < mult; j++) {
-            size_t at = rowset_ancestor(r, c->rowset, row * mult + j, k->rowset);
+            size_t at = rowset_ancestor(r, rowset, row * mult + j, k->rowset);
             joined = digest_join(joined, one_key(r, k, at, cls));
         }
     }
     return joined;
+}
+
+struct digest identity_memo_key(const struct rowsets *r, const struct plan_memo *memo,
+                                uint32_t rowset, size_t row) {
+    return memo_key(r, memo, rowset, row, OWN_CLASS);
+}
+
+struct digest identity_key_as(const struct rowsets *r, uint32_t column, size_t row,
+                              uint32_t cls) {
+    const struct plan_column *c = &r->plan->columns[column];
+    return memo_key(r, c->memo, c->rowset, row, cls);
 }
 
 struct digest identity_key(const struct rowsets *r, uint32_t column, size_t row) {

@@ -31,6 +31,8 @@ static void report_saves(const struct demand *m, struct run_report *out) {
 static void report_run(const struct demand *m, bool ok, struct run_report *out) {
     report_stages(m, out);
     if (ok && !m->options->only_checks) report_saves(m, out);
+    out->trained = m->trained;
+    out->ntrained = m->ntrained;
     out->audited = m->audited;
     out->checks = m->checks.at;
     out->nchecks = m->checks.n;
@@ -65,6 +67,14 @@ static bool run_checks(struct demand *m, struct diags *d) {
     return true;
 }
 
+static bool run_trains(struct demand *m, struct diags *d) {
+    struct trained *trained = NEW_N(m->arena, struct trained, m->plan->ntrains);
+    m->trained = trained;
+    for (uint32_t i = 0; i < m->plan->ntrains; i++, m->ntrained++)
+        if (!demand_train(m, i, &trained[i], d)) return false;
+    return true;
+}
+
 static bool run_all(struct demand *m, struct diags *d) {
     struct timeline *times = m->options->times;
     double began = timeline_now(times);
@@ -72,7 +82,7 @@ static bool run_all(struct demand *m, struct diags *d) {
     timeline_add(times, began, "list the images", NULL);
     if (!ok) return false;
     if (m->options->only_checks) return run_checks(m, d);
-    if (!saves_check(m->saves, d) || !run_checks(m, d)) return false;
+    if (!saves_check(m->saves, d) || !run_checks(m, d) || !run_trains(m, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_save(m, i, d)) return false;
     if (!agree_run(m, d)) return false;

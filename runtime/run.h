@@ -74,9 +74,10 @@ struct run_options {
     struct store *store;     // NULL: nothing is remembered
     double audit;            // share of what the store has to be computed again: 0 to 1
     const atomic_bool *stop; // may be NULL; set at any time: stop soon
-    bool only_checks;        // nothing is computed but what the program's checks ask for
-    bool no_files;           // nothing is written, or looked at, where the saves say
-    struct keep *keep;       // may be NULL: what the saves hold is kept there too
+    double checkpoint; // seconds from state to state of a training; 0: as train.h has it
+    bool only_checks;  // nothing is computed but what the program's checks ask for
+    bool no_files;     // nothing is written, or looked at, where the saves say
+    struct keep *keep; // may be NULL: what the saves hold is kept there too
     struct timeline *times;  // may be NULL
     struct profile *profile; // may be NULL
     // Makes the functions of a stage ready to be called; NULL: they are.

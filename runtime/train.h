@@ -16,6 +16,8 @@
 
 #include "runtime/run.h"
 
+#define CHECKPOINT_SECONDS 10
+
 struct train_rows { // what is learnt from, in memory (or in a file that is mapped)
     size_t rows;
     const uint8_t *pixels;   // [rows,C,H,W]

@@ -10,8 +10,7 @@
 #include "runtime/joint.h"
 #include "runtime/train.h"
 
-#define TRAIN_MOMENTS      2
-#define CHECKPOINT_SECONDS 10
+#define TRAIN_MOMENTS 2
 
 enum train_end {
     TRAIN_GOES_ON,

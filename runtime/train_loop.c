@@ -67,7 +67,8 @@ size_t train_rows_seen(const struct training *g) {
 static void tell(struct training *g) {
     const struct run_options *o = g->options;
     double now = clock_seconds();
-    if (now - g->put >= CHECKPOINT_SECONDS) train_checkpoint(g);
+    double every = o->checkpoint > 0 ? o->checkpoint : CHECKPOINT_SECONDS;
+    if (g->step > g->from_step && now - g->put >= every) train_checkpoint(g);
     if (!o->stage || (g->end == TRAIN_GOES_ON && now - g->told < TELL_SECONDS)) return;
     g->told = now;
     o->stage(o->ctx, g->train->name, train_rows_seen(g), g->train->epochs * g->rows->rows,
