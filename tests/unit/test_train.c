@@ -226,8 +226,8 @@ static void make_rows(struct setting *m) {
     for (size_t i = 0; i < ROWS; i++) {
         m->classes[i] = random_below(&r, CLASSES);
         for (size_t k = 0; k < IMAGE; k++)
-            m->pixels[i * IMAGE + k] =
-                (uint8_t)(random_below(&r, 160) + 95 * (k % CLASSES == m->classes[i]));
+            m->pixels[i * IMAGE + k] = (uint8_t)(random_below(&r, 160) +
+                                                 (k % CLASSES == m->classes[i] ? 95 : 0));
     }
     m->rows = (struct train_rows){
         .rows = ROWS, .pixels = m->pixels, .classes = m->classes, .key = {77, 1}};
