@@ -134,7 +134,7 @@ static void call_one(const struct calling *c, size_t nth, size_t row, size_t n,
     for (size_t i = 0; i < k->nbuffers; i++) buffers[i] = address(c, &k->buffers[i], row);
     if (k->parts) buffers[k->nbuffers] = (char *)&part;
     k->fn(buffers, n);
-    profile_kernel(c->lane, nth, n);
+    profile_kernel(c->lane, nth, k->parts && part ? 0 : n); // rows are counted once
 }
 
 static void do_task(const struct calling *c, const struct unit *u, size_t task) {
