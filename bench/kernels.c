@@ -6,6 +6,7 @@
 // Times are of the thread's own processor time, the median of several; on a machine that
 // others use too, trust the ratio to the peak.
 #include "codegen/codegen.h"
+#include "ir/batch_product.h"
 #include "ir/bf16.h"
 #include "ir/build.h"
 #include "ir/winograd.h"
@@ -14,10 +15,13 @@
 #define ROWS  16
 #define TRIES 9
 
+#define BATCH_ROWS 64 // of a sum over them
+
 enum operand {
     PLAIN,
-    MADE, // in a prologue, as a first layer's is
-    BF16, // and so are the weights; the peak is that of sums of pairs
+    MADE,  // in a prologue, as a first layer's is
+    BF16,  // and so are the weights; the peak is that of sums of pairs
+    BATCH, // the sum over the rows of a batch, all parts one after the other
 };
 
 struct shape {
@@ -78,6 +82,26 @@ static const struct shape SHAPES[] = {
     {"32>64 @16 /2", OP_CONV_DW_SQNORM, 32, 64, 16, 3, 2, 1, PLAIN, ALGORITHM_DIRECT},
     {"64>64 @8", OP_CONV_DW_SQNORM, 64, 64, 8, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
     {"64>64 @4", OP_CONV_DW_SQNORM, 64, 64, 4, 3, 1, 1, PLAIN, ALGORITHM_DIRECT},
+    {"3>16 @32, first", OP_CONV_DW, 3, 16, 32, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"16>16 @32", OP_CONV_DW, 16, 16, 32, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"16>32 @32 /2", OP_CONV_DW, 16, 32, 32, 3, 2, 1, BATCH, ALGORITHM_DIRECT},
+    {"16>32 @32 1x1 /2", OP_CONV_DW, 16, 32, 32, 1, 2, 0, BATCH, ALGORITHM_DIRECT},
+    {"32>32 @16", OP_CONV_DW, 32, 32, 16, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"32>64 @16 /2", OP_CONV_DW, 32, 64, 16, 3, 2, 1, BATCH, ALGORITHM_DIRECT},
+    {"64>64 @8", OP_CONV_DW, 64, 64, 8, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"3>128 @32, first", OP_CONV_DW, 3, 128, 32, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"128>128 @16", OP_CONV_DW, 128, 128, 16, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"128>128 @8", OP_CONV_DW, 128, 128, 8, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"256>256 @4", OP_CONV_DW, 256, 256, 4, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"512>512 @2", OP_CONV_DW, 512, 512, 2, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"64>64 @56", OP_CONV_DW, 64, 64, 56, 3, 1, 1, BATCH, ALGORITHM_DIRECT},
+    {"3>64 @64 7x7 /2", OP_CONV_DW, 3, 64, 64, 7, 2, 3, BATCH, ALGORITHM_DIRECT},
+    {"64>256 @14 1x1", OP_CONV_DW, 64, 256, 14, 1, 1, 0, BATCH, ALGORITHM_DIRECT},
+    {"64>10", OP_MATMUL, 64, 10, 1, 1, 1, 0, BATCH, ALGORITHM_DIRECT},
+    {"2048>10", OP_MATMUL, 2048, 10, 1, 1, 1, 0, BATCH, ALGORITHM_DIRECT},
+    {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, BATCH, ALGORITHM_DIRECT},
+    {"4096>4096", OP_MATMUL, 4096, 4096, 1, 1, 1, 0, BATCH, ALGORITHM_DIRECT},
+    {"197 x 768>768", OP_MATMUL, 768, 768, 197, 1, 1, 0, BATCH, ALGORITHM_DIRECT},
     {"64>10", OP_MATMUL, 64, 10, 1, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
     {"512>1000", OP_MATMUL, 512, 1000, 1, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
     {"197 x 768>768", OP_MATMUL, 768, 768, 197, 1, 1, 0, PLAIN, ALGORITHM_DIRECT},
@@ -143,6 +167,7 @@ static double time_call(void (*call)(void *), void *ctx) {
 
 // As many as keep a Winograd convolution busy and a first cache or two.
 static size_t rows_of(const struct shape *s) {
+    if (s->operand == BATCH) return BATCH_ROWS;
     size_t pixels = s->op == OP_MATMUL ? 128 : s->side * s->side;
     return size_min(ROWS, (1024 + pixels - 1) / pixels);
 }
@@ -153,6 +178,7 @@ struct job {
     const struct target *t;
     struct kfunc kf;
     kernel_fn fn;
+    size_t parts, part; // of a sum over rows
     char *buffers[KERNEL_MAX_BUFFERS + 8];
 };
 
@@ -176,7 +202,16 @@ static nid constant(struct builder *b, enum elem elem, uint32_t rank, const size
     return b_const(b, t, data);
 }
 
+// What a linear layer's weights gain: d [lines,outs] by x [lines,channels], turned.
+static nid outer(struct builder *b, const struct shape *s, nid *anchor) {
+    size_t x[] = {s->side, s->channels}, d[] = {s->side, s->outs};
+    nid p = b_input(b, "d", type_tensor(ELEM_F32, true, 2, d));
+    nid q = b_input(b, "x", type_tensor(ELEM_F32, true, 2, x));
+    return *anchor = b_matmul(b, p, q, true, false);
+}
+
 static nid product(struct builder *b, const struct shape *s, nid *anchor) {
+    if (s->operand == BATCH) return outer(b, s, anchor);
     size_t x[] = {s->kernel, s->side, s->channels},
            y[] = {s->kernel, s->channels, s->outs};
     bool stack = s->kernel > 1;
@@ -252,6 +287,11 @@ static struct kernel plan(struct job *j, const struct shape *s, nid root, nid an
             (struct layout){LAYOUT_PLANAR, border, size_align(dim[0] * pixels * 4, 64)};
     }
     add_inputs(j, &k, root);
+    if (s->operand == BATCH) {
+        k.all_rows = true;
+        k.work_bytes = batch_product_work(j->t, &j->kf, &k);
+        k.parts = j->parts = batch_product_parts(j->t, &j->kf, &k);
+    }
     k.algorithm = s->algorithm;
     if (k.algorithm != ALGORITHM_DIRECT) {
         struct winograd w = winograd_of(j->t, j->kf.f, anchor, k.algorithm);
@@ -275,20 +315,23 @@ static void fill(struct job *j, const struct kernel *k) {
     }
     if (k->prologue != NID_NONE)
         j->buffers[at++] = arena_alloc(j->arena, k->scratch_layout.bytes, 1);
-    if (k->work_bytes) j->buffers[at++] = arena_alloc(j->arena, k->work_bytes, 1);
+    if (k->work_bytes) j->buffers[at++] = arena_alloc(j->arena, k->work_bytes, 64);
+    if (k->parts) j->buffers[at] = (char *)&j->part;
 }
 
 static void run(void *ctx) {
     struct job *j = ctx;
-    j->fn(j->buffers, j->rows);
+    for (j->part = 0; j->part < size_max(j->parts, 1); j->part++)
+        j->fn(j->buffers, j->rows);
 }
 
 static const char *title_of(struct arena *arena, const struct shape *s) {
     size_t m = winograd_m(s->algorithm);
     const char *op = op_info(s->op)->name;
-    if (!m)
-        return arena_printf(arena, "%s %s%s", op, s->name,
-                            s->operand == BF16 ? ", bf16" : "");
+    const char *how = s->operand == BF16    ? ", bf16"
+                      : s->operand == BATCH ? ", of a batch"
+                                            : "";
+    if (!m) return arena_printf(arena, "%s %s%s", op, s->name, how);
     return arena_printf(arena, "%s %s, winograd %zux%zu", op, s->name, m, m);
 }
 
@@ -299,6 +342,7 @@ static bool bench(const char *title, const struct shape *s, const struct target 
     nid anchor = NID_NONE;
     builder_init(&b, j.arena, "bench");
     nid root = build(&b, s, &anchor);
+    if (s->operand == BATCH) root = b_batch_sum(&b, root);
     j.kf = (struct kfunc){.f = b.f, .batch = j.rows};
     j.kf.places = NEW_N(j.arena, struct place, b.f->nodes.n);
     struct kernel k = plan(&j, s, root, anchor);
