@@ -7,29 +7,9 @@
 //
 // Sums lie in the work memory as [vector across][line down][tap][lane].
 #include "ir/batch_product.h"
-#include "codegen/dw.h"
+#include "codegen/batch.h"
 
-struct batch {
-    struct emit *e;
-    struct batch_product plan;
-    const struct node *n;
-    struct dw dw;          // of convolutions
-    struct view x, y;      // of matrices, of the row at hand
-    LLVMValueRef first[2]; // of the part, in vectors and lines
-    LLVMValueRef work;
-    LLVMValueRef from, to; // rows of the round
-};
-
-struct tile {
-    struct ix at[2]; // its first vector (in lanes) and line
-    size_t size[2];
-    struct ix ky, kx; // of convolutions: its first taps
-    size_t rows, columns;
-};
-
-typedef void (*tile_fn)(struct batch *b, struct tile *t);
-
-static size_t sums_of(const struct tile *t) {
+size_t batch_sums(const struct tile *t) {
     return t->size[0] * t->size[1] * t->rows * t->columns;
 }
 
@@ -68,7 +48,7 @@ static struct ix column(struct batch *b, const struct tile *t, size_t vector,
 static void add_matrices(struct batch *b, const struct tile *t, LLVMValueRef *sums) {
     struct emit *e = b->e;
     bool tx = attr_int(b->n, "tx"), ty = attr_int(b->n, "ty");
-    size_t n = sums_of(t);
+    size_t n = batch_sums(t);
     struct ix k;
     struct loop l = loop_over(e, 0, (int64_t)b->plan.k, 1, sums, n, &k);
     LLVMValueRef y[4];
@@ -139,7 +119,7 @@ static LLVMValueRef work_at(struct batch *b, const struct tile *t, LLVMValueRef 
 
 static void emit_tile(struct batch *b, struct tile *t) {
     struct emit *e = b->e;
-    size_t n = sums_of(t), align = 4 * e->lanes;
+    size_t n = batch_sums(t), align = 4 * e->lanes;
     LLVMValueRef sums[LOOP_MAX_CARRIED];
     CHECK(n <= COUNT(sums));
     LLVMValueRef start = ll_settled(e, ll_at_ix(e, e->f32, b->work, work_start(b, t)));
@@ -169,8 +149,6 @@ static void store_tile(struct batch *b, struct tile *t) {
     emit_store(e, &to, &p, sum);
 }
 
-// ---- tiles of a part ------------------------------------------------------------------
-
 static void each_tap(struct batch *b, struct tile *t, size_t rows, size_t columns,
                      tile_fn fn) {
     struct emit *e = b->e;
@@ -190,6 +168,18 @@ static void each_tap(struct batch *b, struct tile *t, size_t rows, size_t column
     }
 }
 
+static void emit_taps(struct batch *b, struct tile *t) {
+    const struct dw_tile *tile = &b->plan.dw.tile;
+    if (b->plan.conv) each_tap(b, t, tile->rows, tile->columns, emit_tile);
+    else each_tap(b, t, 1, 1, emit_tile);
+}
+
+static void store_taps(struct batch *b, struct tile *t) {
+    each_tap(b, t, 1, 1, store_tile);
+}
+
+// ---- tiles of a part ------------------------------------------------------------------
+
 struct over {               // along one axis of the part
     size_t all, step, unit; // unit: what one counts in t->at
 };
@@ -203,10 +193,8 @@ static void each_line(struct batch *b, struct tile *t, size_t step[2], tile_fn f
 
 static void inside(struct batch *b, struct tile *t, int axis, size_t step[2],
                    tile_fn fn) {
-    bool whole = fn == emit_tile && b->plan.conv;
     if (axis == 0) each_line(b, t, step, fn);
-    else if (whole) each_tap(b, t, b->plan.dw.tile.rows, b->plan.dw.tile.columns, fn);
-    else each_tap(b, t, 1, 1, fn);
+    else fn(b, t);
 }
 
 // Tiles of `step` from the part's first on, and the smaller one behind them if it is the
@@ -246,7 +234,7 @@ static void each_line(struct batch *b, struct tile *t, size_t step[2], tile_fn f
     each_of(b, t, 1, step, fn);
 }
 
-static void each_tile(struct batch *b, size_t across, size_t down, tile_fn fn) {
+void each_batch_tile(struct batch *b, size_t across, size_t down, tile_fn fn) {
     struct tile t = {0};
     size_t step[2] = {across, down};
     each_of(b, &t, 0, step, fn);
@@ -268,30 +256,36 @@ static void find_part(struct batch *b) {
     b->work = e->base[k->nouts + k->nins];
 }
 
-static void clear_work(struct batch *b) {
+void batch_clear(struct batch *b, size_t vectors) {
     struct emit *e = b->e;
     LLVMTypeRef vec = ll_vec(e->f32, e->lanes);
-    size_t n = b->plan.part[0] * b->plan.part[1] * b->plan.taps;
     struct ix i;
-    struct loop l = loop_over(e, 0, (int64_t)n, 1, NULL, 0, &i);
+    struct loop l = loop_over(e, 0, (int64_t)vectors, 1, NULL, 0, &i);
     ll_store(e, ll_zero(vec), ll_at_ix(e, vec, b->work, i), 4 * e->lanes);
     loop_end(e, &l, NULL);
+}
+
+static void emit_direct(struct batch *b) {
+    struct emit *e = b->e;
+    const struct batch_product *p = &b->plan;
+    LLVMValueRef n = LLVMGetParam(e->fn, 1);
+    int64_t rows = (int64_t)p->rows;
+    batch_clear(b, p->part[0] * p->part[1] * p->taps);
+    struct loop l = loop_begin(e, ll_i64(e, 0), n, rows, NULL, 0);
+    b->from = l.i;
+    b->to = ll_min(e, LLVMBuildAdd(e->b, l.i, ll_i64(e, rows), ""), n);
+    each_batch_tile(b, p->tile[0], p->tile[1], emit_taps);
+    loop_end(e, &l, NULL);
+    each_batch_tile(b, 1, 1, store_taps);
 }
 
 void emit_batch_product(struct emit *e) {
     struct batch b = {.e = e,
                       .plan = batch_product_of(e->t, e->kf, e->k),
                       .n = node_at(e->f, e->k->anchor)};
-    LLVMValueRef n = LLVMGetParam(e->fn, 1);
-    int64_t rows = (int64_t)b.plan.rows;
     emit_row(e, ll_i64(e, 0));
     if (b.plan.conv) b.dw = dw_of(e);
     find_part(&b);
-    clear_work(&b);
-    struct loop l = loop_begin(e, ll_i64(e, 0), n, rows, NULL, 0);
-    b.from = l.i;
-    b.to = ll_min(e, LLVMBuildAdd(e->b, l.i, ll_i64(e, rows), ""), n);
-    each_tile(&b, b.plan.tile[0], b.plan.tile[1], emit_tile);
-    loop_end(e, &l, NULL);
-    each_tile(&b, 1, 1, store_tile);
+    if (b.plan.winograd) emit_batch_winograd(&b);
+    else emit_direct(&b);
 }

@@ -15,6 +15,7 @@
 // The first two steps are functions that kernels of one module share: what they do follows
 // from shapes alone, and kernels mostly differ in what becomes of the results.
 #include "codegen/emit.h"
+#include "codegen/winograd_lines.h"
 #include "codegen/winograd_plan.h"
 
 struct steps {
@@ -32,70 +33,6 @@ struct tile_place {    // one tile of a group
     LLVMValueRef slot; // which of the group it is
 };
 
-// ---- the transforms of one line -------------------------------------------------------
-// x * by + y
-static LLVMValueRef mul_add(struct steps *s, LLVMValueRef x, double by, LLVMValueRef y) {
-    return ll_mul_add(s->e, x, ll_fsplat(s->e, by, s->e->lanes), y);
-}
-
-static LLVMValueRef add(struct steps *s, LLVMValueRef x, LLVMValueRef y) {
-    return LLVMBuildFAdd(s->e->b, x, y, "");
-}
-
-static LLVMValueRef sub(struct steps *s, LLVMValueRef x, LLVMValueRef y) {
-    return LLVMBuildFSub(s->e->b, x, y, "");
-}
-
-static LLVMValueRef scale(struct steps *s, LLVMValueRef x, double by) {
-    return LLVMBuildFMul(s->e->b, x, ll_fsplat(s->e, by, s->e->lanes), "");
-}
-
-// B^T d for m = 2: x^2 - a^2, x (x + a), x (x - a), x (x^2 - a^2).
-static void operands_2(struct steps *s, const LLVMValueRef *d, LLVMValueRef *out) {
-    const double a = WINOGRAD_A, aa = a * a;
-    out[0] = mul_add(s, d[0], -aa, d[2]);
-    out[1] = mul_add(s, d[1], a, d[2]);
-    out[2] = mul_add(s, d[1], -a, d[2]);
-    out[3] = mul_add(s, d[1], -aa, d[3]);
-}
-
-// B^T d for m = 4: (x^2 - a^2)(x^2 - b^2), x (x + a)(x^2 - b^2), x (x - a)(x^2 - b^2),
-// x (x + b)(x^2 - a^2), x (x - b)(x^2 - a^2), x (x^2 - a^2)(x^2 - b^2).
-static void operands_4(struct steps *s, const LLVMValueRef *d, LLVMValueRef *out) {
-    const double a = WINOGRAD_A, b = WINOGRAD_B, aa = a * a, bb = b * b;
-    LLVMValueRef even_a = mul_add(s, d[2], -bb, d[4]),
-                 odd_a = mul_add(s, d[1], -bb, d[3]);
-    LLVMValueRef even_b = mul_add(s, d[2], -aa, d[4]),
-                 odd_b = mul_add(s, d[1], -aa, d[3]);
-    out[0] = mul_add(s, d[0], aa * bb, mul_add(s, d[2], -(aa + bb), d[4]));
-    out[1] = mul_add(s, odd_a, a, even_a);
-    out[2] = mul_add(s, odd_a, -a, even_a);
-    out[3] = mul_add(s, odd_b, b, even_b);
-    out[4] = mul_add(s, odd_b, -b, even_b);
-    out[5] = mul_add(s, d[1], aa * bb, mul_add(s, d[3], -(aa + bb), d[5]));
-}
-
-// A^T v for m = 2.
-static void results_2(struct steps *s, const LLVMValueRef *v, LLVMValueRef *out) {
-    LLVMValueRef sum = add(s, v[1], v[2]), difference = sub(s, v[1], v[2]);
-    out[0] = add(s, v[0], sum);
-    out[1] = mul_add(s, difference, WINOGRAD_A, v[3]);
-}
-
-// A^T v for m = 4.
-static void results_4(struct steps *s, const LLVMValueRef *v, LLVMValueRef *out) {
-    const double a = WINOGRAD_A, b = WINOGRAD_B;
-    LLVMValueRef sum_a = add(s, v[1], v[2]), difference_a = sub(s, v[1], v[2]);
-    LLVMValueRef sum_b = add(s, v[3], v[4]), difference_b = sub(s, v[3], v[4]);
-    out[0] = add(s, v[0], add(s, sum_a, sum_b));
-    out[1] = mul_add(s, difference_a, a, scale(s, difference_b, b));
-    out[2] = mul_add(s, sum_a, a * a, scale(s, sum_b, b * b));
-    out[3] =
-        mul_add(s, difference_b, b * b * b, mul_add(s, difference_a, a * a * a, v[5]));
-}
-
-typedef void (*line_fn)(struct steps *s, const LLVMValueRef *in, LLVMValueRef *out);
-
 static LLVMValueRef load_vector(struct steps *s, LLVMValueRef at, size_t floats) {
     LLVMValueRef from = ll_at_const(s->e, s->e->f32, at, (int64_t)floats);
     return ll_load(s->e, s->vec, from, 4 * s->e->lanes);
@@ -110,7 +47,7 @@ static void transform_columns(struct steps *s, line_fn line, LLVMValueRef from,
     for (size_t x = 0; x < s->w.n; x++) {
         for (size_t y = 0; y < s->w.n; y++)
             in[y] = load_vector(s, from, y * by_y + x * by_x);
-        line(s, in, out);
+        line(s->e, in, out);
         for (size_t y = 0; y < count; y++) half[y * s->w.n + x] = out[y];
     }
 }
@@ -133,11 +70,11 @@ static void emit_operand(struct steps *s, LLVMValueRef from, LLVMValueRef to) {
     LLVMValueRef half[WINOGRAD_MOST * WINOGRAD_MOST], out[WINOGRAD_MOST];
     struct view x = anchor_operand(e);
     size_t n = s->w.n, plane = winograd_in_plane(&s->w);
-    line_fn line = n == 4 ? operands_2 : operands_4;
+    line_fn line = line_operands(s->w.m);
     transform_columns(s, line, from, layout_pitch_y(e, x.layout, x.type), e->lanes, n,
                       half);
     for (size_t y = 0; y < n; y++) {
-        line(s, half + y * n, out);
+        line(s->e, half + y * n, out);
         for (size_t i = 0; i < n; i++) {
             int64_t way = (int64_t)((y * n + i) * plane);
             ll_store(e, out[i], ll_at_const(e, e->f32, to, way), 4 * e->lanes);
@@ -282,9 +219,9 @@ static void emit_result(struct steps *s, const struct tile_place *t, struct ix b
     struct point p[16];
     size_t n = s->w.n, m = s->w.m, plane = winograd_out_plane(&s->w);
     LLVMValueRef from = work_at(s, s->products, block, t->slot);
-    line_fn line = m == 2 ? results_2 : results_4;
+    line_fn line = line_results(m);
     transform_columns(s, line, from, n * plane, plane, m, half);
-    for (size_t y = 0; y < m; y++) line(s, half + y * n, out + y * m);
+    for (size_t y = 0; y < m; y++) line(s->e, half + y * n, out + y * m);
     struct ix channel = ix_scale(e, block, (int64_t)e->lanes);
     size_t channels = node_at(e->f, e->k->anchor)->type.dim[0];
     struct point q = channel_point(e, channel, channels, 3);

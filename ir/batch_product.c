@@ -66,6 +66,62 @@ static void of_conv(struct batch_product *p, const struct kfunc *kf,
     p->tile[1] = p->dw.tile.channels;
 }
 
+// ---- Winograd's way -------------------------------------------------------------------
+
+#define TILE ((size_t)4) // gradients along each axis
+
+// Whole tiles only: none is to see what lies beside the map.
+static bool winograd_takes_it(const struct batch_product *p, const struct layout *d) {
+    const struct dw_plan *w = &p->dw;
+    if (w->attrs.groups != 1 || w->x_layout->kind != LAYOUT_BLOCKED) return false;
+    if (d->kind != LAYOUT_BLOCKED) return false;
+    for (int a = 0; a < 2; a++)
+        if (w->kernel[a] != 3 || w->attrs.strides[a] != 1 || w->attrs.dilations[a] != 1 ||
+            w->d->dim[1 + a] % TILE != 0)
+            return false;
+    return true;
+}
+
+// The tile of sums of a plane: vectors of gradients times lines of one block of the operand.
+static struct batch_product winograd_way(const struct batch_product *direct) {
+    struct batch_product p = *direct;
+    p.winograd = true;
+    for (int a = 0; a < 2; a++) p.tiles[a] = p.dw.d->dim[1 + a] / TILE;
+    p.tile[0] = size_min(p.across, 2);
+    p.tile[1] = size_min(p.t->lanes, p.t->registers / 2 / p.tile[0]);
+    return p;
+}
+
+size_t batch_plane(const struct batch_product *p, size_t vectors) {
+    size_t line = CACHE_LINE / sizeof(float);
+    return size_align(vectors * p->t->lanes, line) + line;
+}
+
+// Planes of the sums, and of the group's operands and gradients.
+static double winograd_bytes(const struct batch_product *p, const size_t part[2],
+                             size_t group) {
+    size_t blocks = divide_up(part[1], p->t->lanes);
+    size_t floats = batch_plane(p, part[0] * part[1]) + batch_plane(p, blocks * group) +
+                    batch_plane(p, part[0] * group);
+    return (double)(BATCH_PLANES * floats * sizeof(float));
+}
+
+// As measured: what a transform takes of a tile and a block, and the products' loops.
+static double winograd_cycles(const struct batch_product *p, const size_t part[2]) {
+    const double transform = 120, loops = 1.1;
+    double blocks = (double)(divide_up(part[1], p->t->lanes) + part[0]);
+    double products = (double)(BATCH_PLANES * part[0] * part[1]) / 2;
+    return (double)(p->tiles[0] * p->tiles[1]) * (loops * products + transform * blocks);
+}
+
+#define LEAST_GROUP ((size_t)16) // the sums are loaded and stored once for so many
+#define MOST_GROUP  ((size_t)64)
+
+static void choose_group(struct batch_product *p) {
+    for (p->group = MOST_GROUP; p->group > LEAST_GROUP; p->group /= 2)
+        if (winograd_bytes(p, p->part, p->group) <= (double)p->t->l2 * 2 / 3) break;
+}
+
 // ---- parts ----------------------------------------------------------------------------
 
 struct costs {
@@ -80,6 +136,7 @@ static double row_bytes(const struct batch_product *p, const struct costs *c,
 }
 
 static double work_bytes(const struct batch_product *p, const size_t part[2]) {
+    if (p->winograd) return winograd_bytes(p, part, p->group);
     size_t vector = p->t->lanes * sizeof(float);
     return (double)(part[0] * part[1] * p->taps * vector);
 }
@@ -90,20 +147,24 @@ static double cut_cycles(const struct batch_product *p, const struct costs *c,
                          const size_t part[2]) {
     const double bytes_a_cycle = 5, per_part = 50;
     size_t parts = divide_up(p->across, part[0]) * divide_up(p->down, part[1]);
-    double work = (double)(part[0] * part[1] * p->taps * p->pixels) / 2;
-    double cycles = work + row_bytes(p, c, part) / bytes_a_cycle + per_part, all = 0;
+    double cycles = p->winograd ? winograd_cycles(p, part)
+                                : (double)(part[0] * part[1] * p->taps * p->pixels) / 2;
+    double all = 0;
+    cycles += row_bytes(p, c, part) / bytes_a_cycle + per_part;
     for (size_t workers = 2, weight = 4; workers <= 8; workers *= 2, weight /= 2)
         all += (double)(divide_up(parts, workers) * workers * weight) * cycles;
     return all;
 }
 
 // What there is room for of those that take least; the smallest when there is room for none.
-static void choose_parts(struct batch_product *p, const struct costs *c) {
-    double least = 0, room = (double)p->t->l2 / 4;
-    p->part[0] = p->tile[0];
-    p->part[1] = p->tile[1];
-    for (size_t a = p->tile[0]; a < p->across + p->tile[0]; a += p->tile[0])
-        for (size_t d = p->tile[1]; d < p->down + p->tile[1]; d += p->tile[1]) {
+// How long it takes.
+static double choose_parts(struct batch_product *p, const struct costs *c) {
+    size_t step[2] = {p->tile[0], p->winograd ? p->t->lanes : p->tile[1]};
+    double least = 0, room = (double)p->t->l2 / (p->winograd ? 2 : 4);
+    p->group = LEAST_GROUP;
+    memcpy(p->part, step, sizeof step);
+    for (size_t a = step[0]; a < p->across + step[0]; a += step[0])
+        for (size_t d = step[1]; d < p->down + step[1]; d += step[1]) {
             size_t part[2] = {a, d};
             if (work_bytes(p, part) > room) break;
             double cycles = cut_cycles(p, c, part);
@@ -113,6 +174,7 @@ static void choose_parts(struct batch_product *p, const struct costs *c) {
         }
     p->parts[0] = divide_up(p->across, p->part[0]);
     p->parts[1] = divide_up(p->down, p->part[1]);
+    return cut_cycles(p, c, p->part);
 }
 
 #define MOST_ROWS 64
@@ -121,6 +183,16 @@ static void choose_rows(struct batch_product *p, const struct costs *c) {
     double room = (double)p->t->l2 / 2 - work_bytes(p, p->part);
     double rows = room > 0 ? room / row_bytes(p, c, p->part) : 1;
     p->rows = rows < 1 ? 1 : rows > MOST_ROWS ? MOST_ROWS : (size_t)rows;
+}
+
+static void choose_way(struct batch_product *p, const struct costs *c,
+                       const struct layout *d) {
+    double direct = choose_parts(p, c);
+    if (!p->conv || !winograd_takes_it(p, d)) return;
+    struct batch_product other = winograd_way(p);
+    if (choose_parts(&other, c) >= direct) return;
+    *p = other;
+    choose_group(p);
 }
 
 struct batch_product batch_product_of(const struct target *t, const struct kfunc *kf,
@@ -135,7 +207,7 @@ struct batch_product batch_product_of(const struct target *t, const struct kfunc
     struct costs c = {.across = (double)y->bytes / (double)p.across,
                       .down = (double)x->bytes / (double)p.down,
                       .lump = x->kind == LAYOUT_BLOCKED ? t->lanes : 1};
-    choose_parts(&p, &c);
+    choose_way(&p, &c, y);
     choose_rows(&p, &c);
     return p;
 }
@@ -149,7 +221,5 @@ size_t batch_product_parts(const struct target *t, const struct kfunc *kf,
 size_t batch_product_work(const struct target *t, const struct kfunc *kf,
                           const struct kernel *k) {
     struct batch_product p = batch_product_of(t, kf, k);
-    size_t sizes[] = {p.part[0], p.part[1], p.taps, t->lanes * sizeof(float)}, bytes;
-    CHECK(size_product(sizes, COUNT(sizes), &bytes));
-    return bytes;
+    return (size_t)work_bytes(&p, p.part);
 }

@@ -7,6 +7,10 @@
 // go by, a round of them at a time: what the tiles of the part read of a round's rows stays
 // in the second cache, and each tile's sums stay in registers for all of the round.
 //
+// Weight gradients of 3x3 convolutions may be computed Winograd's way (winograd.h): tiles of
+// 6 x 6 operand places and 4 x 4 gradients are transformed, the products of each of the 36
+// planes are summed over all tiles of all rows, and the sums are transformed to 3 x 3 taps.
+//
 // How it is cut follows from shapes and the target, and shows in no result: a sum adds its
 // products row by row, in the order of pixels.
 #ifndef DDG_IR_BATCH_PRODUCT_H
@@ -24,6 +28,9 @@ struct batch_product {
     size_t part[2];  // of a part: so many tiles' worth
     size_t parts[2]; // how many
     size_t rows;     // of a round
+    bool winograd;
+    size_t tiles[2]; // winograd: of a row, along y and x
+    size_t group;    // that are transformed before they are multiplied
 };
 
 // Whether `sum`, a batch_sum, is one of these: its operand would be the anchor.
@@ -31,6 +38,10 @@ bool batch_product_fits(const struct func *f, nid sum);
 // Of a kernel with all_rows and an anchor, once it is known how its operands lie.
 struct batch_product batch_product_of(const struct target *t, const struct kfunc *kf,
                                       const struct kernel *k);
+#define BATCH_PLANES ((size_t)36)
+// Winograd's way: floats from one plane to the next of `vectors` vectors. A line of the cache
+// more than they need: see winograd_in_plane.
+size_t batch_plane(const struct batch_product *p, size_t vectors);
 size_t batch_product_parts(const struct target *t, const struct kfunc *kf,
                            const struct kernel *k);
 size_t batch_product_work(const struct target *t, const struct kfunc *kf,

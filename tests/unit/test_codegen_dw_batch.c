@@ -57,6 +57,18 @@ static nid conv_of(struct builder *b, struct random *r) {
     return b_conv_dw(b, in, rig_input(b, "d", 3, d), &c, k[0], k[1]);
 }
 
+// Such as may go Winograd's way.
+static nid tiles_of(struct builder *b, struct random *r) {
+    size_t d[] = {1 + random_below(r, 70), 4 * (1 + random_below(r, 4)),
+                  4 * (1 + random_below(r, 4))};
+    int64_t top = random_between(r, 0, 1), left = random_between(r, 0, 1);
+    struct conv_attrs c = {{1, 1}, {top, left, 1, 1}, {1, 1}, 1};
+    size_t x[] = {4 + random_below(r, 80), d[1] + 1 - (size_t)top,
+                  d[2] + 1 - (size_t)left};
+    nid in = rig_input(b, "x", 3, x);
+    return b_conv_dw(b, in, rig_input(b, "d", 3, d), &c, 3, 3);
+}
+
 static nid matrices_of(struct builder *b, struct random *r) {
     size_t m = 1 + random_below(r, 60), n = 1 + random_below(r, 130);
     size_t k = random_below(r, 2) ? 1 : 1 + random_below(r, 30);
@@ -221,6 +233,11 @@ static void convolutions(void **state) {
     assert_int_equal(check_all(conv_of, 40), 0);
 }
 
+static void winograd(void **state) {
+    (void)state;
+    assert_int_equal(check_all(tiles_of, 25), 0);
+}
+
 static void matrices(void **state) {
     (void)state;
     assert_int_equal(check_all(matrices_of, 40), 0);
@@ -229,6 +246,7 @@ static void matrices(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions),
+        cmocka_unit_test(winograd),
         cmocka_unit_test(matrices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
