@@ -51,6 +51,8 @@ static bool compile_for(struct writing *w, const char *target) {
     o.target = target;
     driver_init(v, first->arena, &o);
     v->program = first->program;
+    v->acts = first->acts;
+    v->graph = first->graph;
     bool ok = driver_lower(v, NULL) && (!w->runtime || fits_runtime(v, target)) &&
               driver_image(v, &image) && plan_anchor(v->arena, v->module.plan, &v->d);
     if (!ok) return false;
@@ -66,12 +68,6 @@ static bool compile_for(struct writing *w, const char *target) {
                                 .kernels = kernels_of(v->arena, &image),
                                 .plan = v->module.plan};
     return true;
-}
-
-static void adopt(struct diags *to, const struct diags *from) {
-    for (size_t i = 0; i < from->list.n; i++)
-        VEC_PUSH(to->arena, &to->list, from->list.at[i]);
-    to->errors += from->errors;
 }
 
 static bool named_twice(const char *const *targets, size_t n, struct diags *d) {
@@ -125,7 +121,7 @@ bool driver_write(struct driver *v, const char *const *targets, size_t n,
     struct bundle b = {.version = DDG_VERSION, .nvariants = n, .variants = w.variants};
     if (ok) best_first(w.variants, n);
     ok = ok && bundle_write(&b, prefix, prefix_n, to, &v->d);
-    for (size_t i = 0; i < n && w.drivers[i].arena; i++) adopt(&v->d, &w.drivers[i].d);
+    for (size_t i = 0; i < n && w.drivers[i].arena; i++) driver_adopt(v, &w.drivers[i].d);
     cleanup_run(&end);
     return ok;
 }

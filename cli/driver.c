@@ -26,6 +26,7 @@ bool driver_load(struct driver *v) {
                                 .bf16 = v->options.bf16,
                                 .times = v->options.times};
     v->program = program_load(v->arena, &o, &v->d);
+    if (v->program) acts_init(&v->acts, v->arena, v->program->graph);
     v->load_s = clock_seconds() - start;
     return v->program != NULL;
 }
@@ -42,9 +43,17 @@ static void place_results(struct driver *v) {
     if (!v->options.point) return;
     for (size_t i = 0; i < p->nsaves; i++)
         p->saves[i].to = sweep_target(v->arena, p->saves[i].to, v->options.point);
+    for (size_t i = 0; i < p->ntables; i++)
+        if (p->tables[i].to)
+            p->tables[i].to = sweep_target(v->arena, p->tables[i].to, v->options.point);
+    for (size_t i = 0; i < v->module.nmodel_saves; i++) {
+        const char **to = &v->module.model_saves[i].to;
+        *to = sweep_target(v->arena, *to, v->options.point);
+    }
     size_t kept = 0;
     for (size_t i = 0; i < p->uses.n; i++)
-        if (p->uses.at[i].place != USE_TO) p->uses.at[kept++] = p->uses.at[i];
+        if (p->uses.at[i].place != USE_TO && p->uses.at[i].place != USE_TABLE)
+            p->uses.at[kept++] = p->uses.at[i];
     p->uses.n = kept;
 }
 
@@ -99,11 +108,14 @@ static void add_twins(struct driver *v) {
 
 bool driver_lower(struct driver *v, const char *last) {
     double start = clock_seconds();
+    const struct func *graph = v->graph;
+    if (!graph && v->acts.n) graph = acts_at(&v->acts, v->arena, v->acts.n, true).graph;
+    else if (!graph) graph = v->program->graph;
     if (!codegen_target_named(v->arena, target_name(v), &v->target, &v->d)) return false;
-    v->target.bf16 = v->target.bf16 && wants_bf16(v->program->graph);
+    v->target.bf16 = v->target.bf16 && wants_bf16(graph);
     v->module = (struct module){.arena = v->arena,
                                 .target = &v->target,
-                                .graph = v->program->graph,
+                                .graph = graph,
                                 .times = v->options.times,
                                 .unshared = v->options.unshared,
                                 .tuning = v->options.tuning};
@@ -113,7 +125,7 @@ bool driver_lower(struct driver *v, const char *last) {
     if (!ok) return false;
     describe_program(v);
     place_results(v);
-    v->passes_s = clock_seconds() - start;
+    v->passes_s += clock_seconds() - start;
     return true;
 }
 
@@ -139,8 +151,79 @@ bool driver_flops(struct driver *v) {
     return ok;
 }
 
-// ---- code, when it is needed ---------------------------------------------------------
+// ---- acts -----------------------------------------------------------------------------
+static void end_driver(void *driver) {
+    driver_free(driver);
+}
 
+// For one act: in an arena of its own but for what is said of it.
+static struct driver *act_driver(struct driver *v, struct arena *a) {
+    struct driver *act = NEW(a, struct driver);
+    driver_init(act, a, &v->options);
+    diags_init(&act->d, v->arena);
+    act->program = v->program;
+    act->options.tuning = NULL;
+    act->options.twins = false;
+    arena_defer(a, end_driver, act);
+    return act;
+}
+
+static void take_over(struct driver *v, const struct driver *act) {
+    v->passes_s += act->passes_s;
+    v->codegen_s += act->codegen_s;
+    driver_adopt(v, &act->d);
+}
+
+void driver_adopt(struct driver *v, const struct diags *from) {
+    for (size_t i = 0; i < from->list.n; i++)
+        VEC_PUSH(v->arena, &v->d.list, from->list.at[i]);
+    v->d.errors += from->errors;
+    v->d.no_memory |= from->no_memory;
+}
+
+static bool rehearse(struct driver *v, size_t i) {
+    struct arena *a = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, a);
+    struct driver *act = act_driver(v, a);
+    act->graph = acts_at(&v->acts, a, i, true).graph;
+    bool ok = driver_lower(act, NULL);
+    take_over(v, act);
+    cleanup_run(&held);
+    return ok;
+}
+
+bool driver_rehearse(struct driver *v) {
+    for (size_t i = 0; v->acts.n && i <= v->acts.n; i++)
+        if (!rehearse(v, i)) return false;
+    return true;
+}
+
+static bool run_act(struct driver *v, size_t i, const struct act_run *run) {
+    struct arena *a = arena_must();
+    struct cleanup held;
+    cleanup_push(&held, arena_drop, a);
+    struct driver *act = act_driver(v, a);
+    struct act at = acts_at(&v->acts, a, i, false);
+    struct run_report r = {0};
+    act->graph = at.graph;
+    bool ok = !at.graph->outs.n || (driver_lower(act, NULL) && driver_runs_here(act) &&
+                                    run->fn(run->ctx, act, &r));
+    if (ok && r.ntrained) acts_learn(&v->acts, &at, act->module.plan, r.trained);
+    take_over(v, act);
+    cleanup_run(&held);
+    return ok;
+}
+
+bool driver_acts(struct driver *v, const struct act_run *run) {
+    if (!v->acts.n) return true;
+    for (size_t i = 0; i < v->acts.n; i++)
+        if (!run_act(v, i, run)) return false;
+    v->graph = acts_at(&v->acts, v->arena, v->acts.n, false).graph;
+    return true;
+}
+
+// ---- code, when it is needed ---------------------------------------------------------
 static bool begin_code(struct driver *v, struct diags *d) {
     if (v->codegen) return true;
     if (!(v->codegen = codegen_new(&v->target, d))) return false;
@@ -179,9 +262,12 @@ bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d) {
     return finish(v, d);
 }
 
-bool driver_load_func(void *ctx, uint32_t func, struct diags *d) {
+bool driver_load_funcs(void *ctx, const uint32_t *funcs, size_t n, struct diags *d) {
     struct driver *v = ctx;
-    return begin_code(v, d) && add_func(v, func, d) && finish(v, d);
+    if (!begin_code(v, d)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!add_func(v, funcs[i], d)) return false;
+    return finish(v, d);
 }
 
 bool driver_codegen(struct driver *v) {

@@ -2,6 +2,7 @@
 #ifndef DDG_DRIVER_H
 #define DDG_DRIVER_H
 
+#include "cli/acts.h"
 #include "codegen/assemble.h"
 #include "frontend/frontend.h"
 #include "passes/pass.h"
@@ -29,6 +30,9 @@ struct driver { // one compile; everything lies in arena, but for the code
     struct diags d;
     struct driver_options options;
     struct program *program;
+    struct acts acts;
+    const struct func
+        *graph; // of the act that is lowered; NULL: the last, with stand-ins
     struct target target;
     struct module module;
     struct codegen *codegen; // NULL until code is needed
@@ -38,10 +42,28 @@ struct driver { // one compile; everything lies in arena, but for the code
 };
 
 void driver_init(struct driver *v, struct arena *arena, const struct driver_options *o);
+// What was found elsewhere belongs to it; words and spans live as long.
+void driver_adopt(struct driver *v, const struct diags *from);
 void driver_free(struct driver *v); // ends the code's life; the arena is the caller's
 
 // Each needs the one before. False: said in v->d.
 bool driver_load(struct driver *v); // text to checked graph
+// Lowers every act of a program that trains, networks that are not trained yet standing in for
+// those that are: what is wrong with any is said before the first one runs. Of programs that do
+// not train, nothing.
+bool driver_rehearse(struct driver *v);
+
+struct act_run {
+    // Runs the plan of an act, or looks what it would find: trainings that r->trained has no
+    // stages of stay unknown, and what depends on them is left out. act lives as long as the
+    // call.
+    bool (*fn)(void *ctx, struct driver *act, struct run_report *r);
+    void *ctx;
+};
+
+// Goes through the acts of trainings; the last act is what is lowered then. Of programs that do
+// not train, nothing.
+bool driver_acts(struct driver *v, const struct act_run *run);
 // Whether there is anything to do: it saves something. what: "run", "compile".
 bool driver_saves(struct driver *v, const char *what);
 // "infoutil", of examples/infoutil.ddg.
@@ -57,8 +79,8 @@ bool driver_flops(struct driver *v);
 // Makes the functions of a stage's steps ready to run, each once: the rest of the passes,
 // machine code. ctx is the driver; for run_options.load.
 bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d);
-// The same for one function.
-bool driver_load_func(void *ctx, uint32_t func, struct diags *d);
+// The same of single functions, for run_options.load_funcs.
+bool driver_load_funcs(void *ctx, const uint32_t *funcs, size_t n, struct diags *d);
 // The same for all functions: their kernels asked for, then compiled.
 bool driver_codegen(struct driver *v);
 bool driver_link(struct driver *v);

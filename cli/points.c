@@ -101,7 +101,8 @@ static int check_point(void *ctx, struct arena *arena) {
     struct driver v;
     point_driver(c->points, c->at, arena, &v);
     bool ok = driver_load(&v);
-    if (ok && v.program->graph->outs.n) ok = driver_lower(&v, NULL);
+    if (ok && v.acts.n) ok = driver_rehearse(&v);
+    else if (ok && v.program->graph->outs.n) ok = driver_lower(&v, NULL);
     if (c->points->n == 1) return driver_end(&v, ok);
     char *said = ok ? NULL : diags_text(&v.d);
     if (said) remember(c, said);

@@ -3,7 +3,7 @@
 // All points of a sweep are checked before the first one runs, and dropped again: there
 // may be thousands, each with a model of its own. A point that fails while it runs does
 // not keep the others from running.
-#include "cli/base/session.h"
+#include "cli/act_run.h"
 #include "cli/base/words.h"
 #include "cli/points.h"
 #include "cli/tune_report.h"
@@ -19,7 +19,13 @@ struct sweep { // one command
 
 // ---- a point -------------------------------------------------------------------------
 static bool prepare(struct driver *v) {
-    return driver_load(v) && driver_saves(v, "run") && driver_lower(v, NULL) &&
+    return driver_load(v) && driver_saves(v, "run") && driver_rehearse(v);
+}
+
+// Trainings are done when the rest of a program that has some is lowered.
+static bool prepare_last(struct sweep *s, struct driver *v, struct run_report *all) {
+    if (v->acts.n) session_begin(&s->session, true);
+    return session_acts(&s->session, v, all) && driver_lower(v, NULL) &&
            driver_runs_here(v);
 }
 
@@ -67,22 +73,24 @@ static void report_failed(struct sweep *s) {
 
 static int run_point(void *ctx, struct arena *arena) {
     struct sweep *s = ctx;
-    struct run_report r = {0};
+    struct run_report r = {0}, all = {0};
     struct driver v;
-    struct session_load load = {driver_load_stage, &v};
+    struct session_load load = {driver_load_stage, driver_load_funcs, &v};
     points_announce(s->points, s->at, stderr);
     point_driver(s->points, s->at, arena, &v);
     v.options.twins = true;
-    bool ok = prepare(&v);
+    bool ok = prepare(&v) && prepare_last(s, &v, &all);
     if (ok) say_fp32(s, &v);
     struct report_times t = {.before = v.load_s + v.passes_s};
     if (ok) session_begin(&s->session, s->points->n > 1);
     ok = ok && session_run(&s->session, v.module.plan, &load, arena, &r, &v.d);
     t.code = v.load_s + v.passes_s + v.codegen_s - t.before;
-    if (ok) report(s, &r, &t);
-    else if (!r.stopped) report_failed(s);
+    bool stopped = r.stopped || all.stopped;
+    if (ok) report_join_last(&all, &r, arena);
+    if (ok) report(s, &all, &t);
+    else if (!stopped) report_failed(s);
     int code = driver_end(&v, ok);
-    return r.stopped ? EXIT_STOPPED : code;
+    return stopped ? EXIT_STOPPED : code;
 }
 
 // ---- all of them ---------------------------------------------------------------------

@@ -95,18 +95,19 @@ static void attr_fields(struct cache *c, const char *prefix, const struct node *
 }
 
 // x: the images that it runs on.
-static void model_fields(struct cache *c, const struct model *m, const struct type *x) {
+static void model_fields(struct cache *c, const char *prefix, const struct model *m,
+                         const struct type *x) {
     struct arena *a = c->m->arena;
     size_t h = x->dim[1], w = x->dim[2];
     c->bf16 = c->bf16 || (m->bf16 && c->m->target->bf16);
-    field(c, "model", "digest", digest_text(c, m->digest), m->path);
-    field(c, "model", "mean", floats_text(a, m->mean, m->channels), NULL);
-    field(c, "model", "std", floats_text(a, m->std, m->channels), NULL);
-    field(c, "model", "graph", digest_text(c, m->graph), NULL);
+    field(c, prefix, "digest", digest_text(c, m->digest), m->path);
+    field(c, prefix, "mean", floats_text(a, m->mean, m->channels), NULL);
+    field(c, prefix, "std", floats_text(a, m->std, m->channels), NULL);
+    field(c, prefix, "graph", digest_text(c, m->graph), NULL);
     if (h != m->height || w != m->width)
-        field(c, "model", "resized", digest_text(c, m->digest_at(m, a, h, w)), NULL);
+        field(c, prefix, "resized", digest_text(c, m->digest_at(m, a, h, w)), NULL);
     for (size_t i = 0; i < m->nweights; i++)
-        field(c, "model", arena_printf(a, "weights.%zu", i),
+        field(c, prefix, arena_printf(a, "weights.%zu", i),
               digest_text(c, m->weights[i].digest), m->weights[i].name);
 }
 
@@ -160,7 +161,7 @@ static void value_fields(struct cache *c, const char *prefix, nid v) {
         const struct node *in = graph_node(c, n->in[i]);
         const char *name = below(c, prefix, info->operands[i].name);
         if (in->type.kind == KIND_MODEL)
-            model_fields(c, in->model, &graph_node(c, n->in[1])->type);
+            model_fields(c, "model", in->model, &graph_node(c, n->in[1])->type);
         else if (in->type.kind == KIND_IMAGES) pixel_fields(c, name, n->in[i]);
         else value_fields(c, name, n->in[i]);
     }
@@ -181,7 +182,8 @@ static void predicted_fields(struct cache *c, nid v) {
     field(c, "", "op", "predicted", NULL);
     field(c, "", "version", arena_printf(c->m->arena, "%d", op_info(n->op)->version),
           NULL);
-    model_fields(c, graph_node(c, n->in[0])->model, &graph_node(c, n->in[1])->type);
+    model_fields(c, "model", graph_node(c, n->in[0])->model,
+                 &graph_node(c, n->in[1])->type);
     pixel_fields(c, "x", n->in[1]);
 }
 
@@ -198,8 +200,15 @@ static void variants_fields(struct cache *c, nid v) {
     }
     op_fields(c, "", n);
     field(c, "", "ways", digest_text(c, ways), NULL);
-    model_fields(c, graph_node(c, n->in[0])->model, &graph_node(c, n->in[1])->type);
+    model_fields(c, "model", graph_node(c, n->in[0])->model,
+                 &graph_node(c, n->in[1])->type);
     pixel_fields(c, "x", n->in[1]);
+}
+
+static void numerics_field(struct cache *c) {
+    const char *numerics = c->m->target->numerics;
+    if (c->bf16) numerics = arena_printf(c->m->arena, "%s bf16", numerics);
+    field(c, "", "numerics", numerics, NULL);
 }
 
 static void column_fields(struct cache *c, struct kept k) {
@@ -207,9 +216,65 @@ static void column_fields(struct cache *c, struct kept k) {
     else if (k.facet == FACET_PREDICTED) predicted_fields(c, k.v);
     else if (k.facet == FACET_VARIANTS) variants_fields(c, k.v);
     else value_fields(c, "", k.v);
-    const char *numerics = c->m->target->numerics;
-    if (c->bf16) numerics = arena_printf(c->m->arena, "%s bf16", numerics);
-    field(c, "", "numerics", numerics, NULL);
+    numerics_field(c);
+}
+
+// ---- trainings --------------------------------------------------------------------------
+// Which epochs are kept changes no weight.
+static void train_attrs(struct cache *c, const struct node *n) {
+    for (size_t i = 0; i < op_attr_count(n->op); i++) {
+        const char *name = op_info(n->op)->attrs[i].name;
+        if (strcmp(name, "keep") != 0)
+            field(c, "", name, value_text(c->m->arena, &n->attrs[i]), NULL);
+    }
+}
+
+static void label_fields(struct cache *c, const struct node *n, const struct type *x) {
+    nid labels = train_labels(n);
+    const struct node *ask = labels == NID_NONE ? NULL : graph_node(c, labels);
+    if (!ask) field(c, "labels", "op", "class", NULL);
+    else if (ask->type.kind == KIND_LABELS) value_fields(c, "labels", labels);
+    else {
+        op_fields(c, "labels", ask);
+        attr_fields(c, "labels", ask);
+        model_fields(c, "labels.model", graph_node(c, ask->in[0])->model, x);
+    }
+}
+
+static void augment_fields(struct cache *c, const struct node *n) {
+    for (uint32_t i = 3; i < n->nin; i++) {
+        if (n->in[i] == NID_NONE) continue;
+        const char *prefix = arena_printf(c->m->arena, "augment.%u", i - 3);
+        op_fields(c, prefix, graph_node(c, n->in[i]));
+        attr_fields(c, prefix, graph_node(c, n->in[i]));
+    }
+}
+
+// A network is known by its arithmetic as it answers; which of that normalises batches while
+// it is trained is said here.
+static void norm_fields(struct cache *c, const struct func *net) {
+    struct text t = {.arena = c->m->arena};
+    for (nid v = 0; v < net->nodes.n; v++) {
+        const struct node *n = node_at(net, v);
+        if (n->op != OP_BATCH_NORM) continue;
+        text_add(&t, "%s%s %s", t.n ? ", " : "",
+                 value_text(c->m->arena, node_attr(n, "epsilon")),
+                 value_text(c->m->arena, node_attr(n, "momentum")));
+    }
+    field(c, "model", "batch_norms", t.n ? t.at : "", NULL);
+}
+
+static void train_fields(struct cache *c, const struct node *n) {
+    const struct type *x = &graph_node(c, n->in[1])->type;
+    const struct model *m = graph_node(c, n->in[0])->model;
+    op_fields(c, "", n);
+    train_attrs(c, n);
+    model_fields(c, "model", m, x);
+    norm_fields(c, m->func);
+    pixel_fields(c, "data", n->in[1]);
+    label_fields(c, n, x);
+    augment_fields(c, n);
+    numerics_field(c);
 }
 
 // ---- keys -----------------------------------------------------------------------------
@@ -227,31 +292,32 @@ static bool is_remembered(const struct cache *c, uint32_t column) {
     const struct node *n = graph_node(c, k.v);
     if (k.facet == FACET_PLACE) return n->op == OP_CROP;
     return k.facet == FACET_PREDICTED || k.facet == FACET_VARIANTS ||
+           k.facet == FACET_RIGHT ||
            (k.facet == FACET_VALUE && (op_info(n->op)->flags & OPF_COSTLY));
 }
 
-static void stage_keys(struct cache *c, uint32_t column);
+static void stage_keys(struct cache *c, const struct plan_stage *s);
+
+static const struct plan_stage *stage_of(const struct cache *c, uint32_t column) {
+    return &c->m->plan->stages[c->m->plan->columns[column].stage];
+}
 
 // In the order of the stage's leaves, which follows from what is computed alone.
 // A column is known by its bytes, unless the record says how it was computed.
 static void column_key(struct cache *c, uint32_t column) {
     if (is_remembered(c, column) && c->m->kept[column].facet != FACET_PLACE)
-        stage_keys(c, column);
+        stage_keys(c, stage_of(c, column));
     else key_add(c, KEY_COLUMN, c->m->plan->columns[column].rowset, column);
 }
 
-static void note_code(struct cache *c, const struct plan_stage *s) {
-    for (size_t i = 0; i < s->nsteps; i++) {
-        VEC_PUSH(c->m->arena, &c->funcs, s->steps[i].func);
-        const struct func *f = c->m->funcs.at[s->steps[i].func].f;
-        for (nid v = 0; v < f->nodes.n; v++) c->used[node_at(f, v)->op] = true;
-    }
+static void note_func(struct cache *c, uint32_t func) {
+    VEC_PUSH(c->m->arena, &c->funcs, func);
+    const struct func *f = c->m->funcs.at[func].f;
+    for (nid v = 0; v < f->nodes.n; v++) c->used[node_at(f, v)->op] = true;
 }
 
-static void stage_keys(struct cache *c, uint32_t column) {
-    const struct plan *p = c->m->plan;
-    const struct plan_stage *s = &p->stages[p->columns[column].stage];
-    note_code(c, s);
+static void stage_keys(struct cache *c, const struct plan_stage *s) {
+    for (size_t i = 0; i < s->nsteps; i++) note_func(c, s->steps[i].func);
     for (size_t i = 0; i < s->nslots; i++) {
         const struct plan_slot *slot = &s->slots[i];
         if (!slot->leaf) continue;
@@ -276,38 +342,69 @@ static void op_versions(struct cache *c) {
 }
 
 // ---- the pass -------------------------------------------------------------------------
-static void remember(struct cache *c, uint32_t column) {
-    struct arena *a = c->m->arena;
-    struct plan_column *out = &c->m->plan->columns[column];
-    struct kept k = c->m->kept[column];
-    const struct type *t = &graph_node(c, k.v)->type;
-    struct plan_memo *memo = NEW(a, struct plan_memo);
-    memset(&c->fields, 0, sizeof c->fields); // the last column's stay where they are
+// What the last value was made of stays where it is.
+static void start(struct cache *c) {
+    memset(&c->fields, 0, sizeof c->fields);
     memset(&c->lates, 0, sizeof c->lates);
     memset(&c->keys, 0, sizeof c->keys);
     memset(&c->funcs, 0, sizeof c->funcs);
     memset(c->used, 0, sizeof c->used);
     c->bf16 = false;
-    column_fields(c, k);
-    stage_keys(c, column);
-    op_versions(c);
-    memo->nkeys = c->keys.n, memo->keys = c->keys.at;
-    struct store_record *r = &memo->record;
-    *r = (struct store_record){.op = k.facet == FACET_PREDICTED ? "predicted" : out->op,
-                               .name = out->name,
-                               .nfields = c->fields.n,
-                               .fields = c->fields.at};
+}
+
+static const struct plan_memo *finish(struct cache *c, struct store_record r) {
+    struct plan_memo *memo = NEW(c->m->arena, struct plan_memo);
+    r.nfields = c->fields.n, r.fields = c->fields.at;
+    r.key = store_record_key(&r);
+    *memo = (struct plan_memo){.record = r, .nkeys = c->keys.n, .keys = c->keys.at};
+    return memo;
+}
+
+static struct store_record record_of(const struct cache *c, struct kept k,
+                                     const struct plan_column *out) {
+    const struct type *t = &graph_node(c, k.v)->type;
     bool value = k.facet == FACET_VALUE;
-    r->elem = value ? elem_name(t->elem) : elem_name(ELEM_I32);
-    r->rank = value ? t->rank : k.facet == FACET_PLACE || k.facet == FACET_VARIANTS;
-    if (value) memcpy(r->dim, t->dim, t->rank * sizeof t->dim[0]);
-    else r->dim[0] = k.facet == FACET_VARIANTS ? TRIAL_VARIANTS : 4;
-    r->key = store_record_key(r);
-    out->memo = memo;
+    struct store_record r = {.op = k.facet == FACET_PREDICTED ? "predicted" : out->op,
+                             .name = out->name,
+                             .elem = elem_name(value ? t->elem : ELEM_I32)};
+    r.rank = value ? t->rank : k.facet == FACET_PLACE || k.facet == FACET_VARIANTS;
+    if (value) memcpy(r.dim, t->dim, t->rank * sizeof t->dim[0]);
+    else r.dim[0] = k.facet == FACET_VARIANTS ? TRIAL_VARIANTS : 4;
+    return r;
+}
+
+static void remember(struct cache *c, uint32_t column) {
+    struct plan_column *out = &c->m->plan->columns[column];
+    struct kept k = c->m->kept[column];
+    start(c);
+    column_fields(c, k);
+    stage_keys(c, stage_of(c, column));
+    op_versions(c);
+    out->memo = finish(c, record_of(c, k, out));
     for (size_t i = 0; i < c->lates.n; i++) {
         const struct late_field *l = &c->lates.at[i];
         late_use(c->m, l->n, l->attr, USE_RECORD, column, l->field);
     }
+}
+
+// Its keys are those of a row; what is learnt of is all rows. When it is computed nothing of
+// it can be set any more, so what is late is not listed.
+static void remember_train(struct cache *c, uint32_t which) {
+    struct plan_train *t = &c->m->plan->trains[which];
+    start(c);
+    train_fields(c, graph_node(c, c->m->trains[which]));
+    stage_keys(c, &c->m->plan->stages[t->stage]);
+    if (train_labels(graph_node(c, c->m->trains[which])) == NID_NONE)
+        key_add(c, KEY_CLASS, t->rowset, 0);
+    note_func(c, t->step);
+    note_func(c, t->update);
+    if (t->ask != UINT32_MAX) note_func(c, t->ask);
+    op_versions(c);
+    t->memo = finish(c, (struct store_record){.op = op_info(OP_TRAIN)->name,
+                                              .name = t->name,
+                                              .elem = elem_name(ELEM_F32),
+                                              .rank = 1,
+                                              .dim = {t->param_floats + t->stat_floats}});
 }
 
 struct code { // of one column
@@ -324,7 +421,7 @@ static bool tuned(struct cache *c, const struct code *code) {
     return true;
 }
 
-// Needs the plan as lower made it; fills the memo of the columns worth one.
+// Needs the plan as lower made it; fills the memo of the columns worth one, and of trainings.
 bool pass_cache(struct module *m, struct diags *d) {
     struct cache c = {.m = m, .d = d};
     struct code *code = NEW_N(m->arena, struct code, m->plan->ncolumns + 1);
@@ -333,5 +430,6 @@ bool pass_cache(struct module *m, struct diags *d) {
             remember(&c, i);
             code[i] = (struct code){c.funcs.at, c.funcs.n};
         }
+    for (uint32_t i = 0; i < m->plan->ntrains; i++) remember_train(&c, i);
     return !c.failed && (!m->tuning || tuned(&c, code));
 }

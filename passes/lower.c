@@ -133,8 +133,8 @@ size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rows
 }
 
 // ---- slots ----------------------------------------------------------------------------
-static struct stage_build *stage_new(struct lower *l, uint32_t rowset, const char *name,
-                                     bool saves, uint32_t target) {
+struct stage_build *stage_new(struct lower *l, uint32_t rowset, const char *name,
+                              bool saves, uint32_t target) {
     struct stage_build *s = NEW(l->arena, struct stage_build);
     s->rowset = rowset, s->name = name;
     s->saves = saves, s->target = target;
@@ -179,12 +179,13 @@ static struct type facet_type(const struct lower *l, nid v, enum facet facet) {
     struct type t = graph_node(l, v)->type;
     if (facet == FACET_PLACE || facet == FACET_BOX)
         return type_tensor(ELEM_I32, true, 1, four);
-    if (facet == FACET_PREDICTED) return type_scalar(ELEM_I32, true);
+    if (facet == FACET_PREDICTED || facet == FACET_RIGHT)
+        return type_scalar(ELEM_I32, true);
     if (facet == FACET_VARIANTS) return type_tensor(ELEM_I32, true, 1, ways);
     return type_tensor(t.elem, true, t.rank, t.dim);
 }
 
-static const char *shown_name(const struct node *n) {
+const char *shown_name(const struct node *n) {
     return n->name ? n->name : op_info(n->op)->name;
 }
 
@@ -194,12 +195,13 @@ static const char *part_of(const struct node *n, enum facet facet) {
                                         [FACET_BOX] = "box",
                                         [FACET_PREDICTED] = "target",
                                         [FACET_VARIANTS] = "otherwise"};
-    if (n->op == OP_CHECK && facet == FACET_PREDICTED) return NULL;
-    return facet == FACET_VALUE ? NULL : parts[facet];
+    bool alone = n->op == OP_CHECK || n->op == OP_CONFUSION;
+    if (alone && facet == FACET_PREDICTED) return NULL;
+    return facet == FACET_VALUE || facet == FACET_RIGHT ? NULL : parts[facet];
 }
 
 // Its stage is made later, when the list of columns is gone through.
-static uint32_t column_of(struct lower *l, nid v, enum facet facet) {
+uint32_t column_of(struct lower *l, nid v, enum facet facet) {
     for (uint32_t i = 0; i < l->kept.n; i++)
         if (l->kept.at[i].v == v && l->kept.at[i].facet == facet) return i;
     struct type t = facet_type(l, v, facet);
@@ -345,8 +347,8 @@ uint32_t fn_finish(struct fn *f, nid result) {
 }
 
 // ---- what is wanted -------------------------------------------------------------------
-static void sink_add(struct lower *l, struct stage_build *s, enum sink_role role,
-                     uint32_t slot) {
+void sink_add(struct lower *l, struct stage_build *s, enum sink_role role,
+              uint32_t slot) {
     VEC_PUSH(l->arena, &s->sinks, (struct plan_sink){role, slot});
 }
 
@@ -404,6 +406,12 @@ static void want_save(struct lower *l, nid out) {
     VEC_PUSH(l->arena, &l->saves, save);
 }
 
+static void want_model(struct lower *l, const struct node *n) {
+    const struct node *model = graph_node(l, n->in[0]);
+    VEC_PUSH(l->arena, &l->model_saves,
+             (struct model_save){attr_str(n, "to"), n->span, model->model});
+}
+
 static void want_check(struct lower *l, nid out) {
     const struct node *n = graph_node(l, out), *model = graph_node(l, n->in[0]);
     const struct value *per_class = node_attr(n, "per_class");
@@ -425,8 +433,17 @@ static void want_check(struct lower *l, nid out) {
 }
 
 static void want_out(struct lower *l, nid out) {
-    if (graph_node(l, out)->op == OP_SAVE) want_save(l, out);
-    else want_check(l, out);
+    const struct node *n = graph_node(l, out);
+    switch (n->op) {
+    case OP_SAVE:
+        if (graph_node(l, n->in[0])->type.kind == KIND_MODEL) want_model(l, n);
+        else want_save(l, out);
+        return;
+    case OP_CHECK: want_check(l, out); return;
+    case OP_REPORT: want_table(l, out); return;
+    case OP_TRAIN: want_train(l, out); return;
+    default: BUG("%s is no output", op_info(n->op)->name);
+    }
 }
 
 // A value that topk picked is a column of the rows it was picked from.
@@ -511,12 +528,16 @@ static void plan_finish(struct lower *l) {
     p->trials = l->trials.at, p->ntrials = l->trials.n;
     p->agreements = l->agreements.at, p->nagreements = l->agreements.n;
     p->saves = l->saves.at, p->nsaves = l->saves.n;
+    p->trains = l->trains.at, p->ntrains = l->trains.n;
+    p->measures = l->measures.at, p->nmeasures = l->measures.n;
+    p->tables = l->tables.at, p->ntables = l->tables.n;
     p->stages = NEW_N(l->arena, struct plan_stage, l->stages.n), p->nstages = l->stages.n;
     for (uint32_t i = 0; i < l->stages.n; i++)
         p->stages[i] = stage_finish(l->stages.at[i]);
 }
 
-// Needs a checked pipeline graph whose outputs are saves and checks; makes module->funcs and plan.
+// Needs a checked pipeline graph whose outputs are saves, checks and reports, or trainings of
+// models that are known (cli/acts.h); makes module->funcs and plan.
 bool pass_lower(struct module *m, struct diags *d) {
     struct lower l = {.m = m, .arena = m->arena, .d = d, .graph = m->graph};
     m->plan = NEW(m->arena, struct plan);
@@ -530,5 +551,7 @@ bool pass_lower(struct module *m, struct diags *d) {
     if (l.failed) return false;
     plan_finish(&l);
     m->kept = l.kept.at;
+    m->trains = l.train_nodes.at;
+    m->model_saves = l.model_saves.at, m->nmodel_saves = l.model_saves.n;
     return true;
 }

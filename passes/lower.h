@@ -23,7 +23,7 @@ struct want {
 struct stage_build {
     uint32_t rowset;
     const char *name;
-    bool saves;      // see plan_stage
+    bool saves; // see plan_stage
     uint32_t target;
     VEC(struct plan_slot) slots;
     VEC(struct type) types; // of slots
@@ -46,6 +46,12 @@ struct lower {
     VEC(struct plan_trial) trials;
     VEC(struct plan_agreement) agreements;
     VEC(struct plan_save) saves;
+    VEC(struct plan_train) trains;
+    VEC(nid) train_nodes; // parallel to trains
+    VEC(struct plan_measure) measures;
+    VEC(nid) measured; // parallel to measures
+    VEC(struct plan_table) tables;
+    VEC(struct model_save) model_saves;
     VEC(struct stage_build *) stages;
     VEC(struct plan_func) funcs;
 };
@@ -56,11 +62,17 @@ struct fn {
     struct stage_build *s;
     struct builder b;
     size_t mult;
-    VEC(uint32_t) in;  // slots
-    VEC(nid) inputs;   // parallel to in
+    VEC(uint32_t) in; // slots
+    VEC(nid) inputs;  // parallel to in
 };
 
 // ---- lower.c --------------------------------------------------------------------------
+const char *shown_name(const struct node *n); // the user's, or its op's
+struct stage_build *stage_new(struct lower *l, uint32_t rowset, const char *name,
+                              bool saves, uint32_t target);
+void sink_add(struct lower *l, struct stage_build *s, enum sink_role role, uint32_t slot);
+// The column that keeps a facet of a value; its stage is made later.
+uint32_t column_of(struct lower *l, nid v, enum facet facet);
 uint32_t rowset_at(const struct lower *l, nid v);
 size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rowset);
 uint32_t slot_leaf(struct lower *l, struct stage_build *s, enum leaf_kind kind,
@@ -99,9 +111,17 @@ uint32_t lower_predicted(struct lower *l, struct stage_build *s, nid v);
 nid lower_gradcam(struct fn *f, const struct node *n, nid v);
 // check, in lower_check.c.
 uint32_t lower_variants(struct lower *l, struct stage_build *s, nid v);
+// accuracy, and all measures and reports, in lower_measure.c.
+uint32_t lower_right(struct lower *l, struct stage_build *s, nid v);
+void want_table(struct lower *l, nid out);
+// train, in lower_train.c.
+void want_train(struct lower *l, nid out);
+nid train_labels(const struct node *n); // the operand; NID_NONE: the rows' classes
 
 // Parts that lower_ops.c and lower_shap.c share.
 nid part_pixels(struct fn *f, nid v);
+// The images that x was read from have so many classes; user: the node to blame.
+void rows_have_classes(struct lower *l, nid x, size_t classes, const struct node *user);
 // i32[]: the class of v's row, for a model of `classes` outputs.
 nid part_class(struct fn *f, nid v, size_t classes, nid user);
 nid part_normalise(struct fn *f, const struct model *model, nid pixels);

@@ -36,19 +36,22 @@ static nid leaf_input(struct fn *f, enum leaf_kind kind, nid v, struct type t) {
     return fn_input(f, slot_leaf(f->l, f->s, kind, rowset, mult, t));
 }
 
-nid part_class(struct fn *f, nid v, size_t classes, nid user) {
-    struct lower *l = f->l;
-    uint32_t root = rowset_at(l, v);
+void rows_have_classes(struct lower *l, nid x, size_t classes, const struct node *user) {
+    uint32_t root = rowset_at(l, x);
     while (l->rowsets.at[root].kind != ROWSET_READER) root = l->rowsets.at[root].parent;
     struct plan_rowset *r = &l->rowsets.at[root];
     if (r->classes && r->classes != classes) {
-        diag_error(l->d, gnode(f, user)->span,
+        diag_error(l->d, user->span,
                    "models with %zu and with %zu classes score the same images",
                    r->classes, classes);
         l->failed = true;
     }
     r->classes = classes;
-    r->classes_span = gnode(f, user)->span;
+    r->classes_span = user->span;
+}
+
+nid part_class(struct fn *f, nid v, size_t classes, nid user) {
+    rows_have_classes(f->l, v, classes, gnode(f, user));
     return leaf_input(f, LEAF_CLASS, v, type_scalar(ELEM_I32, true));
 }
 
@@ -428,6 +431,7 @@ uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet
     const struct node *n = node_at(l->graph, v);
     if (facet == FACET_PREDICTED) return lower_predicted(l, s, v);
     if (facet == FACET_VARIANTS) return lower_variants(l, s, v);
+    if (facet == FACET_RIGHT) return lower_right(l, s, v);
     if (facet == FACET_VALUE && n->op == OP_SHAP_PATCHES) return lower_shap(l, s, v);
     size_t mult = mult_of(l, s, rowset_at(l, v));
     if (facet == FACET_PIXELS && n->op == OP_IMAGES)

@@ -17,12 +17,13 @@
 
 // What of a pipeline value is meant.
 enum facet {
-    FACET_VALUE,     // the numbers of maps, scores, labels
-    FACET_PIXELS,    // u8 [C,H,W] of images
-    FACET_PLACE,     // i32[4]: where a crop lies in its operand
-    FACET_BOX,       // i32[4]: where images' pixels lie in the image they were read from
-    FACET_PREDICTED, // i32: the class that the model of shap_patches or check answers
-    FACET_VARIANTS,  // i32[TRIAL_VARIANTS]: the same of images given to it otherwise
+    FACET_VALUE,  // the numbers of maps, scores, labels
+    FACET_PIXELS, // u8 [C,H,W] of images
+    FACET_PLACE,  // i32[4]: where a crop lies in its operand
+    FACET_BOX,    // i32[4]: where images' pixels lie in the image they were read from
+    FACET_PREDICTED, // i32: the class that the model of shap_patches, check or confusion answers
+    FACET_VARIANTS, // i32[TRIAL_VARIANTS]: the same of images given to it otherwise
+    FACET_RIGHT,    // i32: 1 where the model of accuracy is right
 };
 
 struct kept { // what a column of the plan keeps
@@ -40,8 +41,14 @@ struct module_func {
     struct digest tuned;
 };
 
-struct twin { // of the graph:
+struct twin {       // of the graph:
     nid v, in_fp32; // a value that a network may compute in bf16, and the same in fp32
+};
+
+struct model_save { // a network that is written when the run is done
+    const char *to;
+    struct span span;
+    const struct model *model;
 };
 
 struct tuning;
@@ -53,10 +60,14 @@ struct module {
     VEC(struct module_func) funcs; // plan->funcs[i] is made from funcs.at[i]
     struct plan *plan;
     const struct kept *kept; // by plan column, from lower on
-    struct timeline *times;  // may be NULL
+    const nid *trains;       // of the graph, by plan train, from lower on
+    size_t nmodel_saves;     // from lower on; the runtime knows no networks
+    struct model_save *model_saves;
+    struct timeline *times;   // may be NULL
     const struct twin *twins; // values to compare, see graph_twinned; may be NULL
     size_t ntwins;
-    bool unshared; // every coalition is evaluated by itself: what sharing is tested against
+    bool
+        unshared; // every coalition is evaluated by itself: what sharing is tested against
     const struct tuning *tuning; // passes/tuning.h; NULL: what costs least
 };
 

@@ -46,6 +46,7 @@ struct demand {
     const struct trained *trained;
     VEC(struct run_check) checks;         // done so far
     VEC(struct run_agreement) agreements; // the same
+    const struct measured_table *tables;  // once all is measured
     // Where a run was told to stop.
     bool stopped;
     const char *stopped_in;

@@ -338,16 +338,18 @@ struct plan_measure { // numbers about whole sets
         column; // ACCURACY: i32, 1 where right; CONFUSION: i32, the class answered
     size_t classes;
     size_t nof;
-    const uint32_t *of; // MEAN_STD: plan measures before this one
+    uint32_t *of; // MEAN_STD: plan measures before this one
 };
 
-struct plan_table { // a saved list of measures
-    const char *to; // without an ending: .csv and .json are written
+struct plan_table { // a report: of a list of measures
+    const char
+        *to; // without an ending: .csv and .json are written; NULL: it is printed only
     struct span span;
     size_t nrows, ncolumns;
-    const char *const *rows, *const
-                                 *columns; // names; NULL: the measures' own, one column
-    const uint32_t *measures;              // row after row
+    const char *rows,
+        *columns; // names, one a line; "": the measures' own; none, one column
+    size_t n;
+    uint32_t *measures; // row after row
 };
 
 // ---- params -----------------------------------------------------------------------------
@@ -381,6 +383,7 @@ enum use_place {
     USE_LIMIT,     // rowsets[a].limit
     USE_K,         // rowsets[a].k
     USE_TO,        // saves[a].to
+    USE_TABLE,     // tables[a].to
     USE_PER_CLASS, // trials[a].per_class
     USE_AT_LEAST,  // trials[a].at_least
     USE_CONST,     // consts[a]: one f32

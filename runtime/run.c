@@ -2,6 +2,7 @@
 #include "runtime/run.h"
 
 #include "runtime/agree_run.h"
+#include "runtime/measure.h"
 #include "runtime/profile.h"
 #include "runtime/trial_run.h"
 
@@ -33,6 +34,8 @@ static void report_run(const struct demand *m, bool ok, struct run_report *out) 
     if (ok && !m->options->only_checks) report_saves(m, out);
     out->trained = m->trained;
     out->ntrained = m->ntrained;
+    out->tables = m->tables;
+    out->ntables = ok && m->tables ? m->plan->ntables : 0;
     out->audited = m->audited;
     out->checks = m->checks.at;
     out->nchecks = m->checks.n;
@@ -75,6 +78,23 @@ static bool run_trains(struct demand *m, struct diags *d) {
     return true;
 }
 
+static bool check_places(struct demand *m, struct diags *d) {
+    return saves_check(m->saves, d) &&
+           (m->options->no_files || tables_check(m->arena, m->plan, d));
+}
+
+static bool measure(struct demand *m, struct diags *d) {
+    struct measured *all;
+    if (!measures_demand(m, &all, d)) return false;
+    m->tables = measured_tables(m->arena, m->plan, all);
+    return true;
+}
+
+static bool commit(struct demand *m, struct diags *d) {
+    return saves_commit(m->saves, d) &&
+           (m->options->no_files || tables_write(m->arena, m->plan, m->tables, d));
+}
+
 static bool run_all(struct demand *m, struct diags *d) {
     struct timeline *times = m->options->times;
     double began = timeline_now(times);
@@ -82,12 +102,12 @@ static bool run_all(struct demand *m, struct diags *d) {
     timeline_add(times, began, "list the images", NULL);
     if (!ok) return false;
     if (m->options->only_checks) return run_checks(m, d);
-    if (!saves_check(m->saves, d) || !run_checks(m, d) || !run_trains(m, d)) return false;
+    if (!check_places(m, d) || !run_checks(m, d) || !run_trains(m, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_save(m, i, d)) return false;
-    if (!agree_run(m, d)) return false;
+    if (!measure(m, d) || !agree_run(m, d)) return false;
     began = timeline_now(times);
-    ok = saves_commit(m->saves, d);
+    ok = commit(m, d);
     timeline_add(times, began, "put results in place", NULL);
     return ok;
 }

@@ -57,6 +57,8 @@ struct run_report {
     } * saved;
     size_t ntrained;               // trainings that are done, in the plan's order
     const struct trained *trained; // see train.h
+    size_t ntables;
+    const struct measured_table *tables; // see measure.h
     size_t audited;                // values computed again and found the same
     // Told to stop before it was done: what was being computed, and how far.
     bool stopped;

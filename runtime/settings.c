@@ -68,7 +68,8 @@ static struct fit fit_use(struct arena *a, const struct plan *p, const struct pl
     struct fit f = {0};
     switch (u->place) {
     case USE_PATH:
-    case USE_TO: f.text = v->s; break;
+    case USE_TO:
+    case USE_TABLE: f.text = v->s; break;
     case USE_RECORD: f.text = value_text(a, v); break;
     case USE_FIELD: f.text = value_json(a, v); break;
     case USE_CONST: f.data = fit_const(a, p, u, v); break;
@@ -96,6 +97,7 @@ static void put_use(struct plan *p, const struct plan_use *u, const struct value
     case USE_LIMIT: p->rowsets[u->a].limit = (size_t)v->i; break;
     case USE_K: p->rowsets[u->a].k = (size_t)v->i; break;
     case USE_TO: p->saves[u->a].to = f->text; break;
+    case USE_TABLE: p->tables[u->a].to = f->text; break;
     case USE_PER_CLASS: p->trials[u->a].per_class = (size_t)v->i; break;
     case USE_AT_LEAST: p->trials[u->a].at_least = v->f; break;
     case USE_CONST: p->consts[u->a].data = f->data; break;

@@ -2,6 +2,7 @@
 #include "runtime/survey_impl.h"
 
 #include "runtime/agree_run.h"
+#include "runtime/measure.h"
 #include "runtime/stage.h"
 #include "runtime/trial_run.h"
 
@@ -84,6 +85,7 @@ static void survey_fill(const struct demand *m, struct survey *out) {
 }
 
 bool survey_demand(struct demand *m, struct diags *d) {
+    struct measured *measured;
     if (!rowsets_open(m->rowsets, m->options->store, m->options->threads, d))
         return false;
     for (uint32_t i = 0; i < m->plan->ntrials; i++)
@@ -92,7 +94,7 @@ bool survey_demand(struct demand *m, struct diags *d) {
         if (!demand_save(m, i, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_foresee(m, i, d)) return false;
-    return agree_run(m, d);
+    return measures_demand(m, &measured, d) && agree_run(m, d);
 }
 
 bool plan_survey(const struct plan *p, const struct run_options *o, struct arena *arena,

@@ -1,7 +1,59 @@
 // See report.h.
 #include "cli/base/report.h"
 
+#include "cli/base/tables.h"
 #include "cli/base/words.h"
+#include "runtime/train.h"
+
+// ---- several acts --------------------------------------------------------------------
+static void join_stages(struct run_report *all, const struct run_report *one,
+                        bool trainings, struct arena *arena) {
+    struct run_stage *to = NEW_N(arena, struct run_stage, all->nstages + one->nstages);
+    if (all->nstages) memcpy(to, all->stages, all->nstages * sizeof *to);
+    for (size_t i = 0; i < one->nstages; i++) {
+        if (trainings && !one->stages[i].op) continue; // what is said of them says it
+        to[all->nstages] = one->stages[i];
+        to[all->nstages++].name = arena_strdup(arena, one->stages[i].name);
+    }
+    all->stages = to;
+}
+
+static void join_trained(struct run_report *all, const struct run_report *one,
+                         struct arena *arena) {
+    struct trained *to = NEW_N(arena, struct trained, all->ntrained + one->ntrained);
+    if (all->ntrained) memcpy(to, all->trained, all->ntrained * sizeof *to);
+    for (size_t i = 0; i < one->ntrained; i++) {
+        struct trained *t = &to[all->ntrained + i];
+        *t = one->trained[i];
+        t->name = arena_strdup(arena, t->name);
+        t->stages = arena_dup(arena, t->stages, t->nstages, sizeof *t->stages);
+        for (size_t k = 0; k < t->nstages; k++) // the weights stay where they are used
+            t->stages[k].params = t->stages[k].stats = NULL;
+        t->losses = arena_dup(arena, t->losses, t->nlosses, sizeof *t->losses);
+    }
+    all->trained = to;
+    all->ntrained += one->ntrained;
+}
+
+void report_join(struct run_report *all, const struct run_report *act,
+                 struct arena *arena) {
+    join_stages(all, act, true, arena);
+    join_trained(all, act, arena);
+    all->seconds += act->seconds;
+    all->audited += act->audited;
+    all->peak_bytes = size_max(all->peak_bytes, act->peak_bytes);
+}
+
+void report_join_last(struct run_report *all, const struct run_report *last,
+                      struct arena *arena) {
+    struct run_report before = *all;
+    *all = *last;
+    all->nstages = before.nstages, all->stages = before.stages;
+    all->ntrained = before.ntrained, all->trained = before.trained;
+    join_stages(all, last, false, arena);
+    all->seconds += before.seconds;
+    all->audited += before.audited;
+}
 
 // ---- for people ----------------------------------------------------------------------
 static void print_row(const char *name, const char *op, struct words rows,
@@ -28,9 +80,22 @@ static void print_stages(const struct run_report *r, const struct report_times *
               count_words(sum.computed), (t ? t->before : 0) + r->seconds, to);
 }
 
+static void print_trained(const struct trained *t, FILE *to) {
+    size_t epochs = t->nstages ? t->stages[t->nstages - 1].epoch : 0;
+    fprintf(to, "train: %s, %s epoch%s", t->name, count_words(epochs).at,
+            epochs == 1 ? "" : "s");
+    if (t->reused) fputs(" from the store\n", to);
+    if (t->reused) return;
+    if (t->from_epoch) fprintf(to, ", going on after %zu", t->from_epoch);
+    fprintf(to, ": %s step%s", count_words(t->steps).at, t->steps == 1 ? "" : "s");
+    if (t->nlosses) fprintf(to, ", loss %.4g", (double)t->losses[t->nlosses - 1]);
+    fprintf(to, ", %s\n", time_words(t->seconds).at);
+}
+
 void report_print(const struct run_report *r, const struct report_times *t, FILE *to) {
     print_stages(r, t, to);
     fprintf(to, "peak memory %s\n", size_words(r->peak_bytes).at);
+    for (size_t i = 0; i < r->ntrained; i++) print_trained(&r->trained[i], to);
     for (size_t i = 0; i < r->nchecks; i++) fprintf(to, "check: %s\n", r->checks[i].line);
     for (size_t i = 0; i < r->nagreements; i++)
         fprintf(to, "bf16: %s\n", r->agreements[i].line);
@@ -43,6 +108,7 @@ void report_print(const struct run_report *r, const struct report_times *t, FILE
     for (size_t i = 0; i < r->nsaved; i++)
         fprintf(to, "wrote %s rows to %s\n", count_words(r->saved[i].rows).at,
                 r->saved[i].to);
+    for (size_t i = 0; i < r->ntables; i++) table_print(&r->tables[i], to);
 }
 
 void report_check(const struct run_check *c, FILE *line, FILE *warnings) {
@@ -163,6 +229,34 @@ static void emit_saved(const struct run_report *r, struct emit *e) {
     emit_close(e, ']');
 }
 
+static void emit_trained(const struct trained *t, struct emit *e) {
+    emit_open(e, NULL, '{');
+    emit_string(e, "name", t->name);
+    emit_bool(e, "reused", t->reused);
+    emit_open(e, "epochs", '[');
+    for (size_t i = 0; i < t->nstages; i++) emit_count(e, NULL, t->stages[i].epoch);
+    emit_close(e, ']');
+    emit_count(e, "from_epoch", t->from_epoch);
+    emit_count(e, "steps", t->steps);
+    emit_open(e, "losses", '[');
+    for (size_t i = 0; i < t->nlosses; i++) emit_real(e, NULL, (double)t->losses[i]);
+    emit_close(e, ']');
+    emit_real(e, "seconds", t->seconds);
+    emit_close(e, '}');
+}
+
+static void emit_trainings(const struct run_report *r, struct emit *e) {
+    emit_open(e, "trained", '[');
+    for (size_t i = 0; i < r->ntrained; i++) emit_trained(&r->trained[i], e);
+    emit_close(e, ']');
+}
+
+static void emit_tables(const struct run_report *r, struct emit *e) {
+    emit_open(e, "tables", '[');
+    for (size_t i = 0; i < r->ntables; i++) table_emit(&r->tables[i], e);
+    emit_close(e, ']');
+}
+
 void report_emit(const struct run_report *r, const struct report_times *t,
                  struct emit *e) {
     struct run_rows sum = run_rows(r);
@@ -174,9 +268,11 @@ void report_emit(const struct run_report *r, const struct report_times *t,
     emit_real(e, "compile_seconds", t ? t->before + t->code : 0);
     emit_real(e, "seconds", (t ? t->before : 0) + r->seconds);
     emit_count(e, "peak_bytes", r->peak_bytes);
+    emit_trainings(r, e);
     report_emit_checks(r, e);
     emit_agreements(r, e);
     emit_saved(r, e);
+    emit_tables(r, e);
     emit_open(e, "skipped", '[');
     for (size_t i = 0; i < r->nskipped; i++) emit_string(e, NULL, r->skipped[i]);
     emit_close(e, ']');

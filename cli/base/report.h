@@ -11,6 +11,14 @@ struct report_times {
     double before, code;
 };
 
+// Adds what an act of trainings did (cli/acts.h) to what was done before; words and losses are
+// copied into arena.
+void report_join(struct run_report *all, const struct run_report *act,
+                 struct arena *arena);
+// The same for the act at the end, whose report has all else.
+void report_join_last(struct run_report *all, const struct run_report *last,
+                      struct arena *arena);
+
 void report_print(const struct run_report *r, const struct report_times *t, FILE *to);
 // The members of the report, into the object that is open.
 void report_emit(const struct run_report *r, const struct report_times *t,

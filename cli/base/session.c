@@ -88,6 +88,7 @@ bool session_run(struct session *s, const struct plan *p, const struct session_l
                             .times = s->times,
                             .profile = s->profile,
                             .load = load->fn,
+                            .load_funcs = load->funcs,
                             .load_ctx = load->ctx,
                             .only_checks = s->only_checks,
                             .stage = tell_stage,

@@ -30,8 +30,9 @@ struct session session_of(const struct args *a, struct arena *arena);
 // be run, which share what they can even when nothing is remembered after them.
 void session_begin(struct session *s, bool shared);
 
-struct session_load { // makes a stage's functions ready; fn NULL: they are
+struct session_load { // makes a stage's functions, and single ones, ready; NULL: they are
     bool (*fn)(void *ctx, const struct plan_stage *s, struct diags *d);
+    bool (*funcs)(void *ctx, const uint32_t *funcs, size_t n, struct diags *d);
     void *ctx;
 };
 // With progress on stderr, where it also says how far a stopped run came. False: failed,

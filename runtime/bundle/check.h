@@ -28,6 +28,7 @@ bool check_step_calls(struct check *c, const struct plan_stage *s,
                       const struct plan_step *step);
 bool check_saves(struct check *c);
 bool check_trials(struct check *c);
+bool check_measures(struct check *c); // and tables of them
 bool check_params(struct check *c); // late_check.c
 
 #endif

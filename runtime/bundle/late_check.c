@@ -145,6 +145,7 @@ static bool fits(const struct plan *p, const struct plan_use *u,
         return rowset && bounded(l, 1, (double)BUNDLE_MAX_ROWS) &&
                p->rowsets[u->a].kind == ROWSET_SELECT;
     case USE_TO: return u->a < p->nsaves && l->kind == VAL_STRING;
+    case USE_TABLE: return u->a < p->ntables && l->kind == VAL_STRING;
     case USE_PER_CLASS:
         return u->a < p->ntrials && bounded(l, 1, (double)BUNDLE_MAX_ROWS);
     case USE_AT_LEAST: return u->a < p->ntrials && is_share(l);

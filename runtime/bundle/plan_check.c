@@ -385,11 +385,68 @@ bool check_trials(struct check *c) {
     return true;
 }
 
+// ---- measures ------------------------------------------------------------------------
+// Counting by class, measure.c relies on the images having so many.
+static bool has_classes(const struct plan *p, uint32_t rowset, size_t classes) {
+    while (p->rowsets[rowset].kind != ROWSET_READER) rowset = p->rowsets[rowset].parent;
+    return classes >= 1 && p->rowsets[rowset].classes == classes;
+}
+
+static bool check_of_rows(struct check *c, size_t i, const struct plan_measure *m) {
+    const struct plan *p = c->plan;
+    return (m->rowset < p->nrowsets && m->column < p->ncolumns &&
+            p->columns[m->column].rowset == m->rowset &&
+            p->columns[m->column].row_bytes == sizeof(int32_t) &&
+            has_classes(p, m->rowset, m->classes)) ||
+           check_fail(c, "measure %zu is of rowset %u, column %u, %zu classes", i,
+                      m->rowset, m->column, m->classes);
+}
+
+static bool check_of_measures(struct check *c, size_t i, const struct plan_measure *m) {
+    for (size_t k = 0; k < m->nof; k++)
+        if (m->of[k] >= i || c->plan->measures[m->of[k]].kind == MEASURE_CONFUSION)
+            return check_fail(c, "measure %zu is of measure %u", i, m->of[k]);
+    return m->nof > 0 || check_fail(c, "measure %zu is of no measures", i);
+}
+
+static size_t lines_of(const char *text) {
+    size_t n = *text != 0;
+    for (; *text; text++) n += *text == '\n';
+    return n;
+}
+
+static bool check_table(struct check *c, size_t i, const struct plan_table *t) {
+    size_t n;
+    if (!size_mul(t->nrows, t->ncolumns, &n) || n != t->n || !n)
+        return check_fail(c, "table %zu has %zu rows, %zu columns, %zu numbers", i,
+                          t->nrows, t->ncolumns, t->n);
+    if ((*t->rows && lines_of(t->rows) != t->nrows) ||
+        (*t->columns ? lines_of(t->columns) : 1) != t->ncolumns)
+        return check_fail(c, "table %zu has other names than rows and columns", i);
+    for (size_t k = 0; k < n; k++)
+        if (t->measures[k] >= c->plan->nmeasures)
+            return check_fail(c, "table %zu has measure %u", i, t->measures[k]);
+    return true;
+}
+
+bool check_measures(struct check *c) {
+    const struct plan *p = c->plan;
+    for (size_t i = 0; i < p->nmeasures; i++) {
+        const struct plan_measure *m = &p->measures[i];
+        bool rows = m->kind != MEASURE_MEAN_STD;
+        if (!(rows ? check_of_rows(c, i, m) : check_of_measures(c, i, m))) return false;
+    }
+    for (size_t i = 0; i < p->ntables; i++)
+        if (!check_table(c, i, &p->tables[i])) return false;
+    return true;
+}
+
 // ---- the plan ------------------------------------------------------------------------
 const char *plan_check(struct arena *arena, const struct plan *p) {
     struct check c = {.arena = arena, .plan = p};
     c.behind = NEW_N(arena, size_t, p->nrowsets);
     bool ok = check_rowsets(&c) && check_columns(&c) && check_funcs(&c) &&
-              check_stages(&c) && check_saves(&c) && check_trials(&c) && check_params(&c);
+              check_stages(&c) && check_saves(&c) && check_trials(&c) &&
+              check_measures(&c) && check_params(&c);
     return ok ? NULL : c.why;
 }

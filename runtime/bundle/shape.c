@@ -77,8 +77,7 @@ static const struct field fields_plan_call[] = {
 static SHAPE(shape_call, plan_call);
 
 static const struct field fields_plan_band[] = {
-    SIZE(plan_band, ncalls, BUNDLE_MAX_ROWS),
-    SIZE(plan_band, rows, BUNDLE_MAX_ROWS),
+    SIZE(plan_band, ncalls, BUNDLE_MAX_ROWS), SIZE(plan_band, rows, BUNDLE_MAX_ROWS),
     NONE(plan_band, phase), // of joint functions
 };
 static SHAPE(shape_band, plan_band);
@@ -247,6 +246,31 @@ static const struct field fields_plan_save[] = {
 };
 static SHAPE(shape_save, plan_save);
 
+// ---- measures ------------------------------------------------------------------------
+static const char *const measure_kinds[] = {"accuracy", "confusion", "mean_std"};
+
+static const struct field fields_plan_measure[] = {
+    ENUM(plan_measure, kind, measure_kinds),
+    TEXT(plan_measure, name),
+    SPAN(plan_measure, span),
+    INDEX(plan_measure, rowset),
+    INDEX(plan_measure, column),
+    SIZE(plan_measure, classes, BUNDLE_MAX_ROWS),
+    COUNTED(plan_measure, of, nof, FIELD_INDICES),
+};
+static SHAPE(shape_measure, plan_measure);
+
+static const struct field fields_plan_table[] = {
+    MAYBE_TEXT(plan_table, to),
+    SPAN(plan_table, span),
+    SIZE(plan_table, nrows, BUNDLE_MAX_ROWS),
+    SIZE(plan_table, ncolumns, BUNDLE_MAX_ROWS),
+    TEXT(plan_table, rows),
+    TEXT(plan_table, columns),
+    COUNTED(plan_table, measures, n, FIELD_INDICES),
+};
+static SHAPE(shape_table, plan_table);
+
 static const struct field fields_result_field[] = {
     TEXT(result_field, group),
     TEXT(result_field, name),
@@ -259,9 +283,9 @@ static const char *const value_kinds[] = {"none",   "int",  "float", "bool",
                                           "string", "ints", "floats"};
 static const char *const formula_kinds[] = {"value",  "param", "negate",
                                             "binary", "list",  "opaque"};
-static const char *const use_places[] = {"path",      "limit",    "k",     "to",
-                                         "per_class", "at_least", "const", "builtin",
-                                         "record",    "field"};
+static const char *const use_places[] = {"path",    "limit",     "k",        "to",
+                                         "table",   "per_class", "at_least", "const",
+                                         "builtin", "record",    "field"};
 
 static const struct field fields_formula[] = {
     ENUM(formula, kind, formula_kinds),
@@ -323,6 +347,10 @@ static const struct field fields_plan[] = {
     NONE(plan, agreements), // a run of the program itself makes them
     NONE(plan, nagreements),
     LIST(plan, saves, nsaves, shape_save),
+    NONE(plan, trains), // done before the rest is compiled
+    NONE(plan, ntrains),
+    LIST(plan, measures, nmeasures, shape_measure),
+    LIST(plan, tables, ntables, shape_table),
     LIST(plan, fields, nfields, shape_result_field),
     LIST(plan, consts, nconsts, shape_const),
     LIST(plan, funcs, nfuncs, shape_func),

@@ -129,6 +129,9 @@ static inline void rig_lates(struct rig_made *m) {
              (struct plan_late){.kind = VAL_FLOATS, .value = rig_list(m)});
     rig_late(m, USE_FIELD, 0, 0, 0,
              (struct plan_late){.kind = VAL_INT, .value = rig_follows(m, val_int(3), 0)});
+    rig_late(m, USE_TABLE, 0, 0, 0,
+             (struct plan_late){"report", "to", at, VAL_STRING, 0, 0, true,
+                                rig_follows(m, val_string("/some/train"), 3)});
     rig_late(m, USE_PER_CLASS, 0, 0, 0,
              (struct plan_late){"check", "per_class", at, VAL_INT, 1, 1e6, false,
                                 rig_follows(m, val_int(3), 0)});
@@ -391,6 +394,31 @@ static inline void rig_trials(struct rig_made *m) {
                                         .at_least = 0.25};
 }
 
+// Two measures of b, their mean, and a table of it all.
+static inline void rig_measures(struct rig_made *m) {
+    static const uint32_t both[] = {0, 0}, cells[] = {0, 2, 1, 0};
+    const struct plan_measure measures[] = {
+        {MEASURE_ACCURACY, "right", rig_span(m, 1, 4), RIG_B, RIG_LOSS, 2, 0, NULL},
+        {MEASURE_CONFUSION, "taken", rig_span(m, 1, 6), RIG_B, RIG_LOSS, 2, 0, NULL},
+        {.kind = MEASURE_MEAN_STD,
+         .name = "mean",
+         .span = rig_span(m, 1, 7),
+         .nof = 2,
+         .of = arena_dup(m->a, both, 2, sizeof *both)}};
+    const struct plan_table table = {.to = "/some/train",
+                                     .span = rig_span(m, 1, 8),
+                                     .nrows = 2,
+                                     .ncolumns = 2,
+                                     .rows = "one\ntwo",
+                                     .columns = "a\nb",
+                                     .n = 4,
+                                     .measures =
+                                         arena_dup(m->a, cells, 4, sizeof *cells)};
+    m->p->nmeasures = COUNT(measures), m->p->ntables = 1;
+    m->p->measures = arena_dup(m->a, measures, COUNT(measures), sizeof *measures);
+    m->p->tables = arena_dup(m->a, &table, 1, sizeof table);
+}
+
 static inline void rig_saves(struct rig_made *m) {
     struct plan *p = m->p;
     p->nstages = 6, p->stages = NEW_N(m->a, struct plan_stage, 6);
@@ -426,6 +454,7 @@ static inline struct plan *rig_plan(struct arena *a) {
     rig_columns(&m);
     rig_saves(&m);
     rig_trials(&m);
+    rig_measures(&m);
     rig_lates(&m);
     return m.p;
 }

@@ -551,6 +551,16 @@ WRONG(no_answers, p->trials[0].answers = RIG_PLACE)
 WRONG(few_ways, p->columns[RIG_WAYS].row_bytes = 4)
 WRONG(other_images, p->trials[0].rowset = RIG_C)
 WRONG(more_than_all, p->trials[0].at_least = 1.5)
+WRONG(measured_places, p->measures[0].column = RIG_PLACE)
+WRONG(measured_others, p->measures[1].rowset = RIG_C)
+WRONG(other_classes, p->measures[1].classes = 3)
+WRONG(mean_of_itself, p->measures[2].of[1] = 2)
+WRONG(mean_of_counts, p->measures[2].of[1] = 1)
+WRONG(mean_of_none, p->measures[2].nof = 0)
+WRONG(table_of_none, p->tables[0].measures[3] = 3)
+WRONG(ragged_table, p->tables[0].nrows = 3)
+WRONG(endless_table, p->tables[0].nrows = SIZE_MAX / 2)
+WRONG(unnamed_rows, p->tables[0].rows = "one")
 WRONG(part_of_a_way, p->stages[5].slots[0].mult = TRIAL_VARIANTS - 1)
 WRONG(late_more_than_all, p->lates.at[p->lates.n - 1].max = 2)
 
@@ -608,7 +618,17 @@ static const struct wrong wrongs[] = {
     {"check 0 has no answers", other_images},
     {"check 0 is of", more_than_all},
     {"not what is kept", part_of_a_way},
-    {"use 9", late_more_than_all},
+    {"use 10", late_more_than_all},
+    {"measure 0", measured_places},
+    {"measure 1", measured_others},
+    {"measure 1", other_classes},
+    {"measure 2 is of measure 2", mean_of_itself},
+    {"measure 2 is of measure 1", mean_of_counts},
+    {"of no measures", mean_of_none},
+    {"table 0 has measure 3", table_of_none},
+    {"table 0 has 3 rows", ragged_table},
+    {"table 0 has", endless_table},
+    {"other names", unnamed_rows},
 };
 
 // Keys of the rig are shared by all of its plans; a test changes some.

@@ -390,7 +390,8 @@ static unsigned effect_predicted(const struct effect *e, nid v) {
 
 static unsigned effect_column(const struct effect *e, struct kept k) {
     switch (k.facet) {
-    case FACET_VALUE: return effect_value(e, k.v);
+    case FACET_VALUE:
+    case FACET_RIGHT: return effect_value(e, k.v);
     case FACET_PLACE: return effect_place(e, k.v);
     case FACET_PREDICTED:
     case FACET_VARIANTS: return effect_predicted(e, k.v);
@@ -685,7 +686,7 @@ static bool same_kind(const struct plan_column *a, const struct plan_column *b) 
 // What has to be computed in fp32 to be compared is found there by a run in fp32.
 static void twins_are_known_as_what_fp32_gives(void **state) {
     struct fixture *f = *state;
-    static const size_t twins[] = {4, 2, 4, 1, 0}; // by program
+    static const size_t twins[] = {4, 2, 4, 1, 0, 3}; // by program
     for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
         struct compiled in_fp32 = compile(f, PROGRAMS[p]);
         struct compiled c = compile_twinned(f, PROGRAMS[p]);
@@ -737,7 +738,7 @@ static void a_value_in_both_precisions_is_its_own_twin(void **state) {
 // Whether a value is of the row's class, and not only of its pixels.
 static bool needs_class(const struct func *g, nid v) {
     const struct node *n = node_at(g, v);
-    if (n->op == OP_LOSS || n->op == OP_GRADNORM) return true;
+    if (n->op == OP_LOSS || n->op == OP_GRADNORM || n->op == OP_GRADCAM) return true;
     if (n->op == OP_SHAP_PATCHES) return !strcmp(attr_str(n, "target"), "class");
     if (n->op == OP_POOL || n->op == OP_PERTURB) return needs_class(g, n->in[0]);
     if (n->op == OP_CROP) return needs_class(g, n->in[1]); // where it lies
