@@ -1,11 +1,13 @@
-// The functions of a training by the evaluator: gradients of a batch's loss beside its slopes,
-// and steps and updates beside PyTorch's in float64 (tests/data/train, see make_steps.py there).
+// The functions of a training: gradients of a batch's loss beside its slopes, and steps and
+// updates beside PyTorch's in float64 (tests/data/train, see make_steps.py there), by the
+// evaluator and as machine code.
 #include "frontend/model.h"
-#include "ir/build.h"
-#include "ir/eval.h"
 #include "ir/text.h"
 #include "passes/train_step.h"
+#include "runtime/joint.h"
 #include "runtime/npy.h"
+#include "runtime/pool.h"
+#include "tests/unit/jit.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -174,10 +176,12 @@ static const struct model *model_of(struct arena *a, nid (*body)(struct net *, n
 // ---- steps -----------------------------------------------------------------------------
 struct step {
     struct arena *a;
-    const struct func *f;
+    struct func *f;
     struct train_net t;
     float *x, *target, *params, *stats;
     float loss, *gradients, *next; // by the last call; laid out as params and stats are
+    struct jit *jit;               // NULL: the evaluator computes
+    size_t workers;
 };
 
 static struct func *differentiated(struct arena *a, struct func *f) {
@@ -211,6 +215,27 @@ static struct step step_of(struct arena *a, const struct model *m) {
     return s;
 }
 
+struct running {
+    struct joint *j;
+    char *const *in, *const *out;
+    size_t rows;
+};
+
+static void work(void *ctx, size_t worker) {
+    const struct running *r = ctx;
+    joint_call(r->j, worker, r->in, r->out, r->rows, NULL);
+}
+
+static void call_code(struct step *s, size_t rows, const void *const *args,
+                      void *const *outs) {
+    char *const *in = (char *const *)(uintptr_t)args; // kernels only read it
+    struct running r = {joint_new(&s->jit->plan, &s->jit->func, s->workers), in,
+                        (char *const *)outs, rows};
+    assert_non_null(r.j);
+    pool_run(s->workers, work, &r);
+    joint_free(r.j);
+}
+
 static void call(struct step *s, size_t rows) {
     size_t n = s->t.nparams, k = s->t.nstats;
     float share = 1 / (float)rows;
@@ -225,7 +250,8 @@ static void call(struct step *s, size_t rows) {
         args[3 + n + i] = s->stats + s->t.stats[i].at;
         outs[1 + n + i] = s->next + s->t.stats[i].at;
     }
-    assert_true(eval_func(s->f, rows, args, outs, NULL));
+    if (s->jit) call_code(s, rows, args, outs);
+    else assert_true(eval_func(s->f, rows, args, outs, NULL));
 }
 
 // ---- gradients ---------------------------------------------------------------------------
@@ -338,9 +364,16 @@ static size_t floats_of(const struct plan_tensor *t, size_t n) {
     return floats;
 }
 
-static void check_step(struct arena *a, const char *name) {
+// workers 0: by the evaluator
+static void check_step(struct arena *a, const char *name, size_t workers) {
     const struct model *m = imported(a, name);
     struct step s = step_of(a, m);
+    struct jit jit;
+    struct diags d;
+    diags_init(&d, a);
+    s.workers = workers;
+    if (workers) s.jit = &jit;
+    if (workers && !jit_compile(&jit, a, s.f, &d)) fail_msg("%s", d.list.at[0].message);
     size_t image = 3 * m->height * m->width;
     memcpy(s.x, stored(a, name, "x", ROWS * image), ROWS * image * sizeof(float));
     memcpy(s.target, stored(a, name, "target", ROWS * m->classes),
@@ -351,12 +384,20 @@ static void check_step(struct arena *a, const char *name) {
     const float *expected = stored(a, name, "step", floats);
     assert_near(name, "loss", &s.loss, expected, 1, 1e-5);
     check_tensors(&s, name, expected + 1);
+    if (workers) jit_free(&jit);
 }
 
+static const char *const stored_nets[] = {"convnet", "instances", "mlp", "residual",
+                                          "inverted"};
+
 static void steps_are_pytorchs(void **state) {
-    static const char *const names[] = {"convnet", "instances", "mlp", "residual",
-                                        "inverted"};
-    for (size_t i = 0; i < COUNT(names); i++) check_step(*state, names[i]);
+    for (size_t i = 0; i < COUNT(stored_nets); i++) check_step(*state, stored_nets[i], 0);
+}
+
+static void steps_of_code_are_pytorchs(void **state) {
+    for (size_t i = 0; i < COUNT(stored_nets); i++)
+        for (size_t workers = 1; workers <= 3; workers += 2)
+            check_step(*state, stored_nets[i], workers);
 }
 
 // ---- tensors -----------------------------------------------------------------------------
@@ -497,6 +538,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_slopes),
         cmocka_unit_test(steps_are_pytorchs),
+        cmocka_unit_test(steps_of_code_are_pytorchs),
         cmocka_unit_test(tensors_lie_apart),
         cmocka_unit_test(decay_spares_what_is_asked),
         cmocka_unit_test(a_batch_of_one),
