@@ -141,8 +141,8 @@ static struct result check_binary(struct checker *c, const struct frame *f,
                                   const struct expr *e) {
     struct result l = check_expr(c, f, e->binary.l, NULL);
     struct result r = check_expr(c, f, e->binary.r, NULL);
-    bool join = e->binary.op[0] == '+' && (check_is_list(&l) || check_is_list(&r));
-    if (join && l.kind != RESULT_POISON && r.kind != RESULT_POISON)
+    if (l.kind == RESULT_POISON || r.kind == RESULT_POISON) return POISON;
+    if (e->binary.op[0] == '+' && (check_is_list(&l) || check_is_list(&r)))
         return check_join(c, f, e, &l, &r);
     bool ok = is_value(c, f, e, e->binary.l, &l) && is_value(c, f, e, e->binary.r, &r);
     return ok ? of_operation(c, f, e, &l, &r) : POISON;

@@ -106,7 +106,8 @@ static const char *written_label(struct checker *c, const struct item *item,
     const struct expr *e = item->e;
     size_t n = e->span.end - e->span.start;
     const char *text = e->span.file->text + e->span.start;
-    if (item->r.kind == RESULT_VALUE) return value_text(c->arena, &item->r.value);
+    bool value = item->r.kind == RESULT_VALUE && !check_is_list(&item->r);
+    if (value) return value_text(c->arena, &item->r.value);
     if (e->kind == EXPR_NAME) return e->name.text;
     if (e->kind == EXPR_CALL && n <= LABEL_MAX_BYTES && !memchr(text, '\n', n))
         return arena_strndup(c->arena, text, n);

@@ -12,7 +12,12 @@
 // A constant given by position in an operand's place was probably meant for an attribute.
 static const char *help_operand(struct op_call *o, size_t slot) {
     const struct result *r = &o->args[slot];
-    if (r->kind != RESULT_VALUE || !o->info->operands[slot].optional) return NULL;
+    const struct operand_spec *spec = &o->info->operands[slot];
+    bool model =
+        r->kind == RESULT_NODE && type_at(o->c->b.f, r->node)->kind == KIND_MODEL;
+    if (model && spec->kinds >> KIND_ASK & 1)
+        return "a teacher is asked about each batch by `ask(teacher, temperature = 20)`";
+    if (r->kind != RESULT_VALUE || !spec->optional) return NULL;
     for (size_t i = 0; i < o->nattrs; i++)
         if (o->info->attrs[i].kind == r->value.kind && !o->call->slots[o->nin + i])
             return arena_printf(o->c->arena, "if it is meant for `%s`, write `%s = ...`",
@@ -102,9 +107,13 @@ static bool may_be_none(const struct attr_spec *spec) {
     return spec->fallback && strcmp(spec->fallback, "none") == 0;
 }
 
-// A float that is whole is what people write for a large int (1e5).
+// A float that is whole is what people write for a large int (1e5), one number for a list.
 static const char *help_attr(struct op_call *o, const struct attr_spec *spec,
                              const struct expr *e, const struct result *r) {
+    bool list = spec->kind == VAL_INTS || spec->kind == VAL_FLOATS;
+    bool number = r->value.kind == VAL_INT || r->value.kind == VAL_FLOAT;
+    if (list && r->kind == RESULT_VALUE && number)
+        return "a list is written in brackets: [1, 2]";
     if (e->kind != EXPR_VALUE || spec->kind != VAL_INT || r->value.kind != VAL_FLOAT)
         return NULL;
     double f = r->value.f;

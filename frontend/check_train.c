@@ -176,25 +176,31 @@ static size_t report_slot(const struct op_call *o, const char *attr) {
     return o->nin + (size_t)op_attr(OP_REPORT, attr, strlen(attr));
 }
 
+static bool no_names(struct table *t, const char *attr, const struct expr *e,
+                     const struct result *r) {
+    struct op_call *o = t->o;
+    return check_report(o->c, o->f, e->span, e, NULL,
+                        "`%s` of `report` is a list of strings; %s", attr,
+                        check_came(o->c, e, r));
+}
+
 // Names that the program gives, as a list of strings; n of them are needed.
 static bool given_names(struct table *t, const char *attr, size_t n, struct text *out) {
     struct op_call *o = t->o;
     const struct expr *e = call_attr_expr(o, attr);
     const struct result *r = &o->args[report_slot(o, attr)];
-    bool list = r->kind == RESULT_LIST;
-    for (size_t i = 0; list && i < r->list->n; i++) {
-        const struct item *item = &r->list->at[i];
-        list = item->r.kind == RESULT_VALUE && item->r.value.kind == VAL_STRING;
-        if (list) add_name(out, item->r.value.s);
-    }
     if (r->kind == RESULT_POISON) return false;
-    if (!list)
-        return check_report(o->c, o->f, e->span, e, NULL,
-                            "`%s` of `report` is a list of strings; %s", attr,
-                            check_came(o->c, e, r));
-    return r->list->n == n || check_report(o->c, o->f, e->span, e, NULL,
-                                           "`%s` has %zu names; the table has %zu %s",
-                                           attr, r->list->n, n, attr);
+    if (r->kind != RESULT_LIST) return no_names(t, attr, e, r);
+    for (size_t i = 0; i < r->list->n; i++) {
+        const struct item *item = &r->list->at[i];
+        if (item->r.kind != RESULT_VALUE || item->r.value.kind != VAL_STRING)
+            return no_names(t, attr, item->e ? item->e : e, &item->r);
+        add_name(out, item->r.value.s);
+    }
+    size_t given = r->list->n;
+    return given == n || check_report(o->c, o->f, e->span, e, NULL,
+                                      "`%s` has %zu name%s; the table has %zu %s", attr,
+                                      given, given == 1 ? "" : "s", n, attr);
 }
 
 static bool set_names(struct table *t, const char *attr, size_t n, struct text *names) {
@@ -217,7 +223,10 @@ static bool add_row(struct table *t, const struct expr *whole, const struct item
                             check_came(o->c, e, &row->r));
     if (!check_items(o->c, e->span, &row->r, &cells)) return false;
     if (first) t->ncolumns = cells.n;
-    if (cells.n == 0 || cells.n != t->ncolumns)
+    if (cells.n == 0)
+        return check_report(o->c, o->f, e->span, e, NULL,
+                            "row `%s` of the table is empty", row->label);
+    if (cells.n != t->ncolumns)
         return check_report(o->c, o->f, e->span, e, NULL,
                             "row `%s` has %zu number%s, those before it %zu", row->label,
                             cells.n, cells.n == 1 ? "" : "s", t->ncolumns);

@@ -13,10 +13,10 @@ struct resolver {
     struct diags *d;
     struct tree *tree;
     struct file *file;
-    struct decl *global;      // the declaration at the top level being read
-    struct decl *local;       // the one inside that def, or NULL
-    struct names locals;      // of that def
-    struct decl *def;         // whose text is being read, or NULL
+    struct decl *global;          // the declaration at the top level being read
+    struct decl *local;           // the one inside that def, or NULL
+    struct names locals;          // of that def
+    struct decl *def;             // whose text is being read, or NULL
     const struct list_name *vars; // the names of the lists around it
 };
 
@@ -261,6 +261,29 @@ static bool slot_missing(const struct call *c, size_t i) {
     return slot_required(c, i) && !c->slots[i];
 }
 
+// What others call our arguments.
+static const char *our_word(const char *name) {
+    static const struct {
+        const char *theirs, *ours;
+    } words[] = {
+        {"lr", "rate"},
+        {"learning_rate", "rate"},
+        {"weight_decay", "decay"},
+        {"batch_size", "batch"},
+        {"eps", "epsilon"},
+        {"scheduler", "schedule"},
+        {"num_classes", "classes"},
+        {"image_size", "size"},
+        {"topk", "top"},
+        {"augmentations", "augment"},
+        {"transform", "augment"},
+        {"T", "temperature"},
+    };
+    for (size_t i = 0; i < COUNT(words); i++)
+        if (strcmp(words[i].theirs, name) == 0) return words[i].ours;
+    return NULL;
+}
+
 static bool unknown_argument(struct resolver *r, const struct call *c,
                              const struct arg *arg) {
     diag_error(r->d, arg->name_span, "`%s` has no argument `%s`", c->name, arg->name);
@@ -268,7 +291,9 @@ static bool unknown_argument(struct resolver *r, const struct call *c,
     struct candidates names = {.arena = r->arena};
     for (size_t i = 0; i < slot_count(c); i++)
         VEC_PUSH(r->arena, &names.list, call_slot_name(c, i));
-    const char *near = candidates_near(&names, arg->name);
+    const char *near = our_word(arg->name);
+    if (!near || find_slot(c, near) == slot_count(c))
+        near = candidates_near(&names, arg->name);
     if (near) return diag_help(r->d, "did you mean `%s`?", near);
     const char *all = slot_list(r, c, any_slot);
     return all ? diag_help(r->d, "it takes %s", all) : false;
@@ -305,18 +330,14 @@ static const char *text_for_operand(const struct call *c) {
 }
 
 static bool check_missing(struct resolver *r, const struct call *c) {
-    size_t missing = 0, last = 0;
-    for (size_t i = 0; i < slot_count(c); i++)
-        if (slot_missing(c, i)) {
-            missing++;
-            last = i;
-        }
-    if (!missing) return true;
-    const char *taken = text_for_operand(c), *name = call_slot_name(c, last);
+    size_t first = 0;
+    while (first < slot_count(c) && !slot_missing(c, first)) first++;
+    if (first == slot_count(c)) return true;
+    const char *taken = text_for_operand(c), *name = call_slot_name(c, first);
     diag_error(r->d, c->name_span, "`%s` also needs %s", c->name,
                slot_list(r, c, slot_missing));
     if (c->def) return diag_note(r->d, c->def->span, "it is defined here");
-    if (taken && missing == 1)
+    if (taken)
         return diag_help(r->d, "write `%s = ...`: by position it is taken for `%s`", name,
                          taken);
     return diag_help(r->d, "`%s` takes %s", c->name, slot_list(r, c, any_slot));

@@ -555,8 +555,10 @@ static void test_damaged(void **state) {
         "param n: int = 2 # two\n"
         "def f(x, k = n) {\n  y = stitch(x, factor = k)\n  return y\n}\n"
         "x = images(\"in\", size = 8 * (n + 2), on_error = skip)\n"
+        "t = train(mlp(2, 4), x, keep = [n], epochs = 5, rate = 1)@2\n"
+        "report([accuracy(t, y) for y in [x] + [x for k in [n]]])\n"
         "save(f(x, [1, -2.5e3][0]), to = \"o\\n\")\n";
-    static const char bytes[] = "(){}[]=,:;\"\\#\n\r\t -+*/%.0a_\x80\xff\xc3";
+    static const char bytes[] = "(){}[]=,:;@\"\\#\n\r\t -+*/%.0a_\x80\xff\xc3";
     char damaged[sizeof text];
     for (size_t i = 0; i < sizeof text; i++) {
         write_bytes("program.ddg", text, i);
