@@ -139,6 +139,10 @@ static void print_rows(struct bench *b) {
                rows[i].how);
 }
 
+static double kernel_seconds(const struct bench *b, size_t threads) { // of a step
+    return profile_sum(b->profile).kernels / (double)(threads * (b->steps - 1));
+}
+
 static void run(struct bench *b, size_t threads) {
     b->seconds = NEW_N(b->arena, double, b->steps);
     b->profile = profile_new(threads, false);
@@ -154,9 +158,9 @@ static void run(struct bench *b, size_t threads) {
     printf(
         "%.1f ms a step (least %.1f); %zu kernels, %zu bands, %zu phases, %.1f MB, and "
         "%.1f MB a worker\n",
-        b->seconds[b->steps / 2] * 1e3, b->seconds[0] * 1e3, b->func.ncalls,
-        b->func.nbands, phases, (double)b->func.arena_bytes / 1e6,
-        (double)b->func.own_bytes / 1e6);
+        b->seconds[b->steps / 2] * 1e3, b->seconds[0] * 1e3,
+        kernel_seconds(b, threads) * 1e3, b->func.ncalls, b->func.nbands, phases,
+        (double)b->func.arena_bytes / 1e6, (double)b->func.own_bytes / 1e6);
     joint_free(b->joint);
     profile_free(b->profile);
 }

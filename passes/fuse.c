@@ -139,9 +139,12 @@ static bool is_lookup(const struct fuse *s, nid v) {
     return fnode(s, v)->op == OP_TAKE && is_source(fnode(s, fnode(s, v)->in[0])->op);
 }
 
-// Sums over the batch are made by few workers; what they are of had better be made by all.
+#define MANY 4096 // elements
+
+// Sums over the batch are made by one worker; what large ones are of had better be made by all.
 static bool is_summed(const struct fuse *s, nid v) {
-    return s->users[v] != NID_NONE && flags(s, s->users[v]) & OPF_BATCH;
+    if (s->users[v] == NID_NONE || type_count(type_at(s->f, v)) < MANY) return false;
+    return (flags(s, s->users[v]) & OPF_BATCH) != 0;
 }
 
 static bool worth_storing(const struct fuse *s, nid v) {
@@ -212,6 +215,13 @@ static void mark_late(struct fuse *s, nid anchor) {
     }
 }
 
+// Gradients of statistics are sums of products that nothing else wants: these had better be
+// made where they are summed than be stored by an anchor's kernel.
+static bool only_summed(const struct fuse *s, nid v) {
+    if (!s->f->joint || s->is_out[v] || s->uses[v] != 1) return false;
+    return (flags(s, s->users[v]) & OPF_REDUCE) != 0;
+}
+
 // Whether user can be computed as the anchor's tile is written: elementwise in its shape,
 // and what else it reads does not depend on the anchor, or is in the chain already.
 static bool joins(const struct fuse *s, nid v, nid user) {
@@ -219,7 +229,8 @@ static bool joins(const struct fuse *s, nid v, nid user) {
     if (!(flags(s, user) & OPF_ELEMENTWISE) || u->op == OP_STEP || u->op == OP_EQ)
         return false;
     if (u->type.elem != ELEM_F32 || u->type.rows != type_at(s->f, v)->rows) return false;
-    if (!type_same_shape(&u->type, type_at(s->f, v))) return false;
+    if (!type_same_shape(&u->type, type_at(s->f, v)) || only_summed(s, user))
+        return false;
     for (uint32_t i = 0; i < u->nin; i++)
         if (s->late[u->in[i]] && s->claimed[u->in[i]] != s->claimed[v]) return false;
     return true;

@@ -223,10 +223,26 @@ static struct unit unit_of(const struct plan_func *f, size_t band, size_t first)
     return u;
 }
 
-// In the order of phases, and of bands in them.
+// What a task of a full batch costs, about, in floating-point operations.
+static double task_cost(const struct joint *j, const struct unit *u) {
+    const double flops_a_byte = 10;
+    double row = 0, n = (double)j->f->batch;
+    for (size_t i = u->first; i < u->first + u->ncalls; i++)
+        row += j->f->calls[i].flops + flops_a_byte * j->f->calls[i].bytes;
+    return row * n / (double)size_max(tasks_of(j, u, j->f->batch), 1);
+}
+
+// In the order of phases. In them long tasks come first, so that workers end at about the same
+// time.
+static bool is_before(const struct joint *j, const struct unit *a, const struct unit *b) {
+    if (a->phase != b->phase) return a->phase < b->phase;
+    return task_cost(j, a) > task_cost(j, b);
+}
+
 static void add_unit(struct joint *j, struct unit u) {
     size_t i = j->nunits++;
-    for (; i > 0 && j->units[i - 1].phase > u.phase; i--) j->units[i] = j->units[i - 1];
+    for (; i > 0 && is_before(j, &u, &j->units[i - 1]); i--)
+        j->units[i] = j->units[i - 1];
     j->units[i] = u;
 }
 
