@@ -25,6 +25,7 @@ struct winding {
     struct batch b; // first, for each_batch_tile
     struct planes sums, operands, gradients;
     LLVMValueRef first, count; // tiles of the group
+    LLVMValueRef last;         // tile of all
     struct ix plane;           // at hand
 };
 
@@ -92,50 +93,86 @@ struct transformed {
     const struct planes *to;
 };
 
-static void each_block(struct winding *w, const struct tile_place *t,
-                       const struct transformed *x) {
+// Where the first place of the tile lies in the part's first block.
+static LLVMValueRef tile_at(struct winding *w, const struct tile_place *t,
+                            const struct transformed *x, LLVMValueRef first) {
     struct emit *e = w->b.e;
     const struct view *v = x->v;
-    size_t pitch = layout_pitch_y(e, v->layout, v->type);
     int64_t border = (int64_t)v->layout->border, lanes = (int64_t)e->lanes;
-    size_t plane = layout_plane(e, v->layout, v->type);
-    int64_t blocks = ((int64_t)v->type->dim[0] + lanes - 1) / lanes;
-    struct ix y = ix_scale(e, ix_shift(e, t->y, border + x->at[0]), (int64_t)pitch);
+    int64_t pitch = (int64_t)layout_pitch_y(e, v->layout, v->type);
+    struct ix y = ix_scale(e, ix_shift(e, t->y, border + x->at[0]), pitch);
     struct ix at = ix_scale(e, ix_shift(e, t->x, border + x->at[1]), lanes);
     LLVMValueRef row =
         LLVMBuildMul(e->b, t->row, ll_i64(e, (int64_t)v->layout->bytes), "");
-    LLVMValueRef from =
-        ll_at_ix(e, e->f32, ll_at(e, e->i8, v->row, row), ix_add(e, y, at));
+    int64_t plane = (int64_t)layout_plane(e, v->layout, v->type);
+    LLVMValueRef way = LLVMBuildMul(e->b, first, ll_i64(e, plane), "");
+    LLVMValueRef from = ll_at(e, e->f32, ll_at(e, e->i8, v->row, row), way);
+    return ll_at_ix(e, e->f32, from, ix_add(e, y, at));
+}
+
+// Asks for as many vectors as tiles are apart: what lies around is their neighbours'.
+static void ask_for(struct winding *w, LLVMValueRef at, const struct transformed *x) {
+    struct emit *e = w->b.e;
+    size_t pitch = layout_pitch_y(e, x->v->layout, x->v->type);
+    size_t before = (x->side - GRADS) / 2;
+    for (size_t y = 0; y < GRADS; y++)
+        for (size_t i = 0; i < GRADS; i++)
+            ll_fetch(e, ll_at_const(
+                            e, e->f32, at,
+                            (int64_t)((y + before) * pitch + (i + before) * e->lanes)));
+}
+
+static struct tile_place place_of(struct winding *w, LLVMValueRef tile) {
+    struct emit *e = w->b.e;
+    const size_t *tiles = w->b.plan.tiles;
+    LLVMValueRef across = ll_i64(e, (int64_t)tiles[1]), side = ll_i64(e, GRADS);
+    LLVMValueRef all = ll_i64(e, (int64_t)(tiles[0] * tiles[1]));
+    LLVMValueRef of_row = LLVMBuildURem(e->b, tile, all, "");
+    LLVMValueRef y = LLVMBuildUDiv(e->b, of_row, across, "");
+    LLVMValueRef x = LLVMBuildURem(e->b, of_row, across, "");
+    int64_t last[2] = {(int64_t)((tiles[0] - 1) * GRADS),
+                       (int64_t)((tiles[1] - 1) * GRADS)};
+    return (struct tile_place){
+        .row = LLVMBuildUDiv(e->b, tile, all, ""),
+        .y = ix_uniform(LLVMBuildMul(e->b, y, side, ""), 0, last[0], 1, 0),
+        .x = ix_uniform(LLVMBuildMul(e->b, x, side, ""), 0, last[1], 1, 0)};
+}
+
+// Transforms the tile in all blocks of the part, and asks for one a group ahead: it comes
+// from far away, and tile by tile no processor sees what comes next.
+static void each_block(struct winding *w, const struct tile_place *t,
+                       const struct tile_place *ahead, const struct transformed *x) {
+    struct emit *e = w->b.e;
+    const struct view *v = x->v;
+    int64_t lanes = (int64_t)e->lanes;
+    size_t plane = layout_plane(e, v->layout, v->type);
+    int64_t blocks = ((int64_t)v->type->dim[0] + lanes - 1) / lanes;
     LLVMValueRef first = w->b.first[x->axis];
     if (x->axis == 1) first = LLVMBuildUDiv(e->b, first, ll_i64(e, lanes), "");
+    LLVMValueRef from = tile_at(w, t, x, first), next = tile_at(w, ahead, x, first);
     LLVMValueRef left = LLVMBuildSub(e->b, ll_i64(e, blocks), first, "");
     LLVMValueRef count = ll_min(e, left, ll_i64(e, (int64_t)x->most));
     struct loop l = loop_begin(e, ll_i64(e, 0), count, 1, NULL, 0);
-    LLVMValueRef block = LLVMBuildAdd(e->b, first, l.i, "");
-    block = LLVMBuildMul(e->b, block, ll_i64(e, (int64_t)plane), "");
+    LLVMValueRef way = LLVMBuildMul(e->b, l.i, ll_i64(e, (int64_t)plane), "");
     LLVMValueRef vector =
         LLVMBuildMul(e->b, l.i, ll_i64(e, (int64_t)w->b.plan.group), "");
-    struct square s = {ll_at(e, e->f32, from, block), x->side, pitch};
+    struct square s = {ll_at(e, e->f32, from, way), x->side,
+                       layout_pitch_y(e, v->layout, v->type)};
+    ask_for(w, ll_at(e, e->f32, next, way), x);
     transform(w, &s, x->line, x->to, LLVMBuildAdd(e->b, vector, t->slot, ""));
     loop_end(e, &l, NULL);
 }
 
 static void each_place(struct winding *w, const struct transformed *x) {
     struct emit *e = w->b.e;
-    const size_t *tiles = w->b.plan.tiles;
-    LLVMValueRef across = ll_i64(e, (int64_t)tiles[1]);
-    LLVMValueRef all = ll_i64(e, (int64_t)(tiles[0] * tiles[1])), side = ll_i64(e, GRADS);
+    LLVMValueRef group = ll_i64(e, (int64_t)w->b.plan.group);
     struct loop l = loop_begin(e, ll_i64(e, 0), w->count, 1, NULL, 0);
     LLVMValueRef tile = LLVMBuildAdd(e->b, w->first, l.i, "");
-    struct tile_place t = {.row = LLVMBuildUDiv(e->b, tile, all, ""), .slot = l.i};
-    LLVMValueRef of_row = LLVMBuildURem(e->b, tile, all, "");
-    LLVMValueRef y = LLVMBuildUDiv(e->b, of_row, across, "");
-    LLVMValueRef col = LLVMBuildURem(e->b, of_row, across, "");
-    t.y =
-        ix_uniform(LLVMBuildMul(e->b, y, side, ""), 0, (int64_t)(tiles[0] * GRADS), 1, 0);
-    t.x = ix_uniform(LLVMBuildMul(e->b, col, side, ""), 0, (int64_t)(tiles[1] * GRADS), 1,
-                     0);
-    each_block(w, &t, x);
+    struct tile_place t = place_of(w, tile);
+    struct tile_place ahead =
+        place_of(w, ll_min(e, LLVMBuildAdd(e->b, tile, group, ""), w->last));
+    t.slot = l.i;
+    each_block(w, &t, &ahead, x);
     loop_end(e, &l, NULL);
 }
 
@@ -282,6 +319,7 @@ void emit_batch_winograd(struct batch *b) {
     w.gradients = planes_at(&w, &at, p->part[0] * p->group);
     batch_clear(b, BATCH_PLANES * w.sums.floats / e->lanes);
     LLVMValueRef all = LLVMBuildMul(e->b, LLVMGetParam(e->fn, 1), tiles, "");
+    w.last = LLVMBuildSub(e->b, all, ll_i64(e, 1), "");
     LLVMValueRef group = ll_i64(e, (int64_t)p->group);
     struct loop l = loop_begin(e, ll_i64(e, 0), all, (int64_t)p->group, NULL, 0);
     w.first = l.i;
