@@ -20,6 +20,7 @@ struct fuse {
     uint32_t *width; // stored values its expression reads
     uint32_t *depth; // of its expression
     bool *late;      // depends on the anchor at hand
+    bool *summed;    // small, and read for sums over the batch only
     const struct kernel **searched; // whose inputs were looked for under the node last
 };
 
@@ -139,16 +140,34 @@ static bool is_lookup(const struct fuse *s, nid v) {
     return fnode(s, v)->op == OP_TAKE && is_source(fnode(s, fnode(s, v)->in[0])->op);
 }
 
+// Sums over the batch are made by one worker. What large ones are of had better be made by
+// all; what small ones are of, with them: it would take a round of all workers.
 #define MANY 4096 // elements
 
-// Sums over the batch are made by one worker; what large ones are of had better be made by all.
+static bool is_small(const struct fuse *s, nid v) {
+    return type_count(type_at(s->f, v)) < MANY;
+}
+
+static void find_summed(struct fuse *s) {
+    for (nid v = 0; v < s->f->nodes.n; v++)
+        s->summed[v] = s->f->joint && fnode(s, v)->type.rows && is_small(s, v) &&
+                       s->uses[v] && !s->is_out[v];
+    for (nid u = (nid)s->f->nodes.n; u-- > 0;) {
+        bool sums =
+            flags(s, u) & OPF_BATCH || (s->summed[u] && flags(s, u) & OPF_ELEMENTWISE);
+        for (uint32_t i = 0; i < fnode(s, u)->nin && !sums; i++)
+            if (fnode(s, u)->in[i] != NID_NONE) s->summed[fnode(s, u)->in[i]] = false;
+    }
+}
+
 static bool is_summed(const struct fuse *s, nid v) {
-    if (s->users[v] == NID_NONE || type_count(type_at(s->f, v)) < MANY) return false;
+    if (s->users[v] == NID_NONE || is_small(s, v)) return false;
     return (flags(s, s->users[v]) & OPF_BATCH) != 0;
 }
 
 static bool worth_storing(const struct fuse *s, nid v) {
     if (is_lookup(s, v)) return false;
+    if (s->summed[v]) return false;
     if (is_summed(s, v)) return s->cost[v] > 1;
     if (s->uses[v] > 1) return s->cost[v] > 3;
     return s->users[v] != NID_NONE && s->cost[v] > 1 && repeats(s, v, s->users[v]) > 1;
@@ -429,6 +448,7 @@ static void fuse_init(struct fuse *s, struct arena *arena, const struct func *f)
     s->width = NEW_N(arena, uint32_t, n);
     s->depth = NEW_N(arena, uint32_t, n);
     s->late = NEW_N(arena, bool, n);
+    s->summed = NEW_N(arena, bool, n);
     s->searched = NEW_N(arena, const struct kernel *, n);
     for (nid v = 0; v < n; v++) s->users[v] = s->claimed[v] = NID_NONE;
     for (nid v = (nid)n; v-- > 0;)
@@ -446,6 +466,7 @@ bool pass_fuse(struct module *m, struct module_func *mf, struct diags *d) {
     *k = (struct kfunc){.f = mf->f,
                         .joint = mf->f->joint,
                         .places = NEW_N(m->arena, struct place, mf->f->nodes.n)};
+    find_summed(&s);
     store_required(&s);
     store_worthwhile(&s);
     // Anchors first: what they draw in is settled before the rest becomes kernels.

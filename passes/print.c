@@ -123,8 +123,12 @@ static void print_place(const struct kfunc *k, nid v, struct text *out) {
 static void print_bands(const struct kfunc *k, struct text *out) {
     for (size_t i = 0, first = 0; i < k->bands.n; i++) {
         const struct band *b = &k->bands.at[i];
-        text_add(out, "//   %zu at a time through kernels %zu to %zu\n", b->rows, first,
+        text_add(out, "//   %zu at a time through kernels %zu to %zu", b->rows, first,
                  first + b->nkernels - 1);
+        if (k->joint) text_add(out, ", in phase %zu", b->phase);
+        if (k->joint && k->kernels.at[first].parts)
+            text_add(out, ", %zu parts", k->kernels.at[first].parts);
+        text_add(out, "\n");
         first += b->nkernels;
     }
 }
