@@ -165,11 +165,28 @@ static bool is_summed(const struct fuse *s, nid v) {
     return (flags(s, s->users[v]) & OPF_BATCH) != 0;
 }
 
+// What all rows share costs next to nothing once; it costs something in each element of each
+// row, and the more so as expressions get too wide for a kernel.
+static bool rows_read(const struct fuse *s, nid v) {
+    if (!s->f->joint || fnode(s, v)->type.rows) return false;
+    for (nid u = s->users[v]; u != NID_NONE && u < s->f->nodes.n; u++)
+        if (fnode(s, u)->type.rows && reads(fnode(s, u), v)) return true;
+    return false;
+}
+
+// Is its only user one that reads it twice, as squares do?
+static bool is_squared(const struct fuse *s, nid v) {
+    if (s->uses[v] != 2 || s->is_out[v]) return false;
+    const struct node *u = fnode(s, s->users[v]);
+    return u->nin == 2 && u->in[0] == v && u->in[1] == v;
+}
+
 static bool worth_storing(const struct fuse *s, nid v) {
     if (is_lookup(s, v)) return false;
     if (s->summed[v]) return false;
     if (is_summed(s, v)) return s->cost[v] > 1;
-    if (s->uses[v] > 1) return s->cost[v] > 3;
+    if (rows_read(s, v)) return s->cost[v] > 0;
+    if (s->uses[v] > 1 && !is_squared(s, v)) return s->cost[v] > 3;
     return s->users[v] != NID_NONE && s->cost[v] > 1 && repeats(s, v, s->users[v]) > 1;
 }
 
