@@ -77,10 +77,13 @@ static const char *op_names(const void *ctx, size_t nth) {
     return NULL;
 }
 
+static bool takes_list(const struct op_info *o, size_t operand) {
+    return o->flags & OPF_VARIADIC && !o->operands[operand + 1].name;
+}
+
 bool reference_op(const char *name, FILE *to, const char **suggestion) {
-    static const char *const locality[] = {[LOCAL_ROW] = "its own input row",
-                                           [LOCAL_CLASS] = "the rows of its class",
-                                           [LOCAL_WHOLE] = "all rows"};
+    static const char *const locality[] = {
+        [LOCAL_ROW] = "its own input row", [LOCAL_CLASS] = "the rows of its class"};
     enum op op = op_find(FAMILY_PIPELINE, name, strlen(name));
     if (op == OP_COUNT) {
         *suggestion = near_miss(name, op_names, NULL);
@@ -91,12 +94,13 @@ bool reference_op(const char *name, FILE *to, const char **suggestion) {
     print_signature(o, to);
     print_wrapped(o->summary, 2, to);
     print_wrapped(o->doc, 2, to);
-    if (o->operands[0].name)
+    if (o->operands[0].name && o->locality != LOCAL_WHOLE)
         fprintf(to, "  A result row depends on %s.\n", locality[o->locality]);
     fputc('\n', to);
     for (size_t i = 0; o->operands[i].name; i++)
-        fprintf(to, "  %s: %s\n", o->operands[i].name,
-                kinds_text(o->operands[i].kinds, kinds, sizeof kinds));
+        fprintf(to, "  %s: %s%s\n", o->operands[i].name,
+                kinds_text(o->operands[i].kinds, kinds, sizeof kinds),
+                takes_list(o, i) ? ", or a list" : "");
     for (size_t i = 0; o->attrs[i].name; i++) print_attr(&o->attrs[i], to);
     return true;
 }
