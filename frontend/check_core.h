@@ -44,6 +44,7 @@ struct frame { // one call of a def
 struct round { // of a `for` that is being gone through
     const struct decl *var;
     const struct result *value; // it has now
+    const char *label;          // of that value
     const struct round *up;
 };
 
@@ -85,6 +86,8 @@ bool check_items(struct checker *c, struct span at, const struct result *r,
                  struct list *out);
 // Of what was to be a list of numbers, the item that is none, or all of it.
 void check_odd_item(const struct expr **e, const struct result **r);
+// "name[ipc = 10, seed = 0]", by the rounds that are gone through; NULL: there are none.
+const char *check_round_name(struct checker *c, const char *name);
 // l + r, one of which is a list.
 struct result check_join(struct checker *c, const struct frame *f, const struct expr *e,
                          const struct result *l, const struct result *r);

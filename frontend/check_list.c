@@ -6,7 +6,7 @@
 #include "runtime/constant.h"
 #include "runtime/formula.h"
 
-#define LABEL_MAX_BYTES 40 // of an item that is called by what is written
+#define LABEL_MAX_BYTES 60 // of an item that is called by its value, or as it is written
 
 static bool is_number(const struct result *r) {
     return r->kind == RESULT_VALUE &&
@@ -107,7 +107,8 @@ static const char *written_label(struct checker *c, const struct item *item,
     size_t n = e->span.end - e->span.start;
     const char *text = e->span.file->text + e->span.start;
     bool value = item->r.kind == RESULT_VALUE && !check_is_list(&item->r);
-    if (value) return value_text(c->arena, &item->r.value);
+    const char *said = value ? value_text(c->arena, &item->r.value) : "";
+    if (value && strlen(said) <= LABEL_MAX_BYTES) return said;
     if (e->kind == EXPR_NAME) return e->name.text;
     if (e->kind == EXPR_CALL && n <= LABEL_MAX_BYTES && !memchr(text, '\n', n))
         return arena_strndup(c->arena, text, n);
@@ -202,7 +203,7 @@ static bool go_round(struct rounds *m, size_t depth, const char *labels,
     struct checker *c = m->c;
     const struct decl *var = m->e->each->loops[depth].var;
     const char *label = round_label(c, var, item);
-    struct round round = {var, &item->r, c->round};
+    struct round round = {var, &item->r, label, c->round};
     if (*labels) label = arena_printf(c->arena, "%s, %s", labels, label);
     (var->owner ? m->f->values : c->globals)[var->index] = item->r;
     c->round = &round;
@@ -219,6 +220,17 @@ static bool go_through(struct rounds *m, size_t depth, const char *labels) {
     for (size_t i = 0; i < l.n; i++)
         if (!go_round(m, depth, labels, &l.at[i])) return false;
     return true;
+}
+
+// All rounds, those of the callers first.
+static const char *labels_of(struct checker *c, const struct round *r) {
+    const char *rest = r->up ? labels_of(c, r->up) : NULL;
+    return rest ? arena_printf(c->arena, "%.*s, %s", NAME_MAX_BYTES, rest, r->label)
+                : r->label;
+}
+
+const char *check_round_name(struct checker *c, const char *name) {
+    return c->round ? item_name(c, name, labels_of(c, c->round)) : NULL;
 }
 
 struct result check_each(struct checker *c, const struct frame *f, const struct expr *e,

@@ -192,6 +192,12 @@ static bool check_graph(struct op_call *o, nid *same) {
     }
 }
 
+// Runs tell of trainings and measures: which of many it is, a list says.
+static const char *name_of_round(struct op_call *o) {
+    bool told = o->call->op == OP_TRAIN || o->call->op == OP_ACCURACY;
+    return told ? check_round_name(o->c, o->info->name) : NULL;
+}
+
 static struct result make_node(struct op_call *o, const char *name) {
     struct builder *b = &o->c->b;
     enum op op = o->call->op;
@@ -201,7 +207,7 @@ static struct result make_node(struct op_call *o, const char *name) {
     if (is_network(op) && !(model = check_model(o))) return POISON;
     if (!check_graph(o, &n)) return POISON;
     b->span = o->call->name_span;
-    b->name = name;
+    b->name = name ? name : name_of_round(o);
     if (n == NID_NONE)
         n = model ? b_model(b, op, o->attrs, model)
                   : build_node(b, op, o->in.at, o->in.n, o->attrs, &rule);
