@@ -299,33 +299,55 @@ static void tell_overlap(struct checker *c, struct span at, const struct node *o
                                       : "the other one is written here");
 }
 
-// Nothing is written twice, nor into another result: which of two would stay?
-static void check_save(struct checker *c, const struct decl *d, nid save) {
-    const struct func *f = c->b.f;
-    const char *to = trim_slashes(c->arena, attr_str(node_at(f, save), "to"));
-    for (size_t i = 0; i < f->outs.n; i++) {
-        if (node_at(f, f->outs.at[i])->op != OP_SAVE) continue;
-        enum overlap overlap = path_overlap(to, f->out_names.at[i]);
+// The places that an output writes, at most two; how many.
+static size_t places_of(struct checker *c, nid out, const char *places[2]) {
+    const struct node *n = node_at(c->b.f, out);
+    bool writes = n->op == OP_SAVE || n->op == OP_REPORT;
+    const struct value *to = writes ? node_attr(n, "to") : NULL;
+    if (!to || to->kind == VAL_NONE) return 0;
+    places[0] = trim_slashes(c->arena, to->s);
+    if (n->op == OP_SAVE) return 1;
+    places[1] = arena_printf(c->arena, "%s.json", places[0]);
+    places[0] = arena_printf(c->arena, "%s.csv", places[0]);
+    return 2;
+}
+
+static bool lies_apart(struct checker *c, const struct decl *d, const char *place,
+                       nid other) {
+    const char *theirs[2];
+    size_t n = places_of(c, other, theirs);
+    for (size_t i = 0; i < n; i++) {
+        enum overlap overlap = path_overlap(place, theirs[i]);
         if (overlap == OVERLAP_NONE) continue;
-        tell_overlap(c, d->expr->span, node_at(f, f->outs.at[i]), to, overlap);
-        return;
+        tell_overlap(c, d->expr->span, node_at(c->b.f, other), place, overlap);
+        return false;
     }
-    build_output(&c->b, to, save);
+    return true;
 }
 
-// What is asked for a second time is the same node.
-static void check_once(struct checker *c, const char *name, nid n) {
+// Nothing is written twice, nor into another result: which of two would stay?
+static bool check_places(struct checker *c, const struct decl *d, nid out) {
     const struct func *f = c->b.f;
-    for (size_t i = 0; i < f->outs.n; i++)
-        if (f->outs.at[i] == n) return;
-    build_output(&c->b, name, n);
+    const char *places[2];
+    size_t n = places_of(c, out, places);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < f->outs.n; k++)
+            if (!lies_apart(c, d, places[i], f->outs.at[k])) return false;
+    return true;
 }
 
+// What is asked for a second time is the same node; what is written a second time is not
+// what anybody wants.
 static void check_statement(struct checker *c, const struct decl *d) {
+    const struct func *f = c->b.f;
+    const char *places[2], *name = d->name;
     struct result r = check_call(c, NULL, d->expr, NULL);
-    if (r.kind != RESULT_NODE) return;
-    if (node_at(c->b.f, r.node)->op == OP_SAVE) check_save(c, d, r.node);
-    else check_once(c, d->name, r.node);
+    if (r.kind != RESULT_NODE || !check_places(c, d, r.node)) return;
+    for (size_t i = 0; i < f->outs.n; i++)
+        if (f->outs.at[i] == r.node) return;
+    if (node_at(f, r.node)->op == OP_SAVE && places_of(c, r.node, places))
+        name = places[0];
+    build_output(&c->b, name, r.node);
 }
 
 static void check_decl(struct checker *c, const struct decl *d) {
