@@ -1,4 +1,5 @@
 // `ddg compile`: a program as an executable of its own, or a part of what goes into one.
+#include "cli/act_run.h"
 #include "cli/bundle_out.h"
 #include "cli/options.h"
 #include "cli/points.h"
@@ -120,8 +121,34 @@ static void report(const char *to) {
     printf("wrote %s, %s\n", to, size_words((uint64_t)st.st_size).at);
 }
 
-static bool prepare(struct driver *v, const char *to) {
-    return check_place(v, to) && driver_load(v) && driver_saves(v, "compile");
+// The compiler is what writes networks.
+static bool saves_no_model(struct driver *v) {
+    const struct func *g = v->program->graph;
+    for (size_t i = 0; i < g->outs.n; i++) {
+        const struct node *n = node_at(g, g->outs.at[i]);
+        if (n->op != OP_SAVE || type_at(g, n->in[0])->kind != KIND_MODEL) continue;
+        diag_error(&v->d, n->span, "compiled programs cannot save networks");
+        return diag_help(&v->d, "`ddg run` does; take the line out to compile the rest");
+    }
+    return true;
+}
+
+// What the program trains is trained now: compiled programs hold the networks.
+static bool train(struct driver *v, const struct args *a) {
+    struct session s = session_of(a, v->arena);
+    struct run_report all = {0};
+    if (!v->acts.n) return true;
+    session_begin(&s, true);
+    bool ok = session_acts(&s, v, &all);
+    for (size_t i = 0; ok && i < all.ntrained; i++)
+        report_trained(&all.trained[i], stdout);
+    session_end(&s, false);
+    return ok;
+}
+
+static bool prepare(struct driver *v, const struct args *a, const char *to) {
+    return check_place(v, to) && driver_load(v) && driver_saves(v, "compile") &&
+           saves_no_model(v) && driver_rehearse(v) && train(v, a);
 }
 
 int command_compile(const struct args *a, struct arena *arena) {
@@ -137,7 +164,7 @@ int command_compile(const struct args *a, struct arena *arena) {
     struct tuner *tuner = tuner_for(a, arena, store, false, NULL);
     points.tuning = tuning_of(tuner);
     point_driver(&points, 0, arena, &v);
-    bool ok = prepare(&v, to) && o->write(&v, a, to);
+    bool ok = prepare(&v, a, to) && o->write(&v, a, to);
     if (ok) report(to);
     if (ok) tune_print(tuner, false, stdout);
     tune_say_trouble(tuner);

@@ -83,7 +83,7 @@ static void describe_program(struct driver *v) {
                                      .at = at,
                                      .fixed = fixed[i]});
     }
-    manifest_fields(v->arena, program, v->target.bf16, p);
+    manifest_fields(v->arena, program, &v->acts, v->target.bf16, p);
 }
 
 static const char *target_name(const struct driver *v) {
@@ -181,22 +181,34 @@ void driver_adopt(struct driver *v, const struct diags *from) {
     v->d.no_memory |= from->no_memory;
 }
 
-static bool rehearse(struct driver *v, size_t i) {
+static bool with_act(struct driver *v, size_t i, bool (*fn)(void *, struct driver *),
+                     void *ctx) {
     struct arena *a = arena_must();
     struct cleanup held;
     cleanup_push(&held, arena_drop, a);
     struct driver *act = act_driver(v, a);
     act->graph = acts_at(&v->acts, a, i, true).graph;
-    bool ok = driver_lower(act, NULL);
+    bool ok = fn(ctx, act);
     take_over(v, act);
     cleanup_run(&held);
     return ok;
 }
 
-bool driver_rehearse(struct driver *v) {
-    for (size_t i = 0; v->acts.n && i <= v->acts.n; i++)
-        if (!rehearse(v, i)) return false;
+bool driver_each_act(struct driver *v, bool (*fn)(void *ctx, struct driver *act),
+                     void *ctx) {
+    if (!v->acts.n) return fn(ctx, v);
+    for (size_t i = 0; i <= v->acts.n; i++)
+        if (!with_act(v, i, fn, ctx)) return false;
     return true;
+}
+
+static bool rehearse(void *ctx, struct driver *act) {
+    (void)ctx;
+    return driver_lower(act, NULL);
+}
+
+bool driver_rehearse(struct driver *v) {
+    return !v->acts.n || driver_each_act(v, rehearse, NULL);
 }
 
 static bool run_act(struct driver *v, size_t i, const struct act_run *run) {

@@ -52,6 +52,10 @@ bool driver_load(struct driver *v); // text to checked graph
 // those that are: what is wrong with any is said before the first one runs. Of programs that do
 // not train, nothing.
 bool driver_rehearse(struct driver *v);
+// fn of every act, in such a way: a driver that has loaded it and not lowered yet. Of programs
+// that do not train, of the program.
+bool driver_each_act(struct driver *v, bool (*fn)(void *ctx, struct driver *act),
+                     void *ctx);
 
 struct act_run {
     // Runs the plan of an act, or looks what it would find: trainings that r->trained has no

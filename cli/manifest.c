@@ -71,6 +71,17 @@ static void add_model(struct manifest *m, const char *name, const struct model *
                           json_string(m->arena, file_name(model->path)), hex, precision));
 }
 
+// By its content alone: what it was trained on stands in the program.
+static void add_trained(struct manifest *m, const struct act_training *t) {
+    for (size_t i = 0; i < t->nstages; i++) {
+        char hex[DIGEST_HEX];
+        digest_hex(t->stages[i].model->digest, hex);
+        add_text(m, "models", t->stages[i].model->path,
+                 arena_printf(m->arena, "{\"epochs\": %zu, \"digest\": \"%s\"}",
+                              t->stages[i].epoch, hex));
+    }
+}
+
 static void add_node(struct manifest *m, const struct node *n) {
     const char *name = n->name ? n->name : op_info(n->op)->name;
     int seed = op_attr(n->op, "seed", 4);
@@ -83,12 +94,14 @@ static void add_node(struct manifest *m, const struct node *n) {
     if (n->op == OP_ONNX) add_model(m, name, n->model);
 }
 
-void manifest_fields(struct arena *arena, const struct program *program, bool bf16,
-                     struct plan *plan) {
+void manifest_fields(struct arena *arena, const struct program *program,
+                     const struct acts *acts, bool bf16, struct plan *plan) {
     struct manifest m = {.arena = arena, .program = program, .bf16 = bf16, .plan = plan};
     add_params(&m);
     for (nid v = 0; v < program->graph->nodes.n; v++)
         add_node(&m, node_at(program->graph, v));
+    for (nid v = 0; acts->known && v < program->graph->nodes.n; v++)
+        add_trained(&m, &acts->known[v]);
     plan->fields = m.fields.at;
     plan->nfields = m.fields.n;
 }

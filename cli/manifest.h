@@ -2,12 +2,12 @@
 #ifndef DDG_MANIFEST_H
 #define DDG_MANIFEST_H
 
+#include "cli/acts.h"
 #include "frontend/frontend.h"
-#include "runtime/plan.h"
 
-// Gives every image save of the plan its fields: parameters, seeds and models. bf16: those that
-// may multiply bf16 do, where that is faster.
-void manifest_fields(struct arena *arena, const struct program *program, bool bf16,
-                     struct plan *plan);
+// Gives the plan's results their fields: parameters, seeds and models, those that were trained
+// among them. bf16: models that may multiply bf16 do, where that is faster.
+void manifest_fields(struct arena *arena, const struct program *program,
+                     const struct acts *acts, bool bf16, struct plan *plan);
 
 #endif

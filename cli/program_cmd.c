@@ -4,12 +4,21 @@
 #include "cli/reference.h"
 
 // ---- dump ----------------------------------------------------------------------------
-static bool dump_module(struct driver *v, const char *last) {
+static void print_module(const struct driver *v) {
     struct text t = {.arena = v->arena};
-    v->module = (struct module){.arena = v->arena, .graph = v->program->graph};
-    if (last && !driver_lower(v, last)) return false;
     module_print(&v->module, &t);
     fwrite(t.at, 1, t.n, stdout);
+}
+
+static bool dump_graph(struct driver *v) {
+    v->module = (struct module){.arena = v->arena, .graph = v->program->graph};
+    print_module(v);
+    return true;
+}
+
+static bool dump_module(struct driver *v, const char *last) {
+    if (!driver_lower(v, last)) return false;
+    print_module(v);
     return true;
 }
 
@@ -18,6 +27,13 @@ static bool dump_code(struct driver *v, enum codegen_text what) {
     const char *text = codegen_text(v->codegen, what, v->arena, &v->d);
     if (text) fputs(text, stdout);
     return text != NULL;
+}
+
+static bool dump_act(void *after, struct driver *v) {
+    const char *stage = after;
+    if (strcmp(stage, "llvm") != 0 && strcmp(stage, "asm") != 0)
+        return dump_module(v, stage);
+    return dump_code(v, strcmp(stage, "asm") ? CODEGEN_LLVM : CODEGEN_ASM);
 }
 
 static bool is_pass(const char *name) {
@@ -35,13 +51,12 @@ void list_dump_stages(FILE *to) {
           to);
 }
 
-static int dump(const struct points *points, const char *after, struct arena *arena) {
+static int dump(const struct points *points, char *after, struct arena *arena) {
     struct driver v;
     point_driver(points, 0, arena, &v);
     bool ok = driver_load(&v);
-    if (ok && !strcmp(after, "graph")) ok = dump_module(&v, NULL);
-    else if (ok && is_pass(after)) ok = dump_module(&v, after);
-    else if (ok) ok = dump_code(&v, !strcmp(after, "llvm") ? CODEGEN_LLVM : CODEGEN_ASM);
+    if (ok && !strcmp(after, "graph")) ok = dump_graph(&v);
+    else if (ok) ok = driver_each_act(&v, dump_act, after);
     return driver_end(&v, ok);
 }
 
@@ -56,7 +71,7 @@ int command_dump(const struct args *a, struct arena *arena) {
     struct points points;
     if (!points_open(a, arena, &points)) return EXIT_WRONG;
     int code = points_single(&points, "dump");
-    return code == EXIT_DONE ? dump(&points, after, arena) : code;
+    return code == EXIT_DONE ? dump(&points, arena_strdup(arena, after), arena) : code;
 }
 
 // ---- ops -----------------------------------------------------------------------------

@@ -40,14 +40,30 @@ static void fix(void *ctx, uint32_t param) {
     if (!f->why[param]) f->why[param] = f->reason;
 }
 
+// What trainings are made of: they are done before anything can be set. And where networks go,
+// which are written by the compiler.
+static bool *settled(struct arena *arena, const struct func *graph) {
+    bool *all = NEW_N(arena, bool, graph->nodes.n);
+    for (nid v = (nid)graph->nodes.n; v-- > 0;) {
+        const struct node *n = node_at(graph, v);
+        all[v] |= n->op == OP_TRAIN;
+        if (n->op == OP_SAVE) all[v] = type_at(graph, n->in[0])->kind == KIND_MODEL;
+        for (uint32_t i = 0; all[v] && n->op != OP_SAVE && i < n->nin; i++)
+            if (n->in[i] != NID_NONE) all[n->in[i]] = true;
+    }
+    return all;
+}
+
 const char **late_fixed(struct arena *arena, const struct func *graph, size_t n) {
     struct fixing f = {.why = NEW_N(arena, const char *, n)};
+    const bool *early = settled(arena, graph);
     for (nid v = 0; v < graph->nodes.n; v++) {
         const struct node *node = node_at(graph, v);
         const struct op_info *info = op_info(node->op);
         for (size_t i = 0; i < op_attr_count(node->op); i++) {
             const struct value *attr = &node->attrs[i];
-            if (!attr->of || (info->attrs[i].late && value_is_late(attr))) continue;
+            bool late = info->attrs[i].late && !early[v];
+            if (!attr->of || (late && value_is_late(attr))) continue;
             f.reason =
                 arena_printf(arena, "`%s` of `%s`", info->attrs[i].name, info->name);
             formula_params(attr->of, fix, &f);

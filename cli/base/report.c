@@ -80,7 +80,7 @@ static void print_stages(const struct run_report *r, const struct report_times *
               count_words(sum.computed), (t ? t->before : 0) + r->seconds, to);
 }
 
-static void print_trained(const struct trained *t, FILE *to) {
+void report_trained(const struct trained *t, FILE *to) {
     size_t epochs = t->nstages ? t->stages[t->nstages - 1].epoch : 0;
     fprintf(to, "train: %s, %s epoch%s", t->name, count_words(epochs).at,
             epochs == 1 ? "" : "s");
@@ -95,7 +95,7 @@ static void print_trained(const struct trained *t, FILE *to) {
 void report_print(const struct run_report *r, const struct report_times *t, FILE *to) {
     print_stages(r, t, to);
     fprintf(to, "peak memory %s\n", size_words(r->peak_bytes).at);
-    for (size_t i = 0; i < r->ntrained; i++) print_trained(&r->trained[i], to);
+    for (size_t i = 0; i < r->ntrained; i++) report_trained(&r->trained[i], to);
     for (size_t i = 0; i < r->nchecks; i++) fprintf(to, "check: %s\n", r->checks[i].line);
     for (size_t i = 0; i < r->nagreements; i++)
         fprintf(to, "bf16: %s\n", r->agreements[i].line);

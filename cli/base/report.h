@@ -19,6 +19,9 @@ void report_join(struct run_report *all, const struct run_report *act,
 void report_join_last(struct run_report *all, const struct run_report *last,
                       struct arena *arena);
 
+// "train: teacher, 6 epochs: 144 steps, loss 0.91, 3.2 s"
+void report_trained(const struct trained *t, FILE *to);
+
 void report_print(const struct run_report *r, const struct report_times *t, FILE *to);
 // The members of the report, into the object that is open.
 void report_emit(const struct run_report *r, const struct report_times *t,
