@@ -9,9 +9,12 @@ struct preflight { // one command
     size_t at; // the point being checked
 };
 
+// Nothing is trained to look at images: what depends on that is left out.
 static bool prepare(struct driver *v, struct arena *arena) {
-    if (!driver_load(v)) return false;
-    v->program->graph = graph_checked(arena, v->program->graph);
+    if (!driver_load(v) || !driver_rehearse(v)) return false;
+    const struct func *graph = v->program->graph;
+    if (v->acts.n) graph = acts_at(&v->acts, arena, v->acts.n, false).graph;
+    v->graph = graph_checked(arena, graph);
     return driver_lower(v, NULL) && driver_runs_here(v);
 }
 

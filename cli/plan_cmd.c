@@ -17,8 +17,11 @@ struct looking { // one command
 static bool prepare(struct looking *l, struct driver *v, struct arena *arena) {
     point_driver(l->points, l->at, arena, v);
     v->options.twins = true;
-    return driver_load(v) && driver_saves(v, "run") && driver_lower(v, NULL) &&
-           driver_flops(v);
+    return driver_load(v) && driver_saves(v, "run") && driver_rehearse(v);
+}
+
+static bool prepare_last(struct driver *v) {
+    return driver_lower(v, NULL) && driver_flops(v);
 }
 
 // What is not known to a tuner stays as it costs least: nothing is timed to look.
@@ -107,29 +110,86 @@ static void emit_survey(const struct survey *s, struct emit *e) {
     emit_seconds(e, s->seconds);
 }
 
+// ---- programs that train -------------------------------------------------------------
+// "`teacher` and `student`"
+static const char *unknown_names(const struct driver *v, size_t *n) {
+    struct text t = {.arena = v->arena};
+    const char *const *names = acts_unknown(&v->acts, v->arena, n);
+    for (size_t i = 0; i < *n; i++)
+        text_add(&t, "%s`%s`", !i ? "" : i + 1 < *n ? ", " : " and ", names[i]);
+    return *n ? t.at : "";
+}
+
+static void print_unknown(const struct driver *v) {
+    size_t n;
+    const char *names = unknown_names(v, &n);
+    if (n)
+        printf("%s would be trained; what depends on %s is not known before, and not "
+               "counted here\n",
+               names, n == 1 ? "it" : "them");
+}
+
+static void emit_unknown(const struct driver *v, struct emit *e) {
+    size_t n;
+    const char *const *names = acts_unknown(&v->acts, v->arena, &n);
+    emit_open(e, "untrained", '[');
+    for (size_t i = 0; i < n; i++) emit_string(e, NULL, names[i]);
+    emit_close(e, ']');
+}
+
+struct surveying {
+    const struct looking *look;
+    struct arena *arena;
+    struct survey *all;
+};
+
+// Trainings that the store has are taken from it, so that the acts behind can be looked at.
+static bool survey_act(void *ctx, struct driver *act, struct run_report *r) {
+    struct surveying *s = ctx;
+    struct survey one;
+    struct run_options o = options_of(s->look, act);
+    if (!driver_flops(act)) return false;
+    if (!plan_survey(act->module.plan, &o, act->arena, &one, &act->d)) return false;
+    survey_join(s->all, &one, s->arena);
+    r->ntrained = act->module.plan->ntrains;
+    r->trained = one.trained;
+    return true;
+}
+
+static bool survey_all(struct looking *l, struct driver *v, struct survey *all) {
+    struct surveying s = {l, v->arena, all};
+    struct act_run run = {survey_act, &s};
+    struct run_options o = options_of(l, v);
+    struct survey last;
+    if (!driver_acts(v, &run) || !prepare_last(v)) return false;
+    if (!plan_survey(v->module.plan, &o, v->arena, &last, &v->d)) return false;
+    survey_join(all, &last, v->arena);
+    return true;
+}
+
 // ---- plan ----------------------------------------------------------------------------
-static void report(struct looking *l, const struct survey *s, struct arena *arena) {
+static void report(struct looking *l, const struct survey *s, const struct driver *v) {
     bool sweep = l->points->n > 1;
     if (!l->points->args->json) {
         if (l->at) putchar('\n');
         points_announce(l->points, l->at, stdout);
-        print_survey(s, arena);
+        print_survey(s, v->arena);
+        print_unknown(v);
         return;
     }
     if (sweep) emit_open(&l->json, NULL, '{');
     if (sweep) emit_string(&l->json, "point", l->points->at[l->at].name);
     emit_survey(s, &l->json);
+    emit_unknown(v, &l->json);
     if (sweep) emit_close(&l->json, '}');
 }
 
 static int plan_point(void *ctx, struct arena *arena) {
     struct looking *l = ctx;
     struct driver v;
-    struct survey s;
-    bool ok = prepare(l, &v, arena);
-    struct run_options o = options_of(l, &v);
-    ok = ok && plan_survey(v.module.plan, &o, arena, &s, &v.d);
-    if (ok) report(l, &s, arena);
+    struct survey s = {0};
+    bool ok = prepare(l, &v, arena) && survey_all(l, &v, &s);
+    if (ok) report(l, &s, &v);
     return driver_end(&v, ok);
 }
 
@@ -207,18 +267,58 @@ static void emit_why(const struct why *w, struct emit *e) {
     emit_close(e, '}');
 }
 
-static int why(struct looking *l, struct arena *arena) {
-    const struct args *a = l->points->args;
-    struct driver v;
+struct asking {
+    struct looking *look;
+    const char *node;
+    bool said; // the value is one of an act that was looked at
+};
+
+static bool say_why(struct asking *a, struct driver *v) {
+    struct looking *l = a->look;
+    struct run_options o = options_of(l, v);
     struct why w;
-    bool ok = prepare(l, &v, arena);
-    struct run_options o = options_of(l, &v);
-    ok = ok && plan_why(v.module.plan, &o, a->operands[1], arena, &w, &v.d);
-    if (ok && !a->json) print_why(&w, arena);
-    else if (ok) {
-        emit_why(&w, &l->json);
-        emit_print(&l->json, stdout);
+    if (!plan_why(v->module.plan, &o, a->node, v->arena, &w, &v->d)) return false;
+    a->said = true;
+    if (!l->points->args->json) {
+        print_why(&w, v->arena);
+        return true;
     }
+    emit_why(&w, &l->json);
+    emit_print(&l->json, stdout);
+    return true;
+}
+
+static bool ask_act(void *ctx, struct driver *act, struct run_report *r) {
+    struct asking *a = ctx;
+    struct survey s = {0};
+    struct surveying survey = {a->look, act->arena, &s};
+    if (!survey_act(&survey, act, r)) return false;
+    return a->said || !plan_keeps(act->module.plan, a->node) || say_why(a, act);
+}
+
+static bool unknown_why(const struct asking *a, struct driver *v) {
+    size_t n;
+    const char *names = unknown_names(v, &n);
+    diag_error(&v->d, NO_SPAN, "`%s` is no value of what is known of this program",
+               a->node);
+    return diag_help(&v->d, "%s would be trained; what depends on %s is not known before",
+                     names, n == 1 ? "it" : "them");
+}
+
+static bool ask(struct asking *a, struct driver *v) {
+    struct act_run run = {ask_act, a};
+    size_t n;
+    if (!driver_acts(v, &run)) return false;
+    if (a->said) return true;
+    if (!prepare_last(v)) return false;
+    acts_unknown(&v->acts, v->arena, &n);
+    return n && !plan_keeps(v->module.plan, a->node) ? unknown_why(a, v) : say_why(a, v);
+}
+
+static int why(struct looking *l, struct arena *arena) {
+    struct asking a = {.look = l, .node = l->points->args->operands[1]};
+    struct driver v;
+    bool ok = prepare(l, &v, arena) && ask(&a, &v);
     return driver_end(&v, ok);
 }
 

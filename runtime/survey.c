@@ -52,6 +52,25 @@ static void column_node(const struct demand *m, uint32_t column,
         seconds < 0 ? -1 : seconds * (double)out->computed / (double)m->options->threads;
 }
 
+// Of a row of a training: all times that it is seen.
+static double train_flops(const struct plan *p, const struct plan_train *t) {
+    double each = p->funcs[t->step].flops;
+    if (t->ask != UINT32_MAX) each += p->funcs[t->ask].flops;
+    return (double)t->epochs * each;
+}
+
+static void train_node(const struct demand *m, const struct plan_train *t,
+                       struct survey_node *out) {
+    out->op = t->memo->record.op;
+    out->remembered = true;
+    out->flops += train_flops(m->plan, t);
+    if (!out->computed) return;
+    out->bytes = (uint64_t)t->nkeep * (t->param_floats + t->stat_floats) * sizeof(float);
+    double each = m->options->store ? flop_seconds(m, NULL) : -1;
+    double work = out->flops * (double)out->computed;
+    out->seconds = each < 0 ? -1 : each * work / (double)m->options->threads;
+}
+
 struct survey_node survey_node(const struct demand *m, const struct plan_stage *s) {
     const struct tally *t = &m->tallies[s - m->plan->stages];
     struct survey_node n = {.name = s->name,
@@ -64,13 +83,15 @@ struct survey_node survey_node(const struct demand *m, const struct plan_stage *
     if (!s->saves) {
         n.name = m->plan->columns[s->target].name;
         column_node(m, s->target, &n);
+    } else if (m->plan->ntrains) {
+        train_node(m, &m->plan->trains[s->target], &n);
     }
     n.flops *= (double)n.computed;
     return n;
 }
 
 static void survey_fill(const struct demand *m, struct survey *out) {
-    *out = (struct survey){.n = m->touched};
+    *out = (struct survey){.n = m->touched, .trained = m->trained};
     out->nodes = NEW_N(m->arena, struct survey_node, m->touched);
     for (size_t i = 0; i < m->plan->nstages; i++)
         if (m->tallies[i].touched)
@@ -84,12 +105,36 @@ static void survey_fill(const struct demand *m, struct survey *out) {
     }
 }
 
+void survey_join(struct survey *all, const struct survey *act, struct arena *arena) {
+    struct survey_node *to = NEW_N(arena, struct survey_node, all->n + act->n);
+    if (all->n) memcpy(to, all->nodes, all->n * sizeof *to);
+    for (size_t i = 0; i < act->n; i++) {
+        to[all->n + i] = act->nodes[i];
+        to[all->n + i].name = arena_strdup(arena, act->nodes[i].name);
+    }
+    all->nodes = to;
+    all->n += act->n;
+    all->flops += act->flops;
+    all->bytes += act->bytes;
+    bool known = all->seconds >= 0 && act->seconds >= 0;
+    all->seconds = known ? all->seconds + act->seconds : -1;
+}
+
+static bool demand_trains(struct demand *m, struct diags *d) {
+    struct trained *all = NEW_N(m->arena, struct trained, m->plan->ntrains);
+    m->trained = all;
+    for (uint32_t i = 0; i < m->plan->ntrains; i++)
+        if (!demand_train(m, i, &all[i], d)) return false;
+    return true;
+}
+
 bool survey_demand(struct demand *m, struct diags *d) {
     struct measured *measured;
     if (!rowsets_open(m->rowsets, m->options->store, m->options->threads, d))
         return false;
     for (uint32_t i = 0; i < m->plan->ntrials; i++)
         if (!trial_run(m, i, d)) return false;
+    if (!demand_trains(m, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)
         if (!demand_save(m, i, d)) return false;
     for (uint32_t i = 0; i < m->plan->nsaves; i++)

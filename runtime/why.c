@@ -10,8 +10,9 @@ struct asking {
     struct arena *arena;
     struct diags *d;
     struct why *out;
-    const struct plan_column *column;
+    const struct plan_column *column; // NULL: of a save, or a training
     uint32_t index;
+    const struct plan_memo *memo; // NULL: it is not remembered
 };
 
 // ---- which value ------------------------------------------------------------------------
@@ -36,6 +37,10 @@ static const struct plan_stage *stage_named(const struct plan *p, const char *na
         if (named && (!found || found->saves)) found = s;
     }
     return found;
+}
+
+bool plan_keeps(const struct plan *p, const char *node) {
+    return stage_named(p, node) != NULL;
 }
 
 static bool no_such_value(const struct plan *p, const char *name, struct diags *d) {
@@ -71,7 +76,7 @@ static size_t differences(const struct store_record *a, const struct store_recor
 }
 
 static const struct store_record *nearest(const struct asking *a) {
-    const struct store_record *mine = &a->column->memo->record, *best = NULL;
+    const struct store_record *mine = &a->memo->record, *best = NULL;
     struct store_record *all;
     size_t n = store_records(a->m->options->store, mine->op, a->arena, &all);
     size_t least = SIZE_MAX;
@@ -96,7 +101,7 @@ static bool is_summary(const char *field) {
 }
 
 static void list_changes(struct asking *a, const struct store_record *then) {
-    const struct store_record *now = &a->column->memo->record;
+    const struct store_record *now = &a->memo->record;
     VEC(struct why_change) list = {0};
     for (size_t i = 0; i < now->nfields; i++) {
         const struct store_field *n = &now->fields[i], *t = field_of(then, n->name);
@@ -181,8 +186,8 @@ static const char *row_name(const struct asking *a, size_t row) {
 }
 
 static bool uses_class(const struct asking *a) {
-    for (size_t i = 0; i < a->column->memo->nkeys; i++)
-        if (a->column->memo->keys[i].kind == KEY_CLASS) return true;
+    for (size_t i = 0; i < a->memo->nkeys; i++)
+        if (a->memo->keys[i].kind == KEY_CLASS) return true;
     return false;
 }
 
@@ -195,8 +200,8 @@ static size_t stored_class(const struct asking *a, size_t row) {
     for (size_t c = 0; uses_class(a) && c < reader_classes(reader); c++) {
         struct digest key = identity_key_as(r, a->index, row, (uint32_t)c);
         bool found = false;
-        if (store_get(a->m->options->store, a->column->memo->record.key, &key, 1, bytes,
-                      value, &found))
+        if (store_get(a->m->options->store, a->memo->record.key, &key, 1, bytes, value,
+                      &found))
             return c;
     }
     return SIZE_MAX;
@@ -240,8 +245,8 @@ static void say_rows(struct asking *a) {
 // A value that must be computed first, and that this one's keys are made of.
 static const char *computed_before(const struct asking *a) {
     const struct plan *p = a->m->plan;
-    for (size_t i = 0; i < a->column->memo->nkeys; i++) {
-        const struct plan_key *k = &a->column->memo->keys[i];
+    for (size_t i = 0; i < a->memo->nkeys; i++) {
+        const struct plan_key *k = &a->memo->keys[i];
         if (k->kind != KEY_COLUMN) continue;
         const struct plan_stage *s = &p->stages[p->columns[k->column].stage];
         if (a->m->tallies[s - p->stages].computed) return s->name;
@@ -264,7 +269,7 @@ static enum why_kind explain_record(struct asking *a) {
     a->out->like = then->name;
     a->out->used = then->used;
     a->out->had = then->rows;
-    if (!digest_eq(then->key, a->column->memo->record.key)) {
+    if (!digest_eq(then->key, a->memo->record.key)) {
         list_changes(a, then);
         say_changes(a);
         return WHY_CHANGED;
@@ -276,6 +281,12 @@ static enum why_kind explain_record(struct asking *a) {
                                       a->out->before);
         return WHY_VAGUE;
     }
+    if (!a->column) {
+        a->out->reason =
+            "trained before, but on other images or labels, in another order "
+            "of them, or not to the end";
+        return WHY_ROWS;
+    }
     explain_rows(a);
     say_rows(a);
     return WHY_ROWS;
@@ -283,7 +294,7 @@ static enum why_kind explain_record(struct asking *a) {
 
 static enum why_kind explain(struct asking *a) {
     struct why *w = a->out;
-    if (!a->column || !a->column->memo) {
+    if (!a->memo) {
         w->reason = a->column ? "it costs less to compute again than to remember"
                               : "results are written anew by every run";
         return WHY_NOT_KEPT;
@@ -293,9 +304,10 @@ static enum why_kind explain(struct asking *a) {
         return WHY_NO_STORE;
     }
     if (!w->node.computed) {
-        w->reason = w->node.rows ? "every row of it is in the store"
-                                 : "nothing of it is needed: what is made of it is in "
-                                   "the store";
+        w->reason = !a->column     ? "it is in the store"
+                    : w->node.rows ? "every row of it is in the store"
+                                   : "nothing of it is needed: what is made of it is in "
+                                     "the store";
         return WHY_NOTHING;
     }
     return explain_record(a);
@@ -316,6 +328,8 @@ bool plan_why(const struct plan *p, const struct run_options *o, const char *nod
         struct asking a = {.m = &m, .arena = arena, .d = d, .out = out};
         *out = (struct why){.node = survey_node(&m, s)};
         if (!s->saves) a.index = s->target, a.column = &p->columns[s->target];
+        if (a.column) a.memo = a.column->memo;
+        else if (p->ntrains) a.memo = p->trains[s->target].memo;
         out->kind = explain(&a);
     }
     cleanup_run(&held);
