@@ -121,18 +121,6 @@ static void report(const char *to) {
     printf("wrote %s, %s\n", to, size_words((uint64_t)st.st_size).at);
 }
 
-// The compiler is what writes networks.
-static bool saves_no_model(struct driver *v) {
-    const struct func *g = v->program->graph;
-    for (size_t i = 0; i < g->outs.n; i++) {
-        const struct node *n = node_at(g, g->outs.at[i]);
-        if (n->op != OP_SAVE || type_at(g, n->in[0])->kind != KIND_MODEL) continue;
-        diag_error(&v->d, n->span, "compiled programs cannot save networks");
-        return diag_help(&v->d, "`ddg run` does; take the line out to compile the rest");
-    }
-    return true;
-}
-
 // What the program trains is trained now: compiled programs hold the networks.
 static bool train(struct driver *v, const struct args *a) {
     struct session s = session_of(a, v->arena);
@@ -148,7 +136,7 @@ static bool train(struct driver *v, const struct args *a) {
 
 static bool prepare(struct driver *v, const struct args *a, const char *to) {
     return check_place(v, to) && driver_load(v) && driver_saves(v, "compile") &&
-           saves_no_model(v) && driver_rehearse(v) && train(v, a);
+           driver_compiles(v) && driver_rehearse(v) && train(v, a);
 }
 
 int command_compile(const struct args *a, struct arena *arena) {

@@ -37,6 +37,18 @@ bool driver_saves(struct driver *v, const char *what) {
                       v->options.path, what);
 }
 
+// The compiler is what writes networks.
+bool driver_compiles(struct driver *v) {
+    const struct func *g = v->program->graph;
+    for (size_t i = 0; i < g->outs.n; i++) {
+        const struct node *n = node_at(g, g->outs.at[i]);
+        if (n->op != OP_SAVE || type_at(g, n->in[0])->kind != KIND_MODEL) continue;
+        diag_error(&v->d, n->span, "compiled programs cannot save networks");
+        return diag_help(&v->d, "`ddg run` does; take the line out to compile the rest");
+    }
+    return true;
+}
+
 // A point of a sweep has its place, whatever its params say.
 static void place_results(struct driver *v) {
     struct plan *p = v->module.plan;
@@ -227,12 +239,23 @@ static bool run_act(struct driver *v, size_t i, const struct act_run *run) {
     return ok;
 }
 
+static bool take_last(struct driver *v) {
+    v->graph = acts_at(&v->acts, v->arena, v->acts.n, false).graph;
+    return true;
+}
+
 bool driver_acts(struct driver *v, const struct act_run *run) {
     if (!v->acts.n) return true;
     for (size_t i = 0; i < v->acts.n; i++)
         if (!run_act(v, i, run)) return false;
-    v->graph = acts_at(&v->acts, v->arena, v->acts.n, false).graph;
-    return true;
+    return take_last(v);
+}
+
+bool driver_trained(struct driver *v, const struct driver *before) {
+    CHECK(v->acts.n == before->acts.n);
+    if (!v->acts.n) return true;
+    v->acts.known = before->acts.known;
+    return take_last(v);
 }
 
 // ---- code, when it is needed ---------------------------------------------------------

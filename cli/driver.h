@@ -68,8 +68,13 @@ struct act_run {
 // Goes through the acts of trainings; the last act is what is lowered then. Of programs that do
 // not train, nothing.
 bool driver_acts(struct driver *v, const struct act_run *run);
+// The same of a program that was gone through before: the very same, but for what can be set
+// after compiling, which no training depends on. Its networks are used as long as v is. True.
+bool driver_trained(struct driver *v, const struct driver *before);
 // Whether there is anything to do: it saves something. what: "run", "compile".
 bool driver_saves(struct driver *v, const char *what);
+// Whether a compiled program can do all that it does.
+bool driver_compiles(struct driver *v);
 // "infoutil", of examples/infoutil.ddg.
 const char *program_name(struct arena *a, const char *path);
 // The passes of whole modules; up to `last`, when it is not NULL, those of functions too.

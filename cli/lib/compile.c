@@ -47,10 +47,23 @@ static struct driver_options options_of(struct arena *a, const struct compiling 
                                    .threads = pool_cores()};
 }
 
-static bool prepare(struct driver *v) {
+// What the program trains is trained when it is compiled.
+static bool train_act(void *ctx, struct driver *act, struct run_report *r) {
+    const struct call *call = ctx;
+    struct run_options o = {.threads = act->options.threads,
+                            .store = call->context->store,
+                            .load = driver_load_stage,
+                            .load_funcs = driver_load_funcs,
+                            .load_ctx = act};
+    return plan_run(act->module.plan, &o, act->arena, r, &act->d);
+}
+
+static bool prepare(struct call *call, struct driver *v) {
+    struct act_run run = {train_act, call};
     if (!driver_load(v)) return false;
-    if (driver_saves(v, "run")) return driver_lower(v, NULL);
-    return diag_help(&v->d, "end it with `save(x, to = \"...\")`");
+    if (!driver_saves(v, "run"))
+        return diag_help(&v->d, "end it with `save(x, to = \"...\")`");
+    return driver_rehearse(v) && driver_acts(v, &run) && driver_lower(v, NULL);
 }
 
 static void end_driver(void *driver) {
@@ -65,7 +78,7 @@ static bool compile(struct call *call, void *ctx) {
     const struct driver_options o = options_of(p->arena, m);
     driver_init(v, p->arena, &o);
     arena_defer(p->arena, end_driver, v);
-    bool ok = prepare(v);
+    bool ok = prepare(call, v);
     call->d = v->d;
     if (!ok) return false;
     p->plan = v->module.plan;
@@ -146,7 +159,7 @@ static bool same_models(const struct func *a, const struct func *b) {
     for (nid v = 0; same && v < a->nodes.n; v++) {
         const struct node *x = node_at(a, v), *y = node_at(b, v);
         same = x->op == y->op &&
-               (x->op != OP_ONNX || digest_eq(x->model->digest, y->model->digest));
+               (!x->model || digest_eq(x->model->digest, y->model->digest));
     }
     return same;
 }
@@ -169,7 +182,9 @@ static bool write_plan(struct call *call, void *ctx) {
     const void *prefix = w->executable ? stub_bytes(&n) : NULL;
     driver_init(v, a, &o);
     arena_defer(a, end_driver, v);
-    bool ok = driver_load(v) && check_unchanged(v, w->p->compiled->driver.program) &&
+    const struct driver *before = &w->p->compiled->driver;
+    bool ok = driver_load(v) && check_unchanged(v, before->program) &&
+              driver_compiles(v) && driver_trained(v, before) &&
               driver_write(v, w->targets, w->n, prefix, n, w->to);
     call->d = v->d;
     return ok;

@@ -27,8 +27,8 @@ struct ddg_context {
     bool closed;             // only objects that were left hold it
     size_t objects;          // pipelines and results
     struct store *store;
-    char *why_no_store;      // or NULL
-    struct arena *trouble;   // of what ddg_trouble said last
+    char *why_no_store;    // or NULL
+    struct arena *trouble; // of what ddg_trouble said last
 };
 
 struct ddg_pipeline { // in its own arena
@@ -45,9 +45,12 @@ struct ddg_pipeline { // in its own arena
     struct compiled *compiled; // what compile.c knows of it; NULL: it was loaded
     // Makes the functions of a stage ready; NULL: they are.
     bool (*load)(void *ctx, const struct plan_stage *s, struct diags *d);
-    void *load_ctx;
-    bool loading;     // and never got done with it
-    size_t *threads;  // where the compiler reads how many it may use; NULL: it is not there
+    // When all else is done: writes what only the compiler can, networks. NULL: there are none.
+    bool (*finish)(void *ctx, struct diags *d);
+    void *load_ctx; // of both
+    bool loading;   // and never got done with it
+    size_t
+        *threads; // where the compiler reads how many it may use; NULL: it is not there
     atomic_bool stop;
 };
 
@@ -67,7 +70,7 @@ struct call {
     struct arena *made;  // what is being made lies in; dropped when the call fails
     struct diags d;
     enum ddg_error_kind kind; // of what went wrong, when it is not the program
-    locale_t locale; // the caller's
+    locale_t locale;          // the caller's
     bool (*fn)(struct call *, void *ctx);
     void *ctx;
     bool ok;

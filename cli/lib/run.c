@@ -72,7 +72,8 @@ static bool run_plan(struct call *call, struct running *r) {
                             .ctx = r};
     if (p->threads) *p->threads = o.threads;
     bool ok = plan_run(p->plan, &o, call->arena, &r->report, &call->d);
-    return r->report.stopped ? stopped(call, &r->report) : ok;
+    if (r->report.stopped) return stopped(call, &r->report);
+    return ok && (!p->finish || o.no_files || p->finish(p->load_ctx, &call->d));
 }
 
 static void take_stats(struct running *r) {
