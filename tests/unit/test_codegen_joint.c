@@ -18,6 +18,77 @@
 #define BATCH     50
 #define TOLERANCE 2e-5
 
+// ---- memory -------------------------------------------------------------------------------
+struct life {                          // of a value in memory
+    size_t first, last, offset, bytes; // phases, or kernels of a band
+    bool some;
+};
+
+static size_t band_of(const struct kfunc *k, size_t kernel) {
+    size_t i = 0;
+    for (size_t end = k->bands.at[0].nkernels; kernel >= end;
+         end += k->bands.at[i].nkernels)
+        i++;
+    return i;
+}
+
+static bool touches(const struct kernel *k, nid v) {
+    for (size_t i = 0; i < k->nouts; i++)
+        if (k->outs[i] == v) return true;
+    for (size_t i = 0; i < k->nins; i++)
+        if (k->ins[i] == v) return true;
+    return false;
+}
+
+static struct life life_of(const struct kfunc *k, nid v) {
+    const struct place *p = &k->places[v];
+    struct life l = {.first = SIZE_MAX, .offset = p->offset, .bytes = p->layout.bytes};
+    for (size_t i = 0; i < k->kernels.n; i++) {
+        const struct band *b = &k->bands.at[band_of(k, i)];
+        if (p->kind != PLACE_ARENA || !touches(&k->kernels.at[i], v)) continue;
+        size_t rows = p->local ? b->rows : k->batch, at = p->local ? i : b->phase;
+        l.first = size_min(l.first, at);
+        l.last = size_max(l.last, at);
+        l.bytes = p->layout.bytes * (type_at(k->f, v)->rows ? rows : 1);
+        l.some = true;
+    }
+    return l;
+}
+
+// Values that are alive at once lie apart, and what reads a value comes after what makes it.
+static void check_memory(const struct kfunc *k) {
+    for (nid v = 0; v < k->f->nodes.n; v++) {
+        struct life a = life_of(k, v);
+        bool local = k->places[v].local;
+        if (a.some)
+            assert_true(a.offset + a.bytes <= (local ? k->own_bytes : k->arena_bytes));
+        for (nid w = 0; w < v && a.some; w++) {
+            struct life b = life_of(k, w);
+            if (!b.some || k->places[w].local != local) continue;
+            if (a.last < b.first || b.last < a.first) continue;
+            assert_true(a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset);
+        }
+    }
+}
+
+static size_t phase_of_maker(const struct kfunc *k, nid v, size_t *band) {
+    for (size_t i = 0; i < k->kernels.n; i++)
+        for (size_t j = 0; j < k->kernels.at[i].nouts; j++)
+            if (k->kernels.at[i].outs[j] == v)
+                return k->bands.at[*band = band_of(k, i)].phase;
+    return SIZE_MAX;
+}
+
+static void check_phases(const struct kfunc *k) {
+    for (size_t i = 0; i < k->kernels.n; i++)
+        for (size_t j = 0; j < k->kernels.at[i].nins; j++) {
+            size_t band, mine = band_of(k, i);
+            size_t made = phase_of_maker(k, k->kernels.at[i].ins[j], &band);
+            if (made == SIZE_MAX || band == mine) continue;
+            assert_true(made < k->bands.at[mine].phase);
+        }
+}
+
 // ---- running them ---------------------------------------------------------------------------
 struct running {
     struct joint *j;
@@ -112,6 +183,8 @@ static void check_function(struct arena *a, struct func *f, uint64_t seed) {
     diags_init(&d, a);
     void **in = inputs(a, f, &r);
     if (!jit_compile(&jit, a, f, &d)) diags_print(&d, stderr, false), fail();
+    check_memory(jit.module.funcs.at[0].k);
+    check_phases(jit.module.funcs.at[0].k);
     for (size_t i = 0; i < COUNT(rows); i++) check_rows(a, &jit, f, rows[i], in);
     jit_free(&jit);
 }
