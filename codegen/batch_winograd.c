@@ -60,23 +60,26 @@ struct square { // of one transform: side x side vectors, pitch floats from line
     size_t side, pitch;
 };
 
+// Half of the lines of planes at a time: all of what is between would not stay in registers.
 static void transform(struct winding *w, const struct square *s, line_fn line,
                       const struct planes *to, LLVMValueRef vector) {
     struct emit *e = w->b.e;
     LLVMValueRef in[WINOGRAD_MOST] = {0}, out[WINOGRAD_MOST],
                  half[WINOGRAD_MOST * WINOGRAD_MOST];
     LLVMValueRef place = vector_at(w, to, vector);
-    for (size_t x = 0; x < s->side; x++) {
-        for (size_t y = 0; y < s->side; y++)
-            in[y] = load_at(w, s->at, y * s->pitch + x * e->lanes);
-        line(e, in, out);
-        for (size_t y = 0; y < POINTS; y++) half[y * s->side + x] = out[y];
-    }
-    for (size_t y = 0; y < POINTS; y++) {
-        line(e, half + y * s->side, out);
-        for (size_t x = 0; x < POINTS; x++) {
-            int64_t way = (int64_t)((y * POINTS + x) * to->floats);
-            ll_store(e, out[x], ll_at_const(e, e->f32, place, way), 4 * e->lanes);
+    for (size_t first = 0; first < POINTS; first += POINTS / 2) {
+        for (size_t x = 0; x < s->side; x++) {
+            for (size_t y = 0; y < s->side; y++)
+                in[y] = load_at(w, s->at, y * s->pitch + x * e->lanes);
+            line(e, in, out);
+            for (size_t y = 0; y < POINTS; y++) half[y * s->side + x] = out[y];
+        }
+        for (size_t y = first; y < first + POINTS / 2; y++) {
+            line(e, half + y * s->side, out);
+            for (size_t x = 0; x < POINTS; x++) {
+                int64_t way = (int64_t)((y * POINTS + x) * to->floats);
+                ll_store(e, out[x], ll_at_const(e, e->f32, place, way), 4 * e->lanes);
+            }
         }
     }
 }
