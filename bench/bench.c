@@ -19,6 +19,7 @@ static const struct part {
     {"forward", "teachers' logits beside onnxruntime's", part_forward},
     {"shap", "shap_patches beside that, and beside PyTorch", part_shap},
     {"gradnorm", "gradient norms beside PyTorch's", part_gradnorm},
+    {"train", "steps of trainings beside PyTorch's", part_train},
     {"threads", "two threads beside one", part_threads},
     {"rows", "twice the images: time and memory", part_rows},
     {"compile", "text to machine code", part_compile},

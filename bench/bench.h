@@ -60,6 +60,7 @@ double median(const double *v, size_t n);
 void part_forward(struct bench *b);
 void part_shap(struct bench *b);
 void part_gradnorm(struct bench *b);
+void part_train(struct bench *b);
 void part_threads(struct bench *b);
 void part_rows(struct bench *b);
 void part_compile(struct bench *b);

@@ -120,3 +120,14 @@ struct peer torch_shap(const struct peers *p, const char *model, const char *ima
     json_string_of(line, "peer", found.name, sizeof found.name);
     return found;
 }
+
+double torch_train(const struct peers *p, const char *network, size_t batch, bool ask,
+                   char *name, size_t n) {
+    char line[1024];
+    if (!run_line(line, sizeof line,
+                  "/usr/bin/python3 '%s/torch_train.py' %s %zu %zu 2%s 2>/dev/null",
+                  p->bench, network, batch, p->threads, ask ? " ask" : ""))
+        return 0;
+    json_string_of(line, "peer", name, n);
+    return json_number_of(line, "steps_per_s");
+}

@@ -29,6 +29,9 @@ double torch_again(const struct peers *p, const char *model, size_t size,
 // Attributions as they are batched best: see SHARED/bench/torch_pipeline.py.
 struct peer torch_shap(const struct peers *p, const char *model, const char *images,
                        size_t samples);
+// Steps a second of a training (torch_train.py), and who it is; 0: not installed.
+double torch_train(const struct peers *p, const char *network, size_t batch, bool ask,
+                   char *name, size_t n);
 // onnxruntime's outputs for a file of rows, f32, into another. False: not installed.
 bool ort_outputs(const struct peers *p, const char *model, const char *in,
                  const char *out, size_t rows, size_t size);
