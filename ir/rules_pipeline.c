@@ -205,6 +205,11 @@ bool rule_score(struct rule_ctx *c, struct type *out) {
     return channels_match(c);
 }
 
+bool rule_random(struct rule_ctx *c, struct type *out) {
+    *out = row_type(c->ins[0], KIND_SCORES, 0, 0, 0);
+    return true;
+}
+
 bool rule_relabel(struct rule_ctx *c, struct type *out) {
     *out = row_type(c->ins[1], KIND_LABELS, 1, c->ins[0]->classes, 0);
     return channels_match(c);

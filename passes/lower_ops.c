@@ -331,17 +331,23 @@ static nid pool(struct fn *f, const struct node *n) {
     return b_matmul(&f->b, b_matmul(&f->b, rows, x, false, false), columns, false, true);
 }
 
-static nid perturb(struct fn *f, const struct node *n) {
-    int64_t shape[2] = {(int64_t)n->type.dim[0], (int64_t)n->type.dim[1]};
-    struct value attrs[2] = {val_ints(shape, 2), *node_attr(n, "seed")};
-    nid map = expr(f, n->in[0], FACET_VALUE), key = part_key(f, n->in[0]);
-    attrs[0].is = arena_dup(f->l->arena, shape, 2, sizeof shape[0]);
-    nid noise = build_node(&f->b, OP_NORMAL, &key, 1, attrs, NULL);
-    late_attr(f->l->m, n, "sigma");
+// Standard normal numbers in the shape of n, by its seed and its operand's rows.
+static nid normal(struct fn *f, const struct node *n) {
+    size_t rank = n->type.rank;
+    int64_t *shape = NEW_N(f->l->arena, int64_t, rank);
+    for (size_t i = 0; i < rank; i++) shape[i] = (int64_t)n->type.dim[i];
+    struct value attrs[2] = {val_ints(shape, rank), *node_attr(n, "seed")};
+    nid key = part_key(f, n->in[0]);
     late_attr(f->l->m, n, "seed");
+    return build_node(&f->b, OP_NORMAL, &key, 1, attrs, NULL);
+}
+
+static nid perturb(struct fn *f, const struct node *n) {
+    nid map = expr(f, n->in[0], FACET_VALUE), noise = normal(f, n);
+    late_attr(f->l->m, n, "sigma");
     noise = part_scale_late(f, noise, node_attr(n, "sigma"));
     if (!strcmp(attr_str(n, "scale"), "relative")) {
-        double count = (double)(shape[0] * shape[1]);
+        double count = (double)type_count(&n->type);
         nid mean = part_scale(f, b_sum_all(&f->b, map), 1 / count);
         nid off = b_binary(&f->b, OP_SUB, map, mean);
         nid square = b_sum_all(&f->b, b_binary(&f->b, OP_MUL, off, off));
@@ -401,6 +407,7 @@ static nid body(struct fn *f, nid v, enum facet facet) {
     switch (n->op) {
     case OP_POOL: return pool(f, n);
     case OP_PERTURB: return perturb(f, n);
+    case OP_RANDOM: return normal(f, n);
     case OP_LOSS: return part_loss(f, n, v, false);
     case OP_GRADNORM: return gradnorm(f, n, v);
     case OP_RELABEL: return relabel(f, n, v);

@@ -43,6 +43,7 @@ static const char infoutil[] =
     "soft = relabel(teacher, stitch(best, factor = factor), temperature = temperature)\n"
     "save(util, to = root + \"/util.npy\")\n"
     "save(loss(teacher, yi), to = \"loss.npy\")\n"
+    "save(random(train, seed = seed + 2), to = \"random.npy\")\n"
     "save(stitch(best, factor = factor), labels = soft, to = root + \"/set\")\n";
 
 struct compiled {
