@@ -110,7 +110,8 @@ static const char *written_label(struct checker *c, const struct item *item,
     const char *said = value ? value_text(c->arena, &item->r.value) : "";
     if (value && strlen(said) <= LABEL_MAX_BYTES) return said;
     if (e->kind == EXPR_NAME) return e->name.text;
-    if (e->kind == EXPR_CALL && n <= LABEL_MAX_BYTES && !memchr(text, '\n', n))
+    bool list = e->kind == EXPR_LIST || e->kind == EXPR_EACH;
+    if (!list && n <= LABEL_MAX_BYTES && !memchr(text, '\n', n))
         return arena_strndup(c->arena, text, n);
     return arena_printf(c->arena, "%zu", place + 1);
 }

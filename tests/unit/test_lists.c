@@ -214,6 +214,8 @@ static void rows_and_columns_are_called_by_the_items(void **state) {
     struct world *w = *state;
     names(w, ACC "report(first)", "", "");
     names(w, ACC "report([first, last, acc(2)])", "first\nlast\nacc(2)", "");
+    names(w, ACC "report([m for m in [acc(1 + 1)] + [(acc(3))]])", "acc(1 + 1)\nacc(3)",
+          "");
     names(w, ACC "report([acc(s) for s in [0, 3]])", "s = 0\ns = 3", "");
     names(w, ACC "all = [acc(s) for s in [0, 3]]\nreport([a for a in all])",
           "s = 0\ns = 3", "");
