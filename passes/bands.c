@@ -30,11 +30,12 @@
 #define THIRD (8.0 * (1 << 20)) // bytes of the third-level cache that a core may count on
 
 // Bytes that come from far away.
-#define FARTHER    3.0    // more for a byte that comes from behind the third-level cache
-#define CROSSING   1.5    // for a byte between bands: it is written there as well
-#define CALL_BYTES 4000.0 // while a kernel is called: about 0.1 us
-#define BAND_BYTES 64.0   // one band more: only where it saves something
-#define FMA_BYTES  2.0    // while vectors are multiplied and added
+#define FARTHER     3.0    // more for a byte that comes from behind the third-level cache
+#define CROSSING    1.5    // for a byte between bands: it is written there as well
+#define CALL_BYTES  4000.0 // while a kernel is called: about 0.1 us
+#define BAND_BYTES  64.0   // one band more: only where it saves something
+#define PHASE_BYTES 3e5 // the same of a joint function, whose workers wait for each other
+#define FMA_BYTES   2.0 // while vectors are multiplied and added
 
 #define WORTH      0.02 // of all work: what a larger call must save
 #define CALL_FLOPS 4e11 // of a call: about a second, in which nobody can stop it
@@ -257,8 +258,9 @@ static void improve(struct cut *to, double cost, size_t first, size_t rows) {
 // read when all rows of the call have been touched.
 static void try_band(struct bands *b, const struct span_of *s) {
     double made = b->kernels[s->end - 1].made_before - b->kernels[s->first].made_before;
+    double one_more = b->k->joint ? PHASE_BYTES : BAND_BYTES;
     for (size_t i = 0; i < b->nrows; i++) {
-        double cost = BAND_BYTES + s->cost[i];
+        double cost = one_more + s->cost[i];
         bool stay = s->weights + (double)ROWS[i] * s->most <= b->room;
         for (size_t r = i; r < b->nrows; r++) {
             double weights = stay ? s->weights / (double)ROWS[r] : s->streamed[i];

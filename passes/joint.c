@@ -108,6 +108,17 @@ static void wait_for_makers(const struct phases *p, size_t i) {
     }
 }
 
+// The first phase from that one on in which rows are computed; itself, if there is none.
+static size_t phase_of_rows(const struct phases *p, size_t from) {
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < p->k->kernels.n; i++) {
+        size_t phase = p->k->bands.at[p->band[i]].phase;
+        if (phase >= from && joint_sort(p->k, &p->k->kernels.at[i]) == SORT_ROWS)
+            best = size_min(best, phase);
+    }
+    return best == SIZE_MAX ? from : best;
+}
+
 // Packed weights go to the phase before the one that reads them, if they wait for nothing.
 static void delay_packs(const struct phases *p) {
     struct kfunc *k = p->k;
@@ -121,11 +132,28 @@ static void delay_packs(const struct phases *p) {
         }
 }
 
+// Weight gradients are a few long tasks that nothing waits for: beside the rows of a later phase,
+// which are many short ones, they keep no worker waiting.
+static void delay_sums(const struct phases *p, const bool *read) {
+    struct kfunc *k = p->k;
+    for (size_t i = 0; i < k->kernels.n; i++) {
+        const struct kernel *kernel = &k->kernels.at[i];
+        struct band *band = &k->bands.at[p->band[i]];
+        if (!kernel->parts || !kernel->all_rows || read[kernel->outs[0]]) continue;
+        band->phase = phase_of_rows(p, band->phase);
+    }
+}
+
 void joint_phases(struct arena *arena, struct kfunc *k) {
     struct phases p = {k, NEW_N(arena, size_t, k->kernels.n + 1),
                        NEW_N(arena, size_t, k->f->nodes.n + 1)};
     find_bands(&p);
     for (size_t i = 0; i < k->bands.n; i++) k->bands.at[i].phase = 0;
     for (size_t i = 0; i < k->kernels.n; i++) wait_for_makers(&p, i);
+    bool *read = NEW_N(arena, bool, k->f->nodes.n + 1);
+    for (size_t i = 0; i < k->kernels.n; i++)
+        for (size_t j = 0; j < k->kernels.at[i].nins; j++)
+            read[k->kernels.at[i].ins[j]] = true;
+    delay_sums(&p, read);
     delay_packs(&p);
 }
