@@ -99,9 +99,13 @@ void joint_meet(struct joint *j, size_t which) {
 }
 
 // ---- tasks ------------------------------------------------------------------------------
+#define ROUNDS 4 // for each worker, so that they come to the end at about the same time,
+#define LEAST  8 // where these are of as many rows
+
 // Rows of a task: no more than a round has room for, and as many for each worker.
 static size_t round_rows(const struct joint *j, const struct unit *u, size_t n) {
-    size_t rounds = (n + u->rows - 1) / u->rows;
+    size_t rounds = (n + u->rows - 1) / u->rows, each = n / j->workers / LEAST;
+    rounds = size_max(rounds, j->workers * size_min(each, ROUNDS));
     rounds = (rounds + j->workers - 1) / j->workers * j->workers;
     return (n + rounds - 1) / rounds;
 }
