@@ -105,7 +105,8 @@ static unsigned progress(const struct layers *l, const Onnx__NodeProto *n) {
     if (is(n, "ReduceMean")) return KNOWN_MEAN;
     if (is(n, "Sqrt")) return x.known & KNOWN_VARIANCE ? KNOWN_DEVIATION : 0;
     if (is(n, "Div")) return y.known & KNOWN_DEVIATION ? KNOWN_NORMED : 0;
-    if (is(n, "InstanceNormalization")) return KNOWN_NORMED; // as group norm is written
+    if (is(n, "InstanceNormalization") || is(n, "LayerNormalization"))
+        return KNOWN_NORMED; // as group norm is written
     if (is(n, "MatMul")) return x.from.n || y.from.n ? KNOWN_PRODUCT : 0;
     if (is(n, "Add")) return either(l, n) & KNOWN_MEAN ? KNOWN_VARIANCE : 0;
     if (is(n, "Mul")) return either(l, n) & KNOWN_NORMED ? KNOWN_SCALED : 0;
