@@ -223,3 +223,9 @@ size_t batch_product_work(const struct target *t, const struct kfunc *kf,
     struct batch_product p = batch_product_of(t, kf, k);
     return (size_t)work_bytes(&p, p.part);
 }
+
+struct tiling batch_product_tiling(const struct target *t, const struct kfunc *kf,
+                                   const struct kernel *k) {
+    struct batch_product p = batch_product_of(t, kf, k);
+    return (struct tiling){p.tile[0], p.tile[1], p.winograd ? p.group : 0, false};
+}

@@ -46,5 +46,8 @@ size_t batch_product_parts(const struct target *t, const struct kfunc *kf,
                            const struct kernel *k);
 size_t batch_product_work(const struct target *t, const struct kfunc *kf,
                           const struct kernel *k); // bytes
+// For profiles: with a group where it goes Winograd's way.
+struct tiling batch_product_tiling(const struct target *t, const struct kfunc *kf,
+                                   const struct kernel *k);
 
 #endif

@@ -75,6 +75,7 @@ const char *kernel_how(const struct kfunc *kf, const struct kernel *k) {
     if (type_at(kf->f, anchor->in[0])->elem == ELEM_BF16)
         return k->tuned ? "dot products, tuned" : "dot products";
     if (anchor->op == OP_MATMUL) return k->tuned ? "product, tuned" : "product";
+    if (k->all_rows && k->tiling.group) return algorithms[ALGORITHM_WINOGRAD_4][false];
     return algorithms[k->algorithm][k->tuned];
 }
 

@@ -76,6 +76,7 @@ void joint_parts(const struct target *t, struct kfunc *k) {
         if (!kernel->all_rows || kernel->anchor == NID_NONE) continue;
         kernel->parts = batch_product_parts(t, k, kernel);
         kernel->work_bytes = batch_product_work(t, k, kernel);
+        kernel->tiling = batch_product_tiling(t, k, kernel);
     }
 }
 

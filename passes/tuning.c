@@ -4,7 +4,7 @@
 #include "ir/winograd.h"
 
 bool kernel_is_tunable(const struct kfunc *kf, const struct kernel *k) {
-    if (k->anchor == NID_NONE || k->runtime) return false;
+    if (k->anchor == NID_NONE || k->runtime || k->all_rows) return false;
     const struct node *n = node_at(kf->f, k->anchor);
     bool sums = n->op == OP_CONV || n->op == OP_CONV_DX || n->op == OP_MATMUL;
     return sums && type_count(&n->type) > 0 && type_count(type_at(kf->f, n->in[0])) > 0;
