@@ -23,10 +23,23 @@ static const struct model *read_file(struct op_call *o) {
     return o->c->model ? o->c->model : model_load(o->c->arena, &options, o->c->d);
 }
 
+// With the weights and the last layer that the program asks for.
+static const struct model *read_onnx(struct op_call *o) {
+    struct checker *c = o->c;
+    const struct value *classes = call_attr(o, "classes");
+    int64_t seed = call_attr(o, "seed")->i; // 0 when none is given
+    const struct model *m = read_file(o);
+    if (m && call_attr(o, "init")->kind != VAL_NONE) m = model_drawn(c->arena, m, seed);
+    if (!m || classes->kind == VAL_NONE) return m;
+    const struct expr *e = call_attr_expr(o, "classes");
+    return model_with_head(c->arena, m, (size_t)classes->i, seed, c->d,
+                           e ? e->span : o->call->name_span);
+}
+
 // ---- all ----------------------------------------------------------------------------
 static const struct model *make_model(struct op_call *o) {
     struct checker *c = o->c;
-    if (o->call->op == OP_ONNX) return read_file(o);
+    if (o->call->op == OP_ONNX) return read_onnx(o);
     return network_build(c->arena, o->call->op, o->attrs, c->d, o->call->name_span);
 }
 

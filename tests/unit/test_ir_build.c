@@ -265,8 +265,8 @@ static void attributes_can_be_checked_alone(void **state) {
     struct fixture *s = *state;
     struct rule_ctx e;
     double mean[] = {0, 0, 0}, std[] = {1, 1, -1};
-    struct value v[] = {val_string("m.onnx"), val_floats(mean, 3), val_floats(std, 3),
-                        val_string("fp32")};
+    struct value v[OP_MAX_ATTRS] = {val_string("m.onnx"), val_floats(mean, 3),
+                                    val_floats(std, 3), val_string("fp32")};
     assert_false(build_check_attrs(&s->b, OP_ONNX, v, &e));
     assert_int_equal(e.error_attr, 2);
     assert_string_equal(e.error,
@@ -366,8 +366,8 @@ static void sets_of_rows_are_told_apart(void **state) {
     struct model m = {
         .channels = 3, .height = 32, .width = 32, .classes = 10, .digest = {1, 2}};
     double zeros[3] = {0}, ones[] = {1, 1, 1};
-    struct value v[] = {val_string("m"), val_floats(zeros, 3), val_floats(ones, 3),
-                        val_string("fp32")};
+    struct value v[OP_MAX_ATTRS] = {val_string("m"), val_floats(zeros, 3),
+                                    val_floats(ones, 3), val_string("fp32")};
     nid net = b_onnx(b, v, &m);
     assert_ptr_equal(at(s, net)->model, &m);
     nid loss = build_node(b, OP_LOSS, (nid[]){net, a}, 2, NULL, NULL);

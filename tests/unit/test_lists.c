@@ -199,6 +199,55 @@ static void equal_networks_are_one(void **state) {
     assert_int_not_equal(n->in[0], n->in[1]);
 }
 
+// Weights and last layers that the program asks for; the file is one and the same.
+static void networks_of_files_can_begin_anew(void **state) {
+    struct world *w = *state;
+#define FILE_WITH(more)                                                                  \
+    "onnx(\"" TEST_DATA "/shapes.onnx\", mean = [0, 0, 0], std = [1, 1, 1]" more ")"
+    const char *text =
+        "report([accuracy(m, test) for m in [" FILE_WITH(
+            "") ", " FILE_WITH(", init = random") ", " FILE_WITH(", init = random, seed "
+                                                                 "= 0") ", " FILE_WITH(","
+                                                                                       " "
+                                                                                       "i"
+                                                                                       "n"
+                                                                                       "i"
+                                                                                       "t"
+                                                                                       " "
+                                                                                       "="
+                                                                                       " "
+                                                                                       "r"
+                                                                                       "a"
+                                                                                       "n"
+                                                                                       "d"
+                                                                                       "o"
+                                                                                       "m"
+                                                                                       ","
+                                                                                       " "
+                                                                                       "s"
+                                                                                       "e"
+                                                                                       "e"
+                                                                                       "d"
+                                                                                       " "
+                                                                                       "="
+                                                                                       " "
+                                                                                       "1") "]])\n";
+    struct program *p = load_good(w, text, NULL);
+    const struct digest *seen[4];
+    const struct node *report = find_op(p, OP_REPORT);
+    for (size_t i = 0; i < 4; i++) {
+        const struct node *accuracy = node_at(p->graph, report->in[i]);
+        const struct model *m = node_at(p->graph, accuracy->in[0])->model;
+        assert_int_equal(m->classes, 10);
+        seen[i] = &m->digest;
+    }
+    assert_false(digest_eq(*seen[0], *seen[1]));
+    assert_true(digest_eq(*seen[1], *seen[2]));
+    assert_false(digest_eq(*seen[1], *seen[3]));
+    p = load_good(w, STAGE(FILE_WITH(", classes = 3")), NULL);
+    assert_int_equal(find_op(p, OP_ONNX)->model->classes, 3);
+}
+
 // ---- reports ------------------------------------------------------------------------
 static void names(struct world *w, const char *text, const char *rows,
                   const char *columns) {
@@ -256,6 +305,7 @@ int main(void) {
         TEST(stages_are_those_of_a_training),
         TEST(augmentations_are_one_or_a_list),
         TEST(equal_networks_are_one),
+        TEST(networks_of_files_can_begin_anew),
         TEST(rows_and_columns_are_called_by_the_items),
         TEST(numbers_of_a_table_go_row_after_row),
     };
