@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 """Renders the example data set: ten classes of shapes, 32x32 RGB, on cluttered ground.
 
-    python3 make_images.py [OUT = shapes beside this script]
+    python3 make_images.py [OUT = shapes beside this script] [hard]
 
 Writes OUT/train/<class>/0000.png ... (60 a class) and OUT/test/<class>/ (20 a class).
 One image in four of every class is a JPEG, so that both decoders are used and the format
 says nothing about the class. Needs numpy and Pillow (Debian: python3-numpy python3-pil).
+
+600 images are enough to learn from them as they are here; `hard` ones are smaller, turned
+and mirrored in every way, and lie behind more clutter: those in tests/data, which a network
+learns from thousands.
 
 An image is a function of (SEED, split, class, index) and of nothing else. Only the
 outline depends on the class: place, size, rotation, colours, background, clutter and
@@ -24,6 +28,11 @@ OVERSAMPLE = 4       # samples a side of a pixel, for anti-aliasing
 SPLITS = {"train": 60, "test": 20}  # images a class; a split's position enters the seed
 SPLIT_FRESH = 2      # never written: what the teacher learns from
 JPEG_EVERY, JPEG_QUALITY = 4, 92
+
+EASY = {"radius": (8, 11.5), "angle": (-0.35, 0.35), "clutter": (0, 3), "before": (0, 2),
+        "contrast": (0.3, 0.45)}
+HARD = {"radius": (5.2, 10), "angle": (0, 2 * np.pi), "clutter": (1, 5), "before": (0, 3),
+        "contrast": (0.22, 0.45)}
 
 
 # ---- outlines -------------------------------------------------------------------------
@@ -170,38 +179,38 @@ def blob(image, rng):
     return blend(image, rng.uniform(0, 1, 3), rng.uniform(0.3, 0.9) * coverage(inside))
 
 
-def unlike(rng, colour):
+def unlike(rng, colour, contrast):
     """A random colour that the eye can tell from this one."""
-    least = rng.uniform(0.22, 0.45)
+    least = rng.uniform(*contrast)
     while True:
         other = rng.uniform(0, 1, 3)
         if np.sqrt(((other - colour) ** 2 * [0.3, 0.59, 0.11]).sum()) > least:
             return other
 
 
-def draw_object(image, outline, rng):
+def draw_object(image, outline, rng, kind):
     """Returns the image with the object on it, and the object's share of each pixel."""
-    radius = rng.uniform(5.2, 10)
+    radius = rng.uniform(*kind["radius"])
     x, y = rng.uniform(radius, SIZE - radius, 2)
-    angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
+    angle, mirror = rng.uniform(*kind["angle"]), rng.choice([-1, 1])
     u = ((FINE_X - x) * np.cos(angle) + (FINE_Y - y) * np.sin(angle)) / radius
     v = ((FINE_Y - y) * np.cos(angle) - (FINE_X - x) * np.sin(angle)) / radius * mirror
     share = coverage(outline(u, v, rng))
     behind = (image * share).sum((0, 1)) / share.sum()
-    colour = unlike(rng, np.clip(behind, 0, 1))
+    colour = unlike(rng, np.clip(behind, 0, 1), kind["contrast"])
     shaded = colour + rng.uniform(0, 0.25) * (ramp(rng) - 0.5)
     return blend(image, shaded, rng.uniform(0.85, 1) * share), share
 
 
-def scene(split, cls, index):
+def scene(split, cls, index, kind=EASY):
     """One image, uint8 [SIZE, SIZE, 3], and the object's share of each pixel."""
     rng = np.random.default_rng([SEED, split, cls, index])
     image = background(rng)
-    for _ in range(rng.integers(1, 5)):
+    for _ in range(rng.integers(*kind["clutter"])):
         thick = rng.random() < 0.6
         image = blob(image, rng) if thick else line(image, rng, rng.uniform(0.7, 2.5))
-    image, share = draw_object(image, SHAPES[CLASSES[cls]], rng)
-    for _ in range(rng.integers(0, 3)):  # thin clutter may pass in front
+    image, share = draw_object(image, SHAPES[CLASSES[cls]], rng, kind)
+    for _ in range(rng.integers(*kind["before"])):  # thin clutter may pass in front
         image = line(image, rng, rng.uniform(0.6, 1.2))
     image = image * (rng.uniform(0.6, 1.1) + rng.uniform(0, 0.5) * (ramp(rng) - 0.5))
     image = image + rng.normal(0, rng.uniform(0.005, 0.035), image.shape)
@@ -211,12 +220,13 @@ def scene(split, cls, index):
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, "shapes")
+    kind = HARD if sys.argv[2:] == ["hard"] else EASY
     for split, (folder, count) in enumerate(SPLITS.items()):
         for cls, name in enumerate(CLASSES):
             path = os.path.join(out, folder, name)
             os.makedirs(path, exist_ok=True)
             for i in range(count):
-                image = Image.fromarray(scene(split, cls, i)[0])
+                image = Image.fromarray(scene(split, cls, i, kind)[0])
                 if i % JPEG_EVERY == JPEG_EVERY - 1:
                     image.save(f"{path}/{i:04}.jpg", quality=JPEG_QUALITY)
                 else:

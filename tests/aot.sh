@@ -5,9 +5,9 @@
 . "$(dirname "$0")/rig.sh"
 
 expect() { expect_command "$@"; }
-cp -r "$examples/shapes" "$teacher" .
+cp -r "$here/data/shapes" "$teacher" .
 for name in infoutil rded; do # with paths beside them
-  program_of $name | sed -e "s|$examples/||; s|$here/data/||" >$name.ddg
+  program_of $name | sed "s|$here/data/||" >$name.ddg
 done
 
 # ---- the same bytes as ddg run ----
@@ -89,7 +89,7 @@ says "help: \`--data\` says where the images are"
 cat >two.ddg <<END
 param first: string = "a"
 param second: string = "b"
-train = images("$examples/shapes/train", size = 32, limit = 1)
+train = images("$here/data/shapes/train", size = 32, limit = 1)
 save(train, to = first)
 save(train, to = second)
 END
@@ -103,7 +103,7 @@ expect 0 "" ./two --second ab --no-store
 cat >steps.ddg <<END
 param a: int = 1
 param b: int = a$(printf ' + 0%.0s' $(seq 80))
-train = images("$examples/shapes/train", size = 32, limit = b)
+train = images("$here/data/shapes/train", size = 32, limit = b)
 save(topk(train, by = loss(onnx("$teacher", mean = [0.485, 0.456, 0.406],
   std = [0.229, 0.224, 0.225]), train), k = b), to = "steps")
 END
@@ -118,7 +118,7 @@ param threads: int = 4       # rows kept of each class
 param flag: bool = false     # not used
 param names: [float] = [0.5, 1]
 param twice: int = 2 * threads
-train = images("$examples/shapes/train", size = 32, limit = twice)
+train = images("$here/data/shapes/train", size = 32, limit = twice)
 teacher = onnx("$teacher", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
 best = topk(train, by = loss(teacher, train), k = threads)
 save(loss(teacher, best), to = "options.npy")

@@ -3,7 +3,7 @@
 # are not; as part of runs, of compiled programs, over the store, by any number of threads.
 # usage: tests/check.sh DDG
 . "$(dirname "$0")/rig.sh"
-images=$examples/shapes/train
+images=$here/data/shapes/train
 
 expect() { expect_ddg "$@"; }
 # A member of the stage of that name, in the report of `ddg run --json`.

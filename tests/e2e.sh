@@ -3,7 +3,7 @@
 # kind: the right exit code, words that say what is wrong, nothing left behind.
 # usage: tests/e2e.sh DDG
 . "$(dirname "$0")/rig.sh"
-images=$here/../examples/shapes/train
+images=$here/data/shapes/train
 
 expect() { # code, text, arguments of ddg ...
   expect_ddg "$@"

@@ -21,7 +21,7 @@ says 'rounds as f32 fma lanes=8'
 says '^  sigma +float = 0.02$'
 says '^ +noise on the attributions, for diversity$'
 says '^ +cannot be set: compiled in, for `factor` of `stitch`$'
-says "^  train +$examples/shapes/train at 32 x 32$"
+says "^  train +$here/data/shapes/train at 32 x 32$"
 says '^  phi +shap_patches .* 64 B  remembered$'
 says 'images 3 x 32 x 32, with labels of 10 classes$'
 silent 'x.op'

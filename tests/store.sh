@@ -187,7 +187,7 @@ good "store: four at once, kills among them; four that stay compute $all rows of
 
 # ---- whole runs ----
 cat >program.ddg <<END
-train = images("$here/../examples/shapes/train", size = 32, limit = 6)
+train = images("$here/data/shapes/train", size = 32, limit = 6)
 teacher = onnx("$here/data/shapes.onnx", mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.2])
 save(relabel(teacher, train, temperature = 20), to = "result.npy")
 END

@@ -17,7 +17,7 @@ fail() {
   echo "FAIL: $*"
   failed=$((failed + 1))
 }
-sed "s/samples = 20/samples = $samples/; s|\"../../../|\"$here/../|; s|\"../../data|\"$here/data|" \
+sed "s/samples = 20/samples = $samples/; s|\"../../data|\"$here/data|" \
   "$here/cases/run/small.ddg" >program.ddg
 run() { # options ...; a run that must end well
   "$ddg" run program.ddg -D to=result "$@" >report 2>said </dev/null || {

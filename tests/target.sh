@@ -7,7 +7,6 @@
 set -u
 ddg=$1
 here=$(cd "$(dirname "$0")" && pwd)
-examples=$here/../examples
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -18,7 +17,7 @@ failed=0
 program() { # name, teacher, size of images, of crops, of what is made of crops
   cat >"$1.ddg" <<EOF
 param to: string = "out"
-train = images("$examples/shapes/train", size = $3, limit = 1)
+train = images("$here/data/shapes/train", size = $3, limit = 1)
 teacher = onnx("$2", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
 phi = shap_patches(teacher, train, grid = 2, samples = 6, seed = 0)
 noisy = perturb(pool(phi, window = $4, stride = 4), sigma = 0.02, seed = 1)

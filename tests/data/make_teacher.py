@@ -4,7 +4,7 @@
     python3 make_teacher.py [OUT = shapes.onnx beside this script]
 
 Learns from freshly rendered images (examples/make_images.py), never from the files under
-examples/shapes/; those are only measured, at the end. Needs Debian's python3-torch, python3-onnx,
+shapes/; those are only measured, at the end. Needs Debian's python3-torch, python3-onnx,
 python3-numpy and python3-pil, one core and a minute. One thread and fixed seeds: the
 same machine gives the same network again; another processor may round differently.
 """
@@ -85,7 +85,8 @@ def fresh_images(rng):
     pixels, labels = [], []
     for index in range(FRESH):
         for cls in range(len(make_images.CLASSES)):
-            image = make_images.scene(make_images.SPLIT_FRESH, cls, index)[0]
+            image = make_images.scene(make_images.SPLIT_FRESH, cls, index,
+                                      make_images.HARD)[0]
             pixels.append(through_jpeg(image) if rng.random() < JPEG_SHARE else image)
             labels.append(cls)
     return normalise(pixels), torch.tensor(labels)
@@ -162,7 +163,7 @@ def main():
     print(sum(p.numel() for p in net.parameters()), "parameters")
     train(net, *fresh_images(rng), rng)
     for split in make_images.SPLITS:
-        stored = stored_images(os.path.join(EXAMPLES, "shapes", split))
+        stored = stored_images(os.path.join(HERE, "shapes", split))
         print(f"{split} accuracy {100 * accuracy(net, *stored):.1f}%")
     export(net, out)
     print(out)

@@ -18,7 +18,7 @@
 
 #include <unistd.h>
 
-#define IMAGES TEST_DATA "/../../examples/shapes/train"
+#define IMAGES TEST_DATA "/shapes/train"
 
 // Two saves: images with labels, and numbers. `size` shapes code, the others do not.
 static const char rig_program[] =

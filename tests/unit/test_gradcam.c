@@ -13,7 +13,7 @@
 #include "scratch.h"
 
 #define HERE   TEST_DATA "/gradcam/"
-#define SHAPES TEST_DATA "/../../examples/shapes/train/"
+#define SHAPES TEST_DATA "/shapes/train/"
 #define HEAD                                                                             \
     "x = images(\"data\", size = 16)\n"                                                  \
     "net = onnx(\"" TEST_DATA "/onnx/pooled.onnx\", mean = [0.5, 0.4, 0.3],\n"           \

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#define EXAMPLES TEST_DATA "/../../examples"
 
 static const char program[] =
     "x = images(\"%s/shapes/train\", size = 32, limit = 1)\n"
@@ -25,7 +24,7 @@ static void lower(struct fixture *f, struct driver *v) {
     char *path = arena_printf(f->a, "%s/load.ddg", f->root);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, program, EXAMPLES, TEST_DATA);
+    fprintf(file, program, TEST_DATA, TEST_DATA);
     assert_int_equal(fclose(file), 0);
     struct driver_options o = {.path = path, .threads = 2};
     driver_init(v, f->a, &o);

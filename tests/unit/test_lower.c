@@ -2,7 +2,7 @@
 // saved pixel is the pixel its manifest says, and that programs nobody can run end in an
 // error at their place before anything is computed.
 //
-// A case is the body of a program over the shapes of examples/, written to a folder of its
+// A case is the body of a program over the shapes of tests/data, written to a folder of its
 // own; `x` are its images, `m` is its teacher.
 #include "cli/driver.h"
 #include "runtime/builtin.h"
@@ -16,8 +16,7 @@
 
 #include <cmocka.h>
 
-#define EXAMPLES TEST_DATA "/../../examples"
-#define SHAPES   EXAMPLES "/shapes/train"
+#define SHAPES TEST_DATA "/shapes/train"
 
 struct fixture {
     struct arena *arena;

@@ -14,7 +14,7 @@
 
 #include "meter.h"
 
-#define SHAPES TEST_DATA "/../../examples/shapes/train/"
+#define SHAPES TEST_DATA "/shapes/train/"
 
 // ---- files --------------------------------------------------------------------------------
 static void copy(struct fixture *f, const char *from, const char *to) {

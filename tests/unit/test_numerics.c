@@ -18,7 +18,6 @@
 #include <cmocka.h>
 
 #define RECORD   TEST_DATA "/numerics.txt"
-#define EXAMPLES TEST_DATA "/../../examples"
 #define ROWS     5
 
 static const char *const targets[] = {"x86-64", "x86-64-v3", "x86-64-v4", "native"};
@@ -319,7 +318,7 @@ static void program_on(struct record *r, const char *target) {
     char *path = arena_printf(f->a, "%s/numerics.ddg", f->root);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, program, EXAMPLES, TEST_DATA);
+    fprintf(file, program, TEST_DATA, TEST_DATA);
     assert_int_equal(fclose(file), 0);
     struct driver v = {.arena = f->a};
     struct run_options o = {.threads = 2};

@@ -17,7 +17,7 @@
 
 #include "scratch.h"
 
-#define SHAPES  TEST_DATA "/../../examples/shapes/train/"
+#define SHAPES  TEST_DATA "/shapes/train/"
 #define CLASSES 7
 #define EACH    3 // images of a class, at first
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define SHAPES  TEST_DATA "/../../examples/shapes/train"
+#define SHAPES  TEST_DATA "/shapes/train"
 #define CLASSES 10
 
 // ---- random networks ------------------------------------------------------------------

@@ -17,7 +17,6 @@
 
 #include <cmocka.h>
 
-#define EXAMPLES TEST_DATA "/../../examples"
 
 // ---- a clock made of data -------------------------------------------------------------
 struct clock {
@@ -310,7 +309,7 @@ static void three_parts_in_a_hundred_are_nothing(void **state) {
 
 // ---- programs and keys ----------------------------------------------------------------
 static const char program[] =
-    "train = images(\"" EXAMPLES "/shapes/train\", size = 32, limit = 2)\n"
+    "train = images(\"" TEST_DATA "/shapes/train\", size = 32, limit = 2)\n"
     "teacher = onnx(\"" TEST_DATA "/shapes.onnx\", mean = [0.485, 0.456, 0.406],\n"
     "               std = [0.229, 0.224, 0.225])\n"
     "tries = random_crop(train, size = 16, count = 2, seed = 4)\n"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Grad-CAM by PyTorch, for tests/unit/test_gradcam.c: writes last.npy and first.npy here.
 
-The network is ../onnx/pooled.onnx, the images are the first of each class in examples/shapes,
+The network is ../onnx/pooled.onnx, the images are the first of each class in ../shapes,
 brought to 16 x 16. Needs Debian's python3-torch, python3-onnx and python3-pil.
 """
 import os
@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SHAPES = os.path.join(HERE, "../../../examples/shapes/train")
+SHAPES = os.path.join(HERE, "../shapes/train")
 graph = onnx.load(os.path.join(HERE, "../onnx/pooled.onnx")).graph
 weights = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
 attrs = {n.name: {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute} for n in graph.node}
