@@ -204,15 +204,25 @@ static bool write_gather(struct writing *w, const struct node *n, const char *ou
 }
 
 // ---- reductions ----------------------------------------------------------------------
-// From opset 13 on the axes of a sum are an input; those of a maximum only from 18 on.
+static bool of_one(const struct writing *w, const struct node *n) {
+    for (size_t i = 0; i < n->attrs[0].n; i++)
+        if (type_in(w, n, 0)->dim[n->attrs[0].is[i]] != 1) return false;
+    return n->attrs[0].n;
+}
+
+// From opset 13 on the axes of a sum are an input; those of others only from 18 on. The sum
+// of one element is what is left of a global mean, which it is at other image sizes.
 static bool write_reduce(struct writing *w, const struct node *n, const char *out) {
     int64_t axes[TYPE_MAX_RANK];
     size_t count = n->attrs[0].n;
     for (size_t i = 0; i < count; i++) axes[i] = n->attrs[0].is[i] + n->type.rows;
-    bool sum = n->op == OP_SUM;
+    bool mean = n->op == OP_SUM && of_one(w, n), sum = n->op == OP_SUM && !mean;
     const char *in[] = {name_in(w, n, 0), sum ? write_ints(w, axes, count) : NULL};
-    Onnx__NodeProto *p =
-        write_node(w, sum ? "ReduceSum" : "ReduceMax", in, sum ? 2 : 1, out);
+    Onnx__NodeProto *p = write_node(w,
+                                    mean  ? "ReduceMean"
+                                    : sum ? "ReduceSum"
+                                          : "ReduceMax",
+                                    in, 1 + sum, out);
     if (sum) write_attr_int(w, p, "noop_with_empty_axes", true);
     else write_attr_ints(w, p, "axes", axes, count);
     write_attr_int(w, p, "keepdims", n->attrs[1].i);

@@ -88,12 +88,27 @@ const char *write_number(struct writing *w, enum elem e, double v) {
 }
 
 // ---- nodes ---------------------------------------------------------------------------
+static bool has_node(const struct writing *w, const char *name) {
+    for (size_t i = 0; i < w->nodes.n; i++)
+        if (strcmp(w->nodes.at[i]->name, name) == 0) return true;
+    return false;
+}
+
+// Each once, as onnxruntime wants it: "layer1.0.relu", then "layer1.0.relu/Relu".
+static char *node_name(struct writing *w, const char *op, const char *wish) {
+    const char *name = wish;
+    if (has_node(w, name)) name = arena_printf(w->arena, "%s/%s", wish, op);
+    for (size_t i = 1; has_node(w, name); i++)
+        name = arena_printf(w->arena, "%s/%s_%zu", wish, op, i);
+    return arena_strdup(w->arena, name);
+}
+
 Onnx__NodeProto *write_node(struct writing *w, const char *op, const char *const *in,
                             size_t nin, const char *out) {
     Onnx__NodeProto *n = NEW(w->arena, Onnx__NodeProto);
     onnx__node_proto__init(n);
     n->op_type = arena_strdup(w->arena, op);
-    n->name = arena_strdup(w->arena, w->node->name ? w->node->name : out);
+    n->name = node_name(w, op, w->node->name ? w->node->name : out);
     n->n_input = nin;
     n->input = NEW_N(w->arena, char *, nin);
     for (size_t i = 0; i < nin; i++) n->input[i] = arena_strdup(w->arena, in[i]);

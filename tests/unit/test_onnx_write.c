@@ -17,10 +17,30 @@ static const enum op NETWORK_OPS[] = {
     OP_CONV,  OP_MAXPOOL, OP_AVGPOOL, OP_BATCH_NORM,
 };
 
+// onnxruntime takes no file in which two nodes or two values have a name.
+static void check_names(struct bench *b) {
+    size_t n;
+    char *data = file_read(b->arena, b->scratch, 1 << 30, &n);
+    assert_non_null(data);
+    Onnx__ModelProto *p = onnx__model_proto__unpack(NULL, n, (uint8_t *)data);
+    assert_non_null(p);
+    const Onnx__GraphProto *g = p->graph;
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < i; k++) {
+            assert_string_not_equal(g->node[i]->name, g->node[k]->name);
+            assert_string_not_equal(g->node[i]->output[0], g->node[k]->output[0]);
+        }
+    for (size_t i = 0; i < g->n_initializer; i++)
+        for (size_t k = 0; k < g->n_node; k++)
+            assert_string_not_equal(g->initializer[i]->name, g->node[k]->output[0]);
+    onnx__model_proto__free_unpacked(p, NULL);
+}
+
 static const struct model *written(struct bench *b, const struct model *m) {
     diags_init(&b->diags, b->arena);
     if (!model_write(m, b->scratch, &b->diags, NO_SPAN))
         fail_msg("%s: %s", m->path, b->diags.list.at[0].message);
+    check_names(b);
     struct model_options o = {.path = b->scratch, .mean = m->mean, .std = m->std};
     o.nmean = o.nstd = m->channels;
     const struct model *again = model_load(b->arena, &o, &b->diags);
@@ -180,8 +200,8 @@ static void test_networks(void **state) {
         network(b, OP_CONVNET, 16, "norm", layer),
         network(b, OP_CONVNET, 16, "norm", val_string("none")),
         network(b, OP_RESNET, 16, "depth", val_int(8)),
-        network(b, OP_RESNET, 33, "depth", val_int(18)),
-        network(b, OP_RESNET, 33, "depth", val_int(50)),
+        network(b, OP_RESNET, 65, "depth", val_int(8)),
+        network(b, OP_RESNET, 9, "depth", val_int(50)),
         network(b, OP_VGG11, 32, "norm", batch),
         network(b, OP_MOBILENET_V2, 32, "seed", val_int(3)),
     };
@@ -227,6 +247,15 @@ static void test_sizes(void **state) {
     assert_non_null(f);
     assert_non_null(g);
     check_same_answers(b, m, f, g);
+
+    // A mean over one place is one over more places at another size.
+    const struct model *v = network(b, OP_RESNET, 4, "depth", val_int(8));
+    again = written(b, v);
+    f = v->at_size(v, b->arena, 12, 12, &b->diags, NO_SPAN);
+    g = again->at_size(again, b->arena, 12, 12, &b->diags, NO_SPAN);
+    assert_non_null(f);
+    assert_non_null(g);
+    check_same_answers(b, v, f, g);
 }
 
 // ---- the file ------------------------------------------------------------------------
