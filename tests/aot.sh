@@ -139,7 +139,7 @@ says "$work/shapes/train)"
 
 # ---- being told to stop ----
 program_of small |
-  sed 's/samples = 20/samples = 600/; s/limit: int = 8/limit: int = 60/' >long.ddg
+  sed 's/samples = 20/samples = 1500/; s/limit: int = 8/limit: int = 60/' >long.ddg
 expect 0 "" "$ddg" compile long.ddg -o long
 ./long --to g --store slow >out 2>err </dev/null &
 pid=$!
