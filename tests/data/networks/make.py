@@ -180,4 +180,5 @@ def main():
             print("logits", *(f"{v:.9g}" for v in logits), file=out)
 
 
-main()
+if __name__ == "__main__":
+    main()
