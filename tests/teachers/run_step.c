@@ -1,24 +1,23 @@
-// One step of a training as ddg would take it, for tests/teachers/steps.py to compare with
-// PyTorch, and to be timed.
+// Steps of a training as ddg would take them, for tests/teachers/steps.py to compare with
+// PyTorch.
 //
-//     run_step NETWORK FOLDER WORKERS           NETWORK: MODEL.onnx, or "resnet depth=20 size=32"
-//     run_step NETWORK time WORKERS BATCH SECONDS
+//     run_step NETWORK FOLDER WORKERS [OPTIMIZER RATE ROWS]
 //
-// FOLDER holds names.txt, what the network's parameters and then its running statistics are
-// called, a line each; values.npy, all of them in that order, flat; x.npy, pixels / 255
-// [N,C,H,W]; target.npy, labels [N,K]. Writes step.npy: the loss, the parameters' gradients
-// and the statistics after the step, in the order of the names. `time` takes steps on random
-// images and prints how long one takes, and which kernels take it.
+// NETWORK is MODEL.onnx, or what ddg builds: "resnet depth=20 size=32". FOLDER holds
+// names.txt, what the network's parameters and then its running statistics are called, a line
+// each; values.npy, all of them in that order, flat; x.npy, pixels / 255 [N,C,H,W]; target.npy,
+// labels [N,K]. Writes step.npy: the loss of all rows, the parameters' gradients and the
+// statistics after the step, in the order of the names. With an optimizer (sgd, with momentum
+// 0.9, or adamw), takes a step for each ROWS images instead, and writes losses.npy.
 #include "frontend/model.h"
 #include "frontend/networks.h"
 #include "passes/train_step.h"
 #include "runtime/joint.h"
 #include "runtime/npy.h"
 #include "runtime/pool.h"
-#include "runtime/profile.h"
 #include "tests/unit/jit.h"
 
-#include <time.h>
+#include <math.h>
 
 struct job {
     struct arena *arena;
@@ -26,14 +25,14 @@ struct job {
     const char *folder;
     const struct model *model;
     struct train_net t;
-    size_t workers, batch;
-    struct jit jit;
+    size_t workers, rows, batch; // images, and how many of them are a step's
+    struct jit step, update;
+    struct joint *joint;
+    char **in, **out;
     float *params, *stats, *gradients, *next; // as train_net lays them out
+    float *moments[2], *decays;               // decays: one a block, all 0
     const float *x, *target;
     float loss;
-    double seconds; // 0: one step
-    size_t steps;   // taken
-    struct profile *profile;
 };
 
 // ---- networks --------------------------------------------------------------------------
@@ -145,139 +144,134 @@ static bool read_all(struct job *j) {
         return false;
     j->x = floats(j, "x", &n);
     j->target = floats(j, "target", &labels);
-    j->batch = n / image;
-    return j->x && j->target && j->batch && labels == j->batch * j->model->classes;
+    j->rows = n / image;
+    return j->x && j->target && labels == j->rows * j->model->classes;
+}
+
+static bool write_floats(struct job *j, const char *name, const float *v, size_t n) {
+    const char *path = arena_printf(j->arena, "%s/%s.npy", j->folder, name);
+    struct npy_writer *w = npy_create(path, NPY_F32, 1, &n, &j->d);
+    if (!w) return false;
+    if (npy_write(w, v, n * sizeof *v, &j->d)) return npy_commit(w, &j->d);
+    return npy_abandon(w), false;
 }
 
 static bool write_all(struct job *j, size_t n) {
     float *all = NEW_N(j->arena, float, n + 1);
-    size_t dim[1] = {n + 1};
     all[0] = j->loss;
-    if (!each_tensor(j, j->gradients, j->next, all + 1, n, true)) return false;
-    const char *path = arena_printf(j->arena, "%s/step.npy", j->folder);
-    struct npy_writer *w = npy_create(path, NPY_F32, 1, dim, &j->d);
-    if (!w) return false;
-    if (npy_write(w, all, dim[0] * sizeof *all, &j->d)) return npy_commit(w, &j->d);
-    return npy_abandon(w), false;
+    return each_tensor(j, j->gradients, j->next, all + 1, n, true) &&
+           write_floats(j, "step", all, n + 1);
 }
 
-// ---- steps -----------------------------------------------------------------------------
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
+// ---- a step ----------------------------------------------------------------------------
 static bool compile(struct job *j) {
-    double began = now();
     struct func *f = train_step(j->arena, j->model, j->model->func, &j->t,
                                 &(struct train_loss){1}, j->batch, &j->d);
-    if (!f || !jit_compile(&j->jit, j->arena, f, &j->d)) return false;
-    printf("compile_s %.1f\nkernels %zu\narena_mb %zu\nown_kb %zu\n", now() - began,
-           j->jit.func.ncalls, j->jit.func.arena_bytes >> 20,
-           j->jit.func.own_bytes >> 10);
-    return true;
+    if (!f || !jit_compile(&j->step, j->arena, f, &j->d)) return false;
+    j->joint = joint_new(&j->step.plan, &j->step.func, j->workers);
+    return j->joint || diag_error(&j->d, NO_SPAN, "no memory for the batch");
 }
 
-struct running {
-    struct job *j;
-    struct joint *joint;
-    char **in, **out;
-    double until;
-    bool done;
-};
-
-static void take_steps(void *ctx, size_t worker) {
-    struct running *r = ctx;
-    struct job *j = r->j;
-    struct profile_lane *lane = profile_lane(j->profile, worker);
-    for (bool done = false; !done;) {
-        profile_chunk(lane, "step");
-        joint_call(r->joint, worker, r->in, r->out, j->batch, lane);
-        profile_chunk_done(lane, j->batch);
-        joint_meet(r->joint, worker);
-        if (worker == 0) j->steps++, r->done = now() >= r->until;
-        joint_meet(r->joint, worker);
-        done = r->done;
-    }
-}
-
-static bool run(struct job *j) {
+static void bind_tensors(struct job *j) {
     size_t n = j->t.nparams, k = j->t.nstats;
-    float share = 1 / (float)j->batch;
-    struct running r = {.j = j, .until = now() + j->seconds};
-    r.in = NEW_N(j->arena, char *, 3 + n + k);
-    r.out = NEW_N(j->arena, char *, 1 + n + k);
-    r.in[0] = (char *)(uintptr_t)j->x, r.in[1] = (char *)(uintptr_t)j->target;
-    r.in[2] = (char *)&share, r.out[0] = (char *)&j->loss;
+    j->in = NEW_N(j->arena, char *, 3 + n + k);
+    j->out = NEW_N(j->arena, char *, 1 + n + k);
+    j->out[0] = (char *)&j->loss;
     for (size_t i = 0; i < n; i++) {
-        r.in[3 + i] = (char *)(j->params + j->t.params[i].at);
-        r.out[1 + i] = (char *)(j->gradients + j->t.params[i].at);
+        j->in[3 + i] = (char *)(j->params + j->t.params[i].at);
+        j->out[1 + i] = (char *)(j->gradients + j->t.params[i].at);
     }
     for (size_t i = 0; i < k; i++) {
-        r.in[3 + n + i] = (char *)(j->stats + j->t.stats[i].at);
-        r.out[1 + n + i] = (char *)(j->next + j->t.stats[i].at);
+        j->in[3 + n + i] = (char *)(j->stats + j->t.stats[i].at);
+        j->out[1 + n + i] = (char *)(j->next + j->t.stats[i].at);
     }
-    r.joint = joint_new(&j->jit.plan, &j->jit.func, j->workers);
-    if (!r.joint) return diag_error(&j->d, NO_SPAN, "no memory for the batch");
-    pool_run(j->workers, take_steps, &r);
-    joint_free(r.joint);
-    return true;
 }
 
-// ---- timing ----------------------------------------------------------------------------
-static void make_images(struct job *j) {
-    size_t n = j->batch * type_count(type_at(j->model->func, 0)), k = j->model->classes;
-    float *x = NEW_N(j->arena, float, n), *target = NEW_N(j->arena, float, j->batch *k);
-    for (size_t i = 0; i < n; i++) x[i] = (float)(i * 7919 % 1009) / 1009;
-    for (size_t i = 0; i < j->batch; i++) target[i * k + i % k] = 1;
-    j->x = x, j->target = target;
+static void work(void *ctx, size_t worker) {
+    struct job *j = ctx;
+    joint_call(j->joint, worker, j->in, j->out, j->batch, NULL);
 }
 
-static bool time_steps(struct job *j) {
-    make_images(j);
-    if (!compile(j) || !run(j)) return false; // the first touches all memory
-    j->profile = profile_new(j->workers, false);
-    profile_begin(j->profile, &j->jit.plan);
-    j->steps = 0;
-    double began = now();
-    if (!run(j)) return false;
-    double each = (now() - began) / (double)j->steps;
-    printf("step_ms %.2f\nloss %g\n", each * 1e3, (double)j->loss);
-    struct profile_row *rows;
-    size_t n = profile_rows(j->profile, j->arena, &rows);
-    for (size_t i = 0; i < n; i++)
-        printf("%8.2f ms %6.1f GFLOP/s %6.1f GB/s  %3zu  %s, %s\n",
-               rows[i].seconds / (double)j->steps * 1e3,
-               rows[i].flops / rows[i].seconds / 1e9,
-               rows[i].bytes / rows[i].seconds / 1e9, rows[i].layers, rows[i].what,
-               rows[i].how ? rows[i].how : "");
-    return true;
+// Of the batch that begins at row `first`.
+static void take_step(struct job *j, size_t first) {
+    float share = 1 / (float)j->batch;
+    size_t image = type_count(type_at(j->model->func, 0));
+    j->in[0] = (char *)(uintptr_t)(j->x + first * image);
+    j->in[1] = (char *)(uintptr_t)(j->target + first * j->model->classes);
+    j->in[2] = (char *)&share;
+    pool_run(j->workers, work, j);
 }
 
-static bool compare(struct job *j) {
+static bool one_step(struct job *j) {
     size_t n;
-    return read_all(j) && compile(j) && run(j) && floats(j, "values", &n) &&
-           write_all(j, n);
+    if (!floats(j, "values", &n)) return false;
+    take_step(j, 0);
+    return write_all(j, n);
+}
+
+// ---- many steps --------------------------------------------------------------------------
+static bool compile_update(struct job *j, struct plan_train *t, const char *optimizer) {
+    bool sgd = !strcmp(optimizer, "sgd");
+    *t = (struct plan_train){.optimizer = sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW,
+                             .nmoments = sgd ? 1 : 2,
+                             .momentum = 0.9,
+                             .beta1 = 0.9,
+                             .beta2 = 0.999};
+    for (size_t i = 0; i < t->nmoments; i++)
+        j->moments[i] = NEW_N(j->arena, float, j->t.param_floats);
+    j->decays = NEW_N(j->arena, float, j->t.param_floats / TRAIN_BLOCK);
+    return jit_compile(&j->update, j->arena, train_update(j->arena, t, false, 1e-8),
+                       &j->d);
+}
+
+// Nothing is updated in place: what is new is copied over what was.
+static void update(struct job *j, const struct plan_train *t, double rate, double step) {
+    size_t n = 0, floats = j->t.param_floats;
+    float numbers[4] = {(float)rate, (float)(1 / (1 - pow(t->beta1, step))),
+                        (float)(1 / (1 - pow(t->beta2, step))),
+                        step > 1 ? (float)t->momentum : 0};
+    char *in[6] = {(char *)j->params, (char *)j->gradients};
+    void **out =
+        jit_results(j->arena, j->update.module.funcs.at[0].f, floats / TRAIN_BLOCK);
+    for (; n < t->nmoments; n++) in[2 + n] = (char *)j->moments[n];
+    in[2 + n] = (char *)j->decays, in[3 + n] = (char *)numbers;
+    jit_run_at(&j->update, floats / TRAIN_BLOCK, 0, in, (char *const *)out);
+    memcpy(j->params, out[0], floats * sizeof(float));
+    for (size_t i = 0; i < n; i++)
+        memcpy(j->moments[i], out[1 + i], floats * sizeof(float));
+    memcpy(j->stats, j->next, j->t.stat_floats * sizeof(float));
+}
+
+static bool many_steps(struct job *j, const char *optimizer, double rate) {
+    struct plan_train t;
+    size_t n = j->rows / j->batch;
+    float *losses = NEW_N(j->arena, float, n);
+    if (!compile_update(j, &t, optimizer)) return false;
+    for (size_t i = 0; i < n; i++) {
+        take_step(j, i * j->batch);
+        update(j, &t, rate, (double)i + 1);
+        losses[i] = j->loss;
+    }
+    return write_floats(j, "losses", losses, n);
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4 && argc != 6) {
-        fputs("run_step NETWORK FOLDER WORKERS\n"
-              "run_step NETWORK time WORKERS BATCH SECONDS\n",
-              stderr);
+    if (argc != 4 && argc != 7) {
+        fputs("run_step NETWORK FOLDER WORKERS [OPTIMIZER RATE ROWS]\n", stderr);
         return 2;
     }
     struct job j = {.arena = arena_new(), .folder = argv[2]};
     diags_init(&j.d, j.arena);
     j.workers = (size_t)strtoul(argv[3], NULL, 10);
-    if (argc == 6) j.batch = (size_t)strtoul(argv[4], NULL, 10);
-    if (argc == 6) j.seconds = strtod(argv[5], NULL);
-    bool ok = j.workers && make_network(&j, argv[1]) &&
-              (argc == 6 ? time_steps(&j) : compare(&j));
+    bool ok = j.workers && make_network(&j, argv[1]) && read_all(&j);
+    j.batch = ok && argc == 7 ? (size_t)strtoul(argv[6], NULL, 10) : j.rows;
+    ok = ok && j.batch && compile(&j);
+    if (ok) bind_tensors(&j);
+    ok =
+        ok && (argc == 7 ? many_steps(&j, argv[4], strtod(argv[5], NULL)) : one_step(&j));
     if (!ok) diags_print(&j.d, stderr, false);
-    jit_free(&j.jit);
-    profile_free(j.profile);
+    if (j.joint) joint_free(j.joint);
+    jit_free(&j.step), jit_free(&j.update);
     arena_free(j.arena);
     return !ok;
 }

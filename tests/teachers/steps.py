@@ -1,10 +1,13 @@
-"""Steps of trainings beside PyTorch in float64; see tests/train_gradients.sh.
+"""Steps of trainings beside PyTorch; see tests/train_gradients.sh.
 
-A line a network: the loss's difference, the largest difference of a parameter's gradient in units of its own norm, the same of
+First one step, in float64. A line a network: the loss's difference, the largest difference of a parameter's gradient in units of its own norm, the same of
 the running statistics, and seconds. Gradients that are nothing but rounding (a bias before a batch norm) are compared with the
 whole gradient instead. At a tie of a ReLU or a maximum both sides are right, and a batch norm of few pixels makes much of it: a
 gradient that is far off is excused (column kinks: how far PyTorch's moved) when PyTorch's own, in double, moves about as far once
 layers' results are disturbed by what rounding is. The weights are those of tests/data/networks/make.py, shaken, the images random.
+
+Then a hundred steps from PyTorch's first weights, on the same batches: how far the curve of the loss, smoothed over ten steps, is
+from PyTorch's. Rates are small: at larger ones PyTorch's own curves in float32 and float64 go apart by more than a percent.
 """
 import copy, os, subprocess, sys, tempfile, time, warnings
 warnings.filterwarnings("ignore")
@@ -42,6 +45,8 @@ IMPORTED = {
 }
 FAST = ["mlp", "lenet", "convnet_batch", "convnet_layer", "resnet20", "mobilenet_v2_small", "onnx_resnet20"]
 ROWS = 6
+CURVES = {"resnet20": (32, {"sgd": 0.003, "adamw": 0.0002}), "convnet_batch": (50, {"sgd": 0.01, "adamw": 0.001})}  # batch, rates
+STEPS, CURVE = 100, 0.01
 
 
 def network(name, folder):
@@ -102,10 +107,7 @@ def compare(name, run_step, folder):
     spec, net, size = network(name, folder)
     classes = [m for m in net.modules() if isinstance(m, nn.Linear)][-1].out_features
     x, target = torch.rand(ROWS, 3, size, size), torch.softmax(2 * torch.randn(ROWS, classes), 1)
-    params, stats = dict(net.named_parameters()), {k: b for k, b in net.named_buffers() if "running" in k}
-    open(f"{folder}/names.txt", "w").write("".join(k + "\n" for k in [*params, *stats]))
-    np.save(f"{folder}/values.npy", flat([*params.values(), *stats.values()]))
-    np.save(f"{folder}/x.npy", x.numpy()), np.save(f"{folder}/target.npy", target.numpy())
+    save(folder, net, x, target)
     loss, grads, after = expected(copy.deepcopy(net), x, target)
     p = subprocess.run([run_step, spec, folder, "2"], capture_output=True, text=True)
     if p.returncode: return [name, "fails: " + (p.stderr.strip() or str(p.returncode))], False
@@ -122,6 +124,41 @@ def compare(name, run_step, folder):
     return [name, f"{abs(got[0] - loss) / loss:.1e}", f"{far[last]:.1e} {last}", kinks, f"{off:.1e}", f"{time.time() - began:.1f}"], ok
 
 
+def prototypes(rows, classes, size):
+    """Images that can be learnt, noise around one image of each class; soft labels, so that the loss stays far from 0."""
+    y = torch.arange(rows) % classes
+    x = 0.3 * torch.rand(classes, 3, size, size)[y] + 0.7 * torch.rand(rows, 3, size, size)
+    return x, 0.7 * nn.functional.one_hot(y, classes) + 0.3 / classes
+
+
+def curve(name, optimizer, run_step, folder):
+    torch.manual_seed(2)
+    (spec, net, size), (batch, rates) = BUILT[name], CURVES[name]
+    net = net().train()
+    x, target = prototypes(STEPS * batch, 10, size)
+    save(folder, net, x, target)
+    p = subprocess.run([run_step, spec, folder, "2", optimizer, str(rates[optimizer]), str(batch)], capture_output=True, text=True)
+    if p.returncode: return [f"{name} {optimizer}", "fails: " + (p.stderr.strip() or str(p.returncode))], False
+    o = torch.optim.SGD(net.parameters(), rates[optimizer], momentum=0.9) if optimizer == "sgd" else torch.optim.AdamW(net.parameters(), rates[optimizer], weight_decay=0)
+    losses = []
+    for i in range(0, len(x), batch):
+        o.zero_grad()
+        loss = -(target[i:i + batch] * torch.log_softmax(net((x[i:i + batch] - MEAN) / STD), 1)).sum(1).mean()
+        loss.backward(); o.step(); losses.append(float(loss))
+    smooth = lambda v: np.convolve(v, np.ones(10) / 10, "valid")
+    theirs, ours = smooth(losses), smooth(np.load(f"{folder}/losses.npy"))
+    far = np.abs(ours / theirs - 1)
+    return [f"{name} {optimizer}", f"{far.max():.1e}", f"from {losses[0]:.3f} to {losses[-1]:.3f}"], bool(far.max() <= CURVE)
+
+
+def save(folder, net, x, target):
+    """What run_step reads; the parameters and statistics by name."""
+    params, stats = dict(net.named_parameters()), {k: b for k, b in net.named_buffers() if "running" in k}
+    open(f"{folder}/names.txt", "w").write("".join(k + "\n" for k in [*params, *stats]))
+    np.save(f"{folder}/values.npy", flat([*params.values(), *stats.values()]))
+    np.save(f"{folder}/x.npy", x.numpy()), np.save(f"{folder}/target.npy", target.numpy())
+
+
 def main():
     run_step, what = os.path.abspath(sys.argv[1]), sys.argv[2]
     names, good = sys.argv[3:] or (FAST if what == "fast" else [*BUILT, *IMPORTED]), True
@@ -129,6 +166,10 @@ def main():
     for name in names:
         with tempfile.TemporaryDirectory() as folder: cells, ok = compare(name, run_step, folder)
         print("{:20} {:9} {:42} {:9} {:10} {}".format(*cells, *[""] * (6 - len(cells))) + ("" if ok else "  !"), flush=True)
+        good = good and ok
+    for name, optimizer in [(n, o) for n in names if n in CURVES for o in CURVES[n][1]]:
+        with tempfile.TemporaryDirectory() as folder: cells, ok = curve(name, optimizer, run_step, folder)
+        print("{:30} {:9} {}".format(*cells, *[""] * (3 - len(cells))) + ("" if ok else "  !"), flush=True)
         good = good and ok
     print("train_gradients: " + ("all is well" if good else "not all is well"))
     return not good
