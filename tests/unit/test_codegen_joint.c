@@ -4,6 +4,7 @@
 //
 // The evaluator sums in double and the code in float: results agree to 2e-5 of the largest.
 #include "ir/text.h"
+#include "runtime/cpu.h"
 #include "runtime/joint.h"
 #include "runtime/pool.h"
 #include "tests/unit/ir_random.h"
@@ -175,18 +176,33 @@ static struct func *next_function(struct arena *a, const char **at) {
     return f;
 }
 
-static void check_function(struct arena *a, struct func *f, uint64_t seed) {
+// Vectors of other widths, too.
+static void check_function_for(struct arena *a, struct func *f, uint64_t seed,
+                               const char *target) {
     static const size_t rows[] = {1, 3, 7, 50};
     struct random r = {seed};
     struct diags d;
     struct jit jit;
     diags_init(&d, a);
     void **in = inputs(a, f, &r);
-    if (!jit_compile(&jit, a, f, &d)) diags_print(&d, stderr, false), fail();
+    if (!jit_compile_for(&jit, a, f, target, 0, &d))
+        diags_print(&d, stderr, false), fail();
     check_memory(jit.module.funcs.at[0].k);
     check_phases(jit.module.funcs.at[0].k);
     for (size_t i = 0; i < COUNT(rows); i++) check_rows(a, &jit, f, rows[i], in);
     jit_free(&jit);
+}
+
+static void check_function(struct arena *a, struct func *f, uint64_t seed) {
+    static const char *const targets[] = {"native", "x86-64-v3", "x86-64"};
+    for (size_t i = 0; i < COUNT(targets); i++) {
+        struct target t;
+        struct diags d;
+        diags_init(&d, a);
+        assert_true(codegen_target_named(a, targets[i], &t, &d));
+        if (!cpu_lacks(a, codegen_needs(a, &t)))
+            check_function_for(a, f, seed, targets[i]);
+    }
 }
 
 static void batches_are_what_the_evaluator_says(void **state) {
