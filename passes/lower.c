@@ -358,7 +358,8 @@ static nid attribution_of(const struct lower *l, nid v) {
     v = behind_stitch(l, v);
     if (graph_node(l, v)->op != OP_CROP) return NID_NONE;
     v = graph_node(l, v)->in[1];
-    while (graph_node(l, v)->op != OP_SHAP_PATCHES) v = graph_node(l, v)->in[0];
+    while (graph_node(l, graph_node(l, v)->in[0])->type.kind == KIND_MAPS)
+        v = graph_node(l, v)->in[0];
     nid of = value_behind(l, graph_node(l, v)->in[1]);
     return graph_node(l, of)->op == OP_IMAGES ? v : NID_NONE;
 }
