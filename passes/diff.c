@@ -89,8 +89,20 @@ static void vjp_sqrt(struct diff *x, const struct node *n, nid y, nid g) {
     nid slope = b_binary(x->b, OP_DIV, mul(x, y, b_f32(x->b, 0.5f)), at);
     add_to(x, n->in[0], mul(x, g, slope));
 }
+// A norm of the batch, scaled and shifted: two operations away from what is stored anyway.
+static bool is_scaled_norm(const struct diff *x, nid v) {
+    const struct node *sum = node_at(x->b->f, v);
+    if (!x->batch || sum->op != OP_ADD || dtype(x, sum->in[1])->rows) return false;
+    const struct node *product = node_at(x->b->f, sum->in[0]);
+    if (product->op != OP_MUL || dtype(x, product->in[1])->rows) return false;
+    return node_at(x->b->f, product->in[0])->op == OP_BATCH_NORM;
+}
+
+// Which elements are above zero is told from the result, which others read as well; unless it
+// is cheaper to make the operand again than to read the result.
 static void vjp_relu(struct diff *x, const struct node *n, nid y, nid g) {
-    add_to(x, n->in[0], mul(x, g, b_unary(x->b, OP_STEP, y)));
+    nid above = is_scaled_norm(x, n->in[0]) ? n->in[0] : y;
+    add_to(x, n->in[0], mul(x, g, b_unary(x->b, OP_STEP, above)));
 }
 static void vjp_tanh(struct diff *x, const struct node *n, nid y, nid g) {
     add_to(x, n->in[0], mul(x, g, one_minus(x, mul(x, y, y))));
