@@ -25,7 +25,7 @@ struct winding {
     struct batch b; // first, for each_batch_tile
     struct planes sums, operands, gradients;
     LLVMValueRef first, count; // tiles of the group
-    LLVMValueRef last;         // tile of all
+    LLVMValueRef rows;         // of the batch
     struct ix plane;           // at hand
 };
 
@@ -113,18 +113,6 @@ static LLVMValueRef tile_at(struct winding *w, const struct tile_place *t,
     return ll_at_ix(e, e->f32, from, ix_add(e, y, at));
 }
 
-// Asks for as many vectors as tiles are apart: what lies around is their neighbours'.
-static void ask_for(struct winding *w, LLVMValueRef at, const struct transformed *x) {
-    struct emit *e = w->b.e;
-    size_t pitch = layout_pitch_y(e, x->v->layout, x->v->type);
-    size_t before = (x->side - GRADS) / 2;
-    for (size_t y = 0; y < GRADS; y++)
-        for (size_t i = 0; i < GRADS; i++)
-            ll_fetch(e, ll_at_const(
-                            e, e->f32, at,
-                            (int64_t)((y + before) * pitch + (i + before) * e->lanes)));
-}
-
 static struct tile_place place_of(struct winding *w, LLVMValueRef tile) {
     struct emit *e = w->b.e;
     const size_t *tiles = w->b.plan.tiles;
@@ -141,10 +129,9 @@ static struct tile_place place_of(struct winding *w, LLVMValueRef tile) {
         .x = ix_uniform(LLVMBuildMul(e->b, x, side, ""), 0, last[1], 1, 0)};
 }
 
-// Transforms the tile in all blocks of the part, and asks for one a group ahead: it comes
-// from far away, and tile by tile no processor sees what comes next.
+// Transforms the tile in all blocks of the part.
 static void each_block(struct winding *w, const struct tile_place *t,
-                       const struct tile_place *ahead, const struct transformed *x) {
+                       const struct transformed *x) {
     struct emit *e = w->b.e;
     const struct view *v = x->v;
     int64_t lanes = (int64_t)e->lanes;
@@ -152,7 +139,7 @@ static void each_block(struct winding *w, const struct tile_place *t,
     int64_t blocks = ((int64_t)v->type->dim[0] + lanes - 1) / lanes;
     LLVMValueRef first = w->b.first[x->axis];
     if (x->axis == 1) first = LLVMBuildUDiv(e->b, first, ll_i64(e, lanes), "");
-    LLVMValueRef from = tile_at(w, t, x, first), next = tile_at(w, ahead, x, first);
+    LLVMValueRef from = tile_at(w, t, x, first);
     LLVMValueRef left = LLVMBuildSub(e->b, ll_i64(e, blocks), first, "");
     LLVMValueRef count = ll_min(e, left, ll_i64(e, (int64_t)x->most));
     struct loop l = loop_begin(e, ll_i64(e, 0), count, 1, NULL, 0);
@@ -161,21 +148,16 @@ static void each_block(struct winding *w, const struct tile_place *t,
         LLVMBuildMul(e->b, l.i, ll_i64(e, (int64_t)w->b.plan.group), "");
     struct square s = {ll_at(e, e->f32, from, way), x->side,
                        layout_pitch_y(e, v->layout, v->type)};
-    ask_for(w, ll_at(e, e->f32, next, way), x);
     transform(w, &s, x->line, x->to, LLVMBuildAdd(e->b, vector, t->slot, ""));
     loop_end(e, &l, NULL);
 }
 
 static void each_place(struct winding *w, const struct transformed *x) {
     struct emit *e = w->b.e;
-    LLVMValueRef group = ll_i64(e, (int64_t)w->b.plan.group);
     struct loop l = loop_begin(e, ll_i64(e, 0), w->count, 1, NULL, 0);
-    LLVMValueRef tile = LLVMBuildAdd(e->b, w->first, l.i, "");
-    struct tile_place t = place_of(w, tile);
-    struct tile_place ahead =
-        place_of(w, ll_min(e, LLVMBuildAdd(e->b, tile, group, ""), w->last));
+    struct tile_place t = place_of(w, LLVMBuildAdd(e->b, w->first, l.i, ""));
     t.slot = l.i;
-    each_block(w, &t, &ahead, x);
+    each_block(w, &t, x);
     loop_end(e, &l, NULL);
 }
 
@@ -278,10 +260,45 @@ static void emit_product(struct batch *b, struct tile *t) {
                  4 * lanes);
 }
 
+// Asks for a share of what the next group is of: lines of the cache in the order they lie, as
+// processors see coming what is far away, while there are products to compute. Of groups that
+// are whole rows.
+static void ask_ahead(struct winding *w, const struct view *v, int axis, size_t blocks) {
+    struct emit *e = w->b.e;
+    const struct batch_product *p = &w->b.plan;
+    size_t of_row = p->tiles[0] * p->tiles[1], rows = p->group / of_row;
+    size_t floats = layout_plane(e, v->layout, v->type),
+           line = CACHE_LINE / sizeof(float);
+    size_t lines = floats * blocks / line, share = rows * lines / BATCH_PLANES + 1;
+    if (p->group % of_row || !lines) return;
+    LLVMValueRef first = w->b.first[axis], all = ll_i64(e, (int64_t)lines);
+    int64_t each = (int64_t)(axis ? floats / e->lanes : floats);
+    LLVMValueRef from =
+        ll_at(e, e->f32, v->row, LLVMBuildMul(e->b, first, ll_i64(e, each), ""));
+    LLVMValueRef row = LLVMBuildUDiv(e->b, w->first, ll_i64(e, (int64_t)of_row), "");
+    row = LLVMBuildAdd(e->b, row, ll_i64(e, (int64_t)rows), "");
+    struct ix i, at = ix_scale(e, w->plane, (int64_t)share);
+    struct loop l = loop_over(e, 0, (int64_t)share, 1, NULL, 0, &i);
+    at = ix_add(e, at, i);
+    LLVMValueRef nth = ix_value(e, &at),
+                 last = LLVMBuildSub(e->b, w->rows, ll_i64(e, 1), "");
+    LLVMValueRef here = LLVMBuildAdd(e->b, row, LLVMBuildUDiv(e->b, nth, all, ""), "");
+    here = LLVMBuildMul(e->b, ll_min(e, here, last), ll_i64(e, (int64_t)v->layout->bytes),
+                        "");
+    LLVMValueRef way = LLVMBuildURem(e->b, nth, all, "");
+    way = LLVMBuildMul(e->b, way, ll_i64(e, CACHE_LINE), "");
+    ll_fetch(e, ll_at(e, e->i8, from, LLVMBuildAdd(e->b, here, way, "")));
+    loop_end(e, &l, NULL);
+}
+
 static void emit_products(struct winding *w) {
     struct emit *e = w->b.e;
-    const size_t *tile = w->b.plan.tile;
+    const struct batch_product *p = &w->b.plan;
+    const size_t *tile = p->tile;
+    size_t blocks = (p->down + e->lanes - 1) / e->lanes;
     struct loop l = loop_over(e, 0, (int64_t)BATCH_PLANES, 1, NULL, 0, &w->plane);
+    ask_ahead(w, &w->b.dw.x, 1, size_min(p->part[1] / e->lanes, blocks));
+    ask_ahead(w, &w->b.dw.d, 0, size_min(p->part[0], p->across));
     each_batch_tile(&w->b, tile[0], tile[1], emit_product);
     loop_end(e, &l, NULL);
 }
@@ -321,8 +338,8 @@ void emit_batch_winograd(struct batch *b) {
     w.operands = planes_at(&w, &at, p->part[1] / e->lanes * p->group);
     w.gradients = planes_at(&w, &at, p->part[0] * p->group);
     batch_clear(b, BATCH_PLANES * w.sums.floats / e->lanes);
-    LLVMValueRef all = LLVMBuildMul(e->b, LLVMGetParam(e->fn, 1), tiles, "");
-    w.last = LLVMBuildSub(e->b, all, ll_i64(e, 1), "");
+    w.rows = LLVMGetParam(e->fn, 1);
+    LLVMValueRef all = LLVMBuildMul(e->b, w.rows, tiles, "");
     LLVMValueRef group = ll_i64(e, (int64_t)p->group);
     struct loop l = loop_begin(e, ll_i64(e, 0), all, (int64_t)p->group, NULL, 0);
     w.first = l.i;
