@@ -2,8 +2,13 @@
 #include "cli/driver.h"
 
 #include "cli/manifest.h"
+#include "frontend/networks.h"
 #include "passes/late.h"
 #include "runtime/cpu.h"
+#include "runtime/outfile.h"
+
+#include <errno.h>
+#include <unistd.h>
 
 void driver_init(struct driver *v, struct arena *arena, const struct driver_options *o) {
     *v = (struct driver){.arena = arena, .options = *o};
@@ -35,6 +40,62 @@ bool driver_saves(struct driver *v, const char *what) {
     if (v->program->graph->outs.n) return true;
     return diag_error(&v->d, NO_SPAN, "%s saves nothing, so there is nothing to %s",
                       v->options.path, what);
+}
+
+// ---- where results go -----------------------------------------------------------------
+// The folder must take it; what is there already is looked at when it is written.
+static bool check_place(struct driver *v, const struct node *n, const char *to) {
+    struct out_place place;
+    size_t before = v->d.list.n;
+    if (out_place_open(v->arena, to, &place, &v->d)) {
+        bool ok = access(place.folder, W_OK | X_OK) == 0;
+        int err = errno;
+        out_place_undo(&place);
+        if (ok) return true;
+        diag_error(&v->d, n->span, "cannot write into %s: %s", place.folder,
+                   strerror(err));
+    }
+    for (size_t i = before; i < v->d.list.n; i++)
+        if (!v->d.list.at[i].span.file) v->d.list.at[i].span = n->span;
+    return false;
+}
+
+static const char *place_of(const struct driver *v, const struct node *n) {
+    if (n->op != OP_SAVE && n->op != OP_REPORT) return NULL;
+    const struct value *to = node_attr(n, "to");
+    if (to->kind != VAL_STRING) return NULL;
+    return sweep_target(v->arena, to->s, v->options.point);
+}
+
+static bool check_twice(struct driver *v, size_t out, const char *to) {
+    const struct func *g = v->program->graph;
+    const struct node *n = node_at(g, g->outs.at[out]);
+    for (size_t i = 0; i < out; i++) {
+        const struct node *before = node_at(g, g->outs.at[i]);
+        const char *other = before->op == n->op ? place_of(v, before) : NULL;
+        if (!other || strcmp(to, other) != 0) continue;
+        diag_error(&v->d, n->span, "%s is written twice", to);
+        return diag_note(&v->d, before->span, "it is written here already");
+    }
+    return true;
+}
+
+bool driver_places(struct driver *v) {
+    const struct func *g = v->program->graph;
+    for (size_t i = 0; i < g->outs.n; i++) {
+        const struct node *n = node_at(g, g->outs.at[i]);
+        const char *to = place_of(v, n);
+        if (to && !(check_twice(v, i, to) && check_place(v, n, to))) return false;
+    }
+    return true;
+}
+
+bool driver_save_models(const struct driver *v, struct diags *d) {
+    for (size_t i = 0; i < v->module.nmodel_saves; i++) {
+        const struct model_save *s = &v->module.model_saves[i];
+        if (!model_write(s->model, s->to, d, s->span)) return false;
+    }
+    return true;
 }
 
 // The compiler is what writes networks.

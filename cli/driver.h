@@ -73,6 +73,11 @@ bool driver_acts(struct driver *v, const struct act_run *run);
 bool driver_trained(struct driver *v, const struct driver *before);
 // Whether there is anything to do: it saves something. what: "run", "compile".
 bool driver_saves(struct driver *v, const char *what);
+// Whether the places that results go to can be written: runs look at that when they begin,
+// which for programs that train is after all trainings.
+bool driver_places(struct driver *v);
+// Writes the networks that the program saves; when its last act has run.
+bool driver_save_models(const struct driver *v, struct diags *d);
 // Whether a compiled program can do all that it does.
 bool driver_compiles(struct driver *v);
 // "infoutil", of examples/infoutil.ddg.

@@ -19,7 +19,8 @@ struct sweep { // one command
 
 // ---- a point -------------------------------------------------------------------------
 static bool prepare(struct driver *v) {
-    return driver_load(v) && driver_saves(v, "run") && driver_rehearse(v);
+    return driver_load(v) && driver_saves(v, "run") && driver_rehearse(v) &&
+           driver_places(v);
 }
 
 // Trainings are done when the rest of a program that has some is lowered.
@@ -52,13 +53,26 @@ static void emit_point(struct sweep *s, bool failed) {
     emit_bool(json, "failed", failed);
 }
 
-static void report(struct sweep *s, const struct run_report *r,
+static void report_models(struct sweep *s, const struct driver *v) {
+    struct emit *json = &s->session.json;
+    bool scripts = s->points->args->json;
+    if (scripts) emit_open(json, "models", '[');
+    for (size_t i = 0; i < v->module.nmodel_saves; i++) {
+        const char *to = v->module.model_saves[i].to;
+        if (scripts) emit_string(json, NULL, to);
+        else printf("wrote the network to %s\n", to);
+    }
+    if (scripts) emit_close(json, ']');
+}
+
+static void report(struct sweep *s, const struct driver *v, const struct run_report *r,
                    const struct report_times *t) {
     bool sweep = s->points->n > 1, json = s->points->args->json;
     add_rows(s, r);
     if (sweep && json) emit_point(s, false);
     if (!json) points_announce(s->points, s->at, stdout);
     session_report(&s->session, r, t);
+    report_models(s, v);
     if (sweep && json) emit_close(&s->session.json, '}');
     if (sweep && !json) fputc('\n', stdout);
     fflush(stdout);
@@ -86,8 +100,9 @@ static int run_point(void *ctx, struct arena *arena) {
     ok = ok && session_run(&s->session, v.module.plan, &load, arena, &r, &v.d);
     t.code = v.load_s + v.passes_s + v.codegen_s - t.before;
     bool stopped = r.stopped || all.stopped;
+    ok = ok && driver_save_models(&v, &v.d);
     if (ok) report_join_last(&all, &r, arena);
-    if (ok) report(s, &all, &t);
+    if (ok) report(s, &v, &all, &t);
     else if (!stopped) report_failed(s);
     int code = driver_end(&v, ok);
     return stopped ? EXIT_STOPPED : code;

@@ -29,6 +29,8 @@ def student(data, teacher, s) {
 }
 save(relabel(teacher, test), to = to + "/teacher.npy")
 save(relabel(student(best, teacher@1, 0), test), to = to + "/student.npy")
+save(teacher, to = to + "/teacher.onnx")
+save(teacher@1, to = to + "/early.onnx")
 report(mean_std([accuracy(student(best, teacher@1, s), test) for s in seeds]), to = to + "/spread")
 report([[accuracy(m, x, top = 3) for x in [train, test]] for m in [teacher@1, teacher]])
 report(confusion(teacher, test), to = to + "/confusion")
@@ -104,14 +106,28 @@ expect 0 "" run train.ddg $long
 same undisturbed result
 rm -rf result
 
+# ---- networks as files are the networks ----
+cat >file.ddg <<EOF
+test = images("$images/test", size = 16, limit = 8)
+teacher = onnx("once/teacher.onnx", mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25])
+save(relabel(teacher, test), to = "result/teacher.npy")
+EOF
+expect 0 '"reused": 80' run --json file.ddg
+found_all "what was trained is known as a file"
+same once/teacher.npy result/teacher.npy
+rm -rf result
+
 # ---- compiled: what was trained is in the file ----
-expect 0 'train: teacher, 4 epochs from the store' compile train.ddg -o trained
+expect 1 'compiled programs cannot save networks' compile train.ddg -o trained
+grep -v 'onnx"' train.ddg >plain.ddg
+expect 0 'train: teacher, 4 epochs from the store' compile plain.ddg -o trained
 expect_command 0 'wrote' ./trained --no-store
 says_not 'train:'
+rm once/*.onnx once/*.json result/*.json # which say how the program is called
 same once result
 expect_command 1 '`epochs` of `train` was compiled for 4' ./trained --epochs 3
 expect_command 0 "wrote" ./trained --to elsewhere
-same once elsewhere
+rm elsewhere/*.json && same once elsewhere
 
 # ---- what is wrong ----
 expect 1 'no longer a number in step' run train.ddg -D rate=1e6

@@ -66,6 +66,10 @@ static bool prepare(struct call *call, struct driver *v) {
     return driver_rehearse(v) && driver_acts(v, &run) && driver_lower(v, NULL);
 }
 
+static bool save_models(void *driver, struct diags *d) {
+    return driver_save_models(driver, d);
+}
+
 static void end_driver(void *driver) {
     driver_free(driver);
 }
@@ -85,6 +89,7 @@ static bool compile(struct call *call, void *ctx) {
     p->threads = &v->options.threads;
     p->load = driver_load_stage;
     p->load_ctx = v;
+    if (v->module.nmodel_saves) p->finish = save_models;
     pipeline_ready(call, p);
     m->out = p;
     return true;

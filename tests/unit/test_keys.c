@@ -9,6 +9,7 @@
 //
 // Run with op versions raised too: the linker lets this program stand between the compiler
 // and the op table (--wrap=op_info, in tests/CMakeLists.txt).
+#include "cli/acts.h"
 #include "frontend/frontend.h"
 #include "frontend/model.h"
 #include "frontend/networks.h"
@@ -105,6 +106,49 @@ static const char drawn[] =
 
 static const char *const PROGRAMS[] = {infoutil, rded,     nested, exact,
                                        checked,  attended, drawn};
+
+// Networks that ddg builds, measures, and trainings: of those the first act (cli/acts.h).
+#define GIVEN "classes = 4, seed = 3, mean = [0.5, 0.4, 0.3], std = [0.25, 0.5, 1]"
+
+static const char built[] =
+    "x = images(\"data\", size = 32)\n"
+    "save(relabel(mlp(" GIVEN ", size = 32, hidden = [8, 6]), x), to = \"a.npy\")\n"
+    "save(relabel(lenet(" GIVEN ", size = 32), x), to = \"b.npy\")\n"
+    "small = convnet(" GIVEN ", size = 32, depth = 2, width = 8)\n"
+    "save(relabel(small, x), to = \"c.npy\")\n"
+    "save(relabel(resnet(" GIVEN ", size = 32, depth = 8), x), to = \"d.npy\")\n"
+    "save(relabel(vgg11(" GIVEN ", size = 32), x), to = \"e.npy\")\n"
+    "save(relabel(mobilenet_v2(" GIVEN ", size = 32), x), to = \"f.npy\")\n";
+
+static const char measured[] =
+    HEAD "report(mean_std([accuracy(teacher, train, top = 2)]), to = \"spread\")\n"
+         "report(confusion(teacher, train))\n";
+
+static const char trained[] =
+    HEAD "net = mlp(" GIVEN ", size = 16, hidden = [8, 6])\n"
+         "a = train(net, train, epochs = 4, batch = 6, rate = 0.1, keep = [1, 2],\n"
+         "          schedule = \"step\", milestones = [1.5, 3], warmup = 0.5,\n"
+         "          decay = 0.01, temperature = 2,\n"
+         "          augment = [resized_crop(), padded_crop(), flip(),\n"
+         "                     jitter(brightness = 0.1), cutout(size = 4),\n"
+         "                     patch_shuffle(factor = 2), cutmix()])\n"
+         "save(a@2, to = \"a.onnx\")\n";
+
+static const char asking[] =
+    HEAD "net = mlp(" GIVEN ", size = 16, hidden = [8])\n"
+         "wise = train(net, train, epochs = 2, rate = 0.1, optimizer = \"adam\",\n"
+         "             labels = ask(net, temperature = 3), augment = [mixup()])\n"
+         "save(wise, to = \"b.onnx\")\n";
+
+static const char labelled[] =
+    HEAD "set = random_crop(train, size = 8, count = 2, seed = 4)\n"
+         "net = mlp(classes = 7, size = 8)\n"
+         "told = train(net, set, epochs = 2, rate = 0.1,\n"
+         "             labels = relabel(teacher, set, temperature = 2))\n"
+         "save(told, to = \"c.onnx\")\n";
+
+static const char *const MORE[] = {built, measured, trained, asking, labelled};
+#define ALL_PROGRAMS (COUNT(PROGRAMS) + COUNT(MORE))
 
 // ---- files ----------------------------------------------------------------------------
 // NAME.onnx and NAME.npy have beside them NAME_copy, the same written otherwise, and
@@ -218,6 +262,7 @@ struct compiled {
     const struct func *graph;
     const struct plan *plan;
     const struct kept *kept; // by column
+    const nid *trains;       // by plan train
 };
 
 static bool compile_module(struct fixture *f, struct module m, const char *numerics,
@@ -228,7 +273,7 @@ static bool compile_module(struct fixture *f, struct module m, const char *numer
     m.arena = f->a;
     m.target = target;
     if (!passes_run_module(&m, &f->d)) return false;
-    *out = (struct compiled){m.graph, m.plan, m.kept};
+    *out = (struct compiled){m.graph, m.plan, m.kept, m.trains};
     return true;
 }
 
@@ -257,6 +302,18 @@ static struct compiled compile(struct fixture *f, const char *text) {
         diags_print(&f->d, stderr, false);
         fail_msg("does not compile");
     }
+    return c;
+}
+
+// Of all programs: what is lowered of it first.
+static struct compiled compile_nth(struct fixture *f, size_t p) {
+    struct compiled c;
+    struct acts acts;
+    if (p < COUNT(PROGRAMS)) return compile(f, PROGRAMS[p]);
+    acts_init(&acts, f->a, load_text(f, MORE[p - COUNT(PROGRAMS)]));
+    bool ok = compile_graph(f, acts_at(&acts, f->a, 0, false).graph, "plain", &c);
+    diags_print(&f->d, stderr, false);
+    assert_true(ok);
     return c;
 }
 
@@ -352,6 +409,8 @@ static unsigned effect_model(const struct effect *e, nid v) {
     // What it is called does not matter: fp32 is what it is without.
     const struct model *was = node_at(e->before, v)->model;
     const struct model *is = node_at(e->after, v)->model;
+    if (node_at(e->before, v)->op != OP_ONNX)
+        return digest_eq(was->digest, is->digest) ? 0 : RECORD;
     if (!strcmp(__real_op_info(OP_ONNX)->attrs[e->change.attr].name, "precision"))
         return was->bf16 != is->bf16 ? RECORD : 0;
     return digest_eq(was->digest, is->digest) ? 0 : RECORD;
@@ -398,6 +457,31 @@ static unsigned effect_predicted(const struct effect *e, nid v) {
     return own | effect_model(e, n->in[0]) | effect_pixels(e, n->in[1]);
 }
 
+// Everything but which stages are kept.
+static unsigned own_train(const struct effect *e, nid v) {
+    if (!is_changed(e, v)) return 0;
+    if (e->change.attr < 0) return RECORD;
+    return strcmp(__real_op_info(OP_TRAIN)->attrs[e->change.attr].name, "keep") ? RECORD
+                                                                                : 0;
+}
+
+static unsigned effect_labels(const struct effect *e, nid v) {
+    const struct node *n = node_at(e->before, v);
+    if (n->op != OP_ASK) return effect_value(e, v);
+    return (is_changed(e, v) ? RECORD : 0) | effect_model(e, n->in[0]);
+}
+
+static unsigned effect_train(const struct effect *e, nid v) {
+    const struct node *n = node_at(e->before, v);
+    unsigned all = own_train(e, v) | effect_model(e, n->in[0]);
+    all |= effect_pixels(e, n->in[1]);
+    if (shape_changes(e, n->in[1])) all |= RECORD; // the network is made for it
+    if (n->nin > 2 && n->in[2] != NID_NONE) all |= effect_labels(e, n->in[2]);
+    for (uint32_t i = 3; i < n->nin; i++)
+        if (n->in[i] != NID_NONE && is_changed(e, n->in[i])) all |= RECORD;
+    return all;
+}
+
 static unsigned effect_column(const struct effect *e, struct kept k) {
     switch (k.facet) {
     case FACET_VALUE:
@@ -440,7 +524,8 @@ static const char *describe(struct fixture *f, const struct effect *e, struct ke
 
 static void check_column(struct fixture *f, const struct effect *e, struct kept k,
                          const struct plan_memo *was, const struct plan_memo *is) {
-    unsigned effect = effect_column(e, k);
+    unsigned effect = node_at(e->before, k.v)->op == OP_TRAIN ? effect_train(e, k.v)
+                                                              : effect_column(e, k);
     bool changed = !digest_eq(was->record.key, is->record.key);
     if ((effect & RECORD) && !changed)
         fail_msg("%s: the key must change and does not", describe(f, e, k));
@@ -469,12 +554,26 @@ static size_t check_columns(struct fixture *f, const struct effect *e,
                      is->plan->columns[same].memo);
         n++;
     }
+    for (uint32_t i = 0; i < was->plan->ntrains; i++, n++)
+        check_column(f, e, (struct kept){.v = was->trains[i]}, was->plan->trains[i].memo,
+                     is->plan->trains[i].memo);
     return n;
 }
 
 // ---- changed graphs -------------------------------------------------------------------
+static nid copy_built(struct fixture *f, struct builder *b, const struct node *n,
+                      const struct value *attrs, bool changed) {
+    const struct model *m = n->model; // drawing the weights of them all takes long
+    struct rule_ctx error;
+    if (!build_check_attrs(b, n->op, attrs, &error)) return NID_NONE;
+    if (changed) m = network_build(f->a, n->op, attrs, &f->d, n->span);
+    b->name = n->name;
+    return m ? b_model(b, n->op, attrs, m) : NID_NONE;
+}
+
 static nid copy_network(struct fixture *f, struct builder *b, const struct node *n,
-                        const struct value *attrs) {
+                        const struct value *attrs, bool changed) {
+    if (n->op != OP_ONNX) return copy_built(f, b, n, attrs, changed);
     struct model_options o = {
         .path = attrs[0].s, .mean = attrs[1].fs, .std = attrs[2].fs};
     o.nmean = attrs[1].n, o.nstd = attrs[2].n;
@@ -504,8 +603,8 @@ static const struct func *change_graph(struct fixture *f, const struct func *g, 
         b.name = n->name;
         b.span = n->span;
         struct rule_ctx error;
-        nid made = n->op == OP_ONNX ? copy_network(f, &b, n, attrs)
-                                    : build_node(&b, n->op, n->in, n->nin, attrs, &error);
+        nid made = n->model ? copy_network(f, &b, n, attrs, v == at)
+                            : build_node(&b, n->op, n->in, n->nin, attrs, &error);
         if (made != v) return NULL;
     }
     for (size_t i = 0; i < g->outs.n; i++)
@@ -554,7 +653,6 @@ static struct values other_values(struct fixture *f, const struct attr_spec *s,
                                   const struct value *now) {
     struct values out = {0};
     bool none = now->kind == VAL_NONE;
-    double *fs = arena_dup(f->a, now->fs, now->n, sizeof *fs);
     if (!none && s->fallback && !strcmp(s->fallback, "none"))
         add_value(&out, (struct value){.kind = VAL_NONE}, true);
     switch (s->kind) {
@@ -576,15 +674,22 @@ static struct values other_values(struct fixture *f, const struct attr_spec *s,
     case VAL_STRING:
         if (s->path && !none) add_paths(f, now->s, &out);
         if (s->choices) add_choices(f, s->choices, now->s, &out);
+        if (!s->path && !s->choices) add_value(&out, val_string("other"), true);
         break;
     case VAL_FLOATS:
         for (size_t i = 0; i < now->n; i++) {
-            double *changed = arena_dup(f->a, fs, now->n, sizeof *fs);
+            double *changed = arena_dup(f->a, now->fs, now->n, sizeof *changed);
             changed[i] = changed[i] * 0.875;
             if (i < 4) add_value(&out, val_floats(changed, now->n), true);
         }
         break;
     case VAL_INTS:
+        for (size_t i = 0; i < now->n && i < 4; i++) {
+            int64_t *changed = arena_dup(f->a, now->is, now->n, sizeof *changed);
+            changed[i]++;
+            add_value(&out, val_ints(changed, now->n), true);
+        }
+        break;
     case VAL_NONE: fail_msg("no pipeline op has such an attribute yet");
     }
     return out;
@@ -611,19 +716,30 @@ static void vary_attr(struct fixture *f, const struct compiled *was, nid at, siz
     }
 }
 
+// Of a stage no act has anything: it is a network by then.
+static bool is_compiled(enum op op) {
+    return __real_op_info(op)->family == FAMILY_PIPELINE && op != OP_STAGE;
+}
+
+// Most networks take images of one size alone, which cannot be changed by itself.
+static bool is_varied(enum op op, size_t attr) {
+    bool network = __real_op_info(op)->flags & OPF_NETWORK;
+    return is_compiled(op) &&
+           !(network && !strcmp(__real_op_info(op)->attrs[attr].name, "size"));
+}
+
 static void attributes_change_what_depends_on_them(void **state) {
     struct fixture *f = *state;
     struct coverage *done = NEW(f->a, struct coverage);
-    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
-        struct compiled was = compile(f, PROGRAMS[p]);
+    for (size_t p = 0; p < ALL_PROGRAMS; p++) {
+        struct compiled was = compile_nth(f, p);
         for (nid v = 0; v < was.graph->nodes.n; v++)
             for (size_t i = 0; i < op_attr_count(node_at(was.graph, v)->op); i++)
                 vary_attr(f, &was, v, i, done);
     }
     for (enum op op = 0; op < OP_COUNT; op++)
-        for (size_t i = 0;
-             __real_op_info(op)->family == FAMILY_PIPELINE && i < op_attr_count(op); i++)
-            if (!done->attrs[op][i])
+        for (size_t i = 0; i < op_attr_count(op); i++)
+            if (is_varied(op, i) && !done->attrs[op][i])
                 fail_msg("no program here varies `%s` of %s: add one to PROGRAMS",
                          __real_op_info(op)->attrs[i].name, __real_op_info(op)->name);
 }
@@ -631,8 +747,8 @@ static void attributes_change_what_depends_on_them(void **state) {
 static void versions_change_what_depends_on_them(void **state) {
     struct fixture *f = *state;
     bool done[OP_COUNT] = {0};
-    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
-        struct compiled was = compile(f, PROGRAMS[p]), is = {0};
+    for (size_t p = 0; p < ALL_PROGRAMS; p++) {
+        struct compiled was = compile_nth(f, p), is = {0};
         for (nid v = 0; v < was.graph->nodes.n; v++) {
             enum op op = node_at(was.graph, v)->op;
             raise_version(op);
@@ -643,15 +759,15 @@ static void versions_change_what_depends_on_them(void **state) {
         }
     }
     for (enum op op = 0; op < OP_COUNT; op++)
-        if (__real_op_info(op)->family == FAMILY_PIPELINE && !done[op])
+        if (is_compiled(op) && !done[op])
             fail_msg("no program here uses %s: add one to PROGRAMS",
                      __real_op_info(op)->name);
 }
 
 static void numerics_change_everything(void **state) {
     struct fixture *f = *state;
-    for (size_t p = 0; p < COUNT(PROGRAMS); p++) {
-        struct compiled was = compile(f, PROGRAMS[p]), is = {0};
+    for (size_t p = 0; p < ALL_PROGRAMS; p++) {
+        struct compiled was = compile_nth(f, p), is = {0};
         assert_true(compile_graph(f, was.graph, "bf16", &is));
         for (uint32_t i = 0; i < was.plan->ncolumns; i++) {
             const struct plan_memo *a = was.plan->columns[i].memo;
