@@ -5,6 +5,7 @@
 #include "cli/base/options.h"
 #include "cli/base/words.h"
 #include "cli/command.h"
+#include "runtime/measure.h"
 #include "runtime/settings.h"
 #include "runtime/stage.h"
 
@@ -149,13 +150,26 @@ static void print_shape(const size_t *dim, size_t rank) {
 }
 
 static void print_saves(const struct printer *k) {
-    puts("\nsaves");
+    if (k->p->nsaves) puts("\nsaves");
     for (size_t i = 0; i < k->p->nsaves; i++) {
         const struct plan_save *s = &k->p->saves[i];
         printf("  %s: %s", s->to, s->images ? "images " : "values ");
         print_shape(s->dim, s->rank);
         if (!s->rank) fputs("single", stdout);
         if (s->labels) printf(", with labels of %zu classes", s->labels);
+        putchar('\n');
+    }
+}
+
+// The numbers of a table, by what they are.
+static void print_tables(const struct printer *k) {
+    if (k->p->ntables) puts("\nreports");
+    for (size_t i = 0; i < k->p->ntables; i++) {
+        const struct plan_table *t = &k->p->tables[i];
+        printf("  %s: %zu x %zu:", t->to ? t->to : "printed only", t->nrows, t->ncolumns);
+        for (size_t j = 0; j < t->n; j++)
+            printf("%s %s", j ? "," : "",
+                   measure_word(k->p->measures[t->measures[j]].kind));
         putchar('\n');
     }
 }
@@ -195,6 +209,7 @@ static void print_all(const struct printer *k, const char *path) {
     if (k->all) print_rowsets(k);
     print_stages(k);
     print_saves(k);
+    print_tables(k);
     if (k->all) print_code(k);
 }
 

@@ -236,9 +236,11 @@ static void print_why(const struct why *w, struct arena *arena) {
            node_op(arena, n), count_words(n->reused).at, count_words(n->rows).at,
            n->vague ? "up to " : "", count_words(n->computed).at);
     printf("%s\n", w->reason);
+    bool rows = w->node.column != UINT32_MAX; // of trainings, states are kept
     if (w->kind == WHY_CHANGED)
-        printf("compared with `%s`, of which %s rows are in the store\n", w->like,
-               count_words(w->had).at);
+        printf("compared with `%s`, of which %s %s in the store\n", w->like,
+               count_words(w->had).at,
+               rows ? "rows are" : "states, kept and on the way, are");
 }
 
 static void emit_why(const struct why *w, struct emit *e) {

@@ -578,6 +578,44 @@ static void changed_programs_are_not_written(void **state) {
     close_rig(&o);
 }
 
+static const char training[] =
+    "param rate: float = 0.01\n"
+    "param temperature: float = 1\n"
+    "photos = images(\"images\", size = 8)\n"
+    "net = train(mlp(classes = 7, size = 8, hidden = [6]), photos, epochs = 2,\n"
+    "            batch = 4, rate = rate)\n"
+    "save(relabel(net, photos, temperature = temperature), to = \"soft.npy\")\n";
+
+// What is trained is trained once, when the program is compiled; what depends on it is not.
+static void networks_are_trained_when_compiled(void **state) {
+    struct opened o = open_rig(state);
+    ddg_run_options in_memory = rig_in_memory();
+    char *path = path_of(o.f, "trained.plan");
+    ddg_pipeline *p =
+        ddg_compile_text(o.c, path_of(o.f, "t.ddg"), training, NULL, 0, &o.e);
+    rig_fine(p, o.e);
+    assert_non_null(param_named(p, "rate").fixed);
+    assert_null(param_named(p, "temperature").fixed);
+    assert_false(ddg_set(p, "rate", "0.1", &o.e));
+    rig_wrong(&o.e, DDG_ERROR_PROGRAM, "cannot be set any more");
+    rig_fine(ddg_set(p, "temperature", "3", &o.e), o.e);
+    rig_fine(ddg_write(p, path, NULL, 0, false, &o.e), o.e);
+    ddg_pipeline *loaded = ddg_load(o.c, path, &o.e);
+    rig_fine(loaded, o.e);
+    ddg_result *r = ddg_run(p, &in_memory, &o.e);
+    rig_fine(r, o.e);
+    ddg_result *again = ddg_run(loaded, &in_memory, &o.e);
+    rig_fine(again, o.e);
+    ddg_array a = array_of(r, 0, DDG_VALUES), b = array_of(again, 0, DDG_VALUES);
+    assert_int_equal(a.shape[0] * a.shape[1], 2 * RIG_CLASSES * 7);
+    assert_memory_equal(a.data, b.data, a.shape[0] * a.shape[1] * sizeof(float));
+    ddg_result_free(r);
+    ddg_result_free(again);
+    ddg_pipeline_free(loaded);
+    ddg_pipeline_free(p);
+    close_rig(&o);
+}
+
 static void what_is_no_compiled_file_is_refused(void **state) {
     struct opened o = open_rig(state);
     assert_null(ddg_load(o.c, IMAGES "/arrow/0000.png", &o.e));
@@ -678,6 +716,7 @@ int main(void) {
         TEST(a_store_that_cannot_be_is_trouble),
         TEST(written_pipelines_run_the_same),
         TEST(changed_programs_are_not_written),
+        TEST(networks_are_trained_when_compiled),
         TEST(what_is_no_compiled_file_is_refused),
         TEST(objects_may_outlive_their_context),
         TEST(locales_change_nothing),
