@@ -143,23 +143,39 @@ static void check_case(struct world *w, const char *name) {
         fail_msg("%s: %s", name, why.at);
 }
 
-static void test_cases(void **state) {
-    struct world *w = *state;
-    assert_int_equal(chdir(CASES), 0);
-    const char *names[256];
+// The programs in the current directory; how many.
+static size_t programs_here(struct world *w, const char *names[256]) {
     size_t n = 0;
     DIR *dir = opendir(".");
     assert_non_null(dir);
     for (struct dirent *e; (e = readdir(dir));) {
         const char *dot = strrchr(e->d_name, '.');
         if (!dot || strcmp(dot, ".ddg") != 0) continue;
-        assert_true(n < COUNT(names));
+        assert_true(n < 256);
         names[n++] = arena_strdup(w->arena, e->d_name);
     }
     closedir(dir);
-    assert_true(n > 20);
     qsort(names, n, sizeof *names, by_name);
+    return n;
+}
+
+static void test_cases(void **state) {
+    struct world *w = *state;
+    assert_int_equal(chdir(CASES), 0);
+    const char *names[256];
+    size_t n = programs_here(w, names);
+    assert_true(n > 20);
     for (size_t i = 0; i < n; i++) check_case(w, names[i]);
+}
+
+static void test_examples(void **state) {
+    struct world *w = *state;
+    assert_int_equal(chdir(TEST_DATA "/../../examples"), 0);
+    const char *names[256];
+    size_t n = programs_here(w, names);
+    assert_true(n > 5);
+    for (size_t i = 0; i < n; i++)
+        if (!load_file(w, names[i], NULL)) fail_msg("%s", messages(w));
 }
 
 // ---- params -------------------------------------------------------------------------
@@ -579,15 +595,25 @@ static void test_damaged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_cases),          TEST(test_params),
-        TEST(test_defines),        TEST(test_wrong_defines),
-        TEST(test_arithmetic),     TEST(test_strings),
-        TEST(test_order_of_lines), TEST(test_defs_expand),
-        TEST(test_names_of_nodes), TEST(test_only_what_is_saved),
-        TEST(test_defaults),       TEST(test_paths),
-        TEST(test_imports),        TEST(test_missing_file),
-        TEST(test_nesting),        TEST(test_sizes),
-        TEST(test_long_chain),     TEST(test_expansion),
+        TEST(test_cases),
+        TEST(test_examples),
+        TEST(test_params),
+        TEST(test_defines),
+        TEST(test_wrong_defines),
+        TEST(test_arithmetic),
+        TEST(test_strings),
+        TEST(test_order_of_lines),
+        TEST(test_defs_expand),
+        TEST(test_names_of_nodes),
+        TEST(test_only_what_is_saved),
+        TEST(test_defaults),
+        TEST(test_paths),
+        TEST(test_imports),
+        TEST(test_missing_file),
+        TEST(test_nesting),
+        TEST(test_sizes),
+        TEST(test_long_chain),
+        TEST(test_expansion),
         TEST(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
