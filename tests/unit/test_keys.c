@@ -116,8 +116,14 @@ static const char built[] =
     "save(relabel(lenet(" GIVEN ", size = 32), x), to = \"b.npy\")\n"
     "small = convnet(" GIVEN ", size = 32, depth = 2, width = 8)\n"
     "save(relabel(small, x), to = \"c.npy\")\n"
-    "save(relabel(resnet(" GIVEN ", size = 32, depth = 8), x), to = \"d.npy\")\n"
-    "save(relabel(vgg11(" GIVEN ", size = 32), x), to = \"e.npy\")\n"
+    "save(relabel(resnet(" GIVEN ", size = 32, depth = 8), x), to = \"d.npy\")\n";
+
+static const char large[] =
+    "x = images(\"data\", size = 32)\n"
+    "save(relabel(vgg11(" GIVEN ", size = 32), x), to = \"e.npy\")\n";
+
+static const char deep[] =
+    "x = images(\"data\", size = 32)\n"
     "save(relabel(mobilenet_v2(" GIVEN ", size = 32), x), to = \"f.npy\")\n";
 
 static const char measured[] =
@@ -147,7 +153,8 @@ static const char labelled[] =
          "             labels = relabel(teacher, set, temperature = 2))\n"
          "save(told, to = \"c.onnx\")\n";
 
-static const char *const MORE[] = {built, measured, trained, asking, labelled};
+static const char *const MORE[] = {built,   large,  deep,    measured,
+                                   trained, asking, labelled};
 #define ALL_PROGRAMS (COUNT(PROGRAMS) + COUNT(MORE))
 
 // ---- files ----------------------------------------------------------------------------
@@ -700,9 +707,24 @@ struct coverage { // how many changed graphs were compared, by op and attribute
     size_t attrs[OP_COUNT][OP_MAX_ATTRS];
 };
 
+// What is made to look at one change is let go of when it was looked at.
+static struct arena *aside(struct fixture *f) {
+    struct arena *a = f->a;
+    f->a = arena_must();
+    diags_init(&f->d, f->a);
+    return a;
+}
+
+static void back(struct fixture *f, struct arena *a) {
+    arena_free(f->a);
+    f->a = a;
+    diags_init(&f->d, f->a);
+}
+
 static void vary_attr(struct fixture *f, const struct compiled *was, nid at, size_t attr,
                       struct coverage *done) {
     const struct node *n = node_at(was->graph, at);
+    struct arena *outer = aside(f);
     struct values to =
         other_values(f, &__real_op_info(n->op)->attrs[attr], &n->attrs[attr]);
     for (size_t i = 0; i < to.n; i++) {
@@ -714,6 +736,7 @@ static void vary_attr(struct fixture *f, const struct compiled *was, nid at, siz
         struct effect e = {was->graph, g, {at, (int)attr, to.content[i]}};
         if (check_columns(f, &e, was, &is)) done->attrs[n->op][attr]++;
     }
+    back(f, outer);
 }
 
 // Of a stage no act has anything: it is a network by then.
@@ -732,10 +755,12 @@ static void attributes_change_what_depends_on_them(void **state) {
     struct fixture *f = *state;
     struct coverage *done = NEW(f->a, struct coverage);
     for (size_t p = 0; p < ALL_PROGRAMS; p++) {
+        struct arena *outer = aside(f);
         struct compiled was = compile_nth(f, p);
         for (nid v = 0; v < was.graph->nodes.n; v++)
             for (size_t i = 0; i < op_attr_count(node_at(was.graph, v)->op); i++)
                 vary_attr(f, &was, v, i, done);
+        back(f, outer);
     }
     for (enum op op = 0; op < OP_COUNT; op++)
         for (size_t i = 0; i < op_attr_count(op); i++)
@@ -748,15 +773,19 @@ static void versions_change_what_depends_on_them(void **state) {
     struct fixture *f = *state;
     bool done[OP_COUNT] = {0};
     for (size_t p = 0; p < ALL_PROGRAMS; p++) {
+        struct arena *outer = aside(f);
         struct compiled was = compile_nth(f, p), is = {0};
         for (nid v = 0; v < was.graph->nodes.n; v++) {
+            struct arena *all = aside(f);
             enum op op = node_at(was.graph, v)->op;
             raise_version(op);
             assert_true(compile_graph(f, was.graph, "plain", &is));
             raise_version(OP_COUNT);
             struct effect e = {was.graph, was.graph, {v, -1, true}};
             if (check_columns(f, &e, &was, &is)) done[op] = true;
+            back(f, all);
         }
+        back(f, outer);
     }
     for (enum op op = 0; op < OP_COUNT; op++)
         if (is_compiled(op) && !done[op])
@@ -767,6 +796,7 @@ static void versions_change_what_depends_on_them(void **state) {
 static void numerics_change_everything(void **state) {
     struct fixture *f = *state;
     for (size_t p = 0; p < ALL_PROGRAMS; p++) {
+        struct arena *outer = aside(f);
         struct compiled was = compile_nth(f, p), is = {0};
         assert_true(compile_graph(f, was.graph, "bf16", &is));
         for (uint32_t i = 0; i < was.plan->ncolumns; i++) {
@@ -775,6 +805,7 @@ static void numerics_change_everything(void **state) {
                 assert_false(
                     digest_eq(a->record.key, is.plan->columns[i].memo->record.key));
         }
+        back(f, outer);
     }
 }
 
