@@ -32,6 +32,11 @@ struct stage_build {
     VEC(struct want) have; // values that already have a slot
 };
 
+struct shared_func { // of trainings
+    struct digest digest;
+    uint32_t func;
+};
+
 struct lower {
     struct module *m;
     struct arena *arena;
@@ -54,6 +59,7 @@ struct lower {
     VEC(struct model_save) model_saves;
     VEC(struct stage_build *) stages;
     VEC(struct plan_func) funcs;
+    VEC(struct shared_func) shared;
 };
 
 // A tensor function being built for one step of a stage.

@@ -3,6 +3,7 @@
 // A training is asked for like a save: it has a stage that gathers the pixels and the labels
 // of all rows. Its functions are no steps of a stage, since they see batches
 // (passes/train_step.h); the runtime calls them by their number (struct plan_train).
+#include "ir/text.h"
 #include "passes/lower.h"
 #include "passes/train_step.h"
 
@@ -43,11 +44,25 @@ static const struct func *net_for(struct lower *l, const struct model *m,
     return m->at_size(m, l->arena, t->height, t->width, l->d, at);
 }
 
+// Functions take weights as arguments, so that trainings which differ in seeds have the same
+// ones: these are there once. Their text says all of what they are.
+static uint32_t same_func(struct lower *l, const struct func *f) {
+    struct text t = {.arena = l->arena};
+    ir_print(f, &t);
+    struct digest d = digest_of(t.at, t.n);
+    for (size_t i = 0; i < l->shared.n; i++)
+        if (digest_eq(l->shared.at[i].digest, d)) return l->shared.at[i].func;
+    VEC_PUSH(l->arena, &l->shared, (struct shared_func){d, (uint32_t)l->funcs.n});
+    return UINT32_MAX;
+}
+
 static uint32_t add_func(struct lower *l, struct func *f) {
     if (!f) {
         l->failed = true;
         return UINT32_MAX;
     }
+    uint32_t same = same_func(l, f);
+    if (same != UINT32_MAX) return same;
     VEC_PUSH(l->arena, &l->m->funcs, (struct module_func){.f = f});
     VEC_PUSH(l->arena, &l->funcs, (struct plan_func){.name = f->name});
     return (uint32_t)l->funcs.n - 1;
