@@ -9,6 +9,7 @@
 #include "runtime/settings.h"
 #include "runtime/stage.h"
 
+#include <float.h>
 #include <sys/stat.h>
 
 struct printer {
@@ -90,8 +91,17 @@ static void print_readers(const struct printer *k) {
 }
 
 // How they are made; all but the readers.
+static void print_filter(const struct printer *k, const struct plan_rowset *r) {
+    const char *and = r->above > -DBL_MAX && r->below < DBL_MAX ? " and" : "";
+    printf("those of which %s is", k->p->columns[r->column].name);
+    if (r->above > -DBL_MAX) printf(" above %g%s", r->above, and);
+    if (r->below < DBL_MAX) printf(" below %g", r->below);
+    putchar('\n');
+}
+
 static void print_rowsets(const struct printer *k) {
-    static const char *const made[] = {"", "made of", "chosen from", "stitched of"};
+    static const char *const made[] = {"", "made of", "chosen from", "stitched of",
+                                       "chosen from"};
     puts("\nrows");
     for (size_t i = 0; i < k->p->nrowsets; i++) {
         const struct plan_rowset *r = &k->p->rowsets[i];
@@ -99,6 +109,7 @@ static void print_rowsets(const struct printer *k) {
         printf("  %-18s %s %s, ", r->name, made[r->kind], k->p->rowsets[r->parent].name);
         if (r->kind == ROWSET_EXPAND) printf("%zu of each\n", r->factor);
         else if (r->kind == ROWSET_GROUP) printf("%zu each\n", r->factor);
+        else if (r->kind == ROWSET_FILTER) print_filter(k, r);
         else
             printf("the %zu %s %s by %s\n", r->k, r->smallest ? "smallest" : "largest",
                    r->per_class ? "of each class" : "of all",

@@ -105,6 +105,10 @@ static inline bool op_is_statement(enum op op) {
     return op != OP_COUNT && (op_info(op)->flags & OPF_STATEMENT);
 }
 size_t op_attr_count(enum op op);
+// Whether its rows are some of its first operand's, as they are.
+static inline bool op_picks(enum op op) {
+    return op == OP_TOPK || op == OP_WHERE;
+}
 
 // ---- nodes and functions --------------------------------------------------------------
 struct node {

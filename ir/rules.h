@@ -44,6 +44,7 @@ bool rule_random_crop(struct rule_ctx *c, struct type *out);
 bool rule_score(struct rule_ctx *c, struct type *out);
 bool rule_random(struct rule_ctx *c, struct type *out);
 bool rule_topk(struct rule_ctx *c, struct type *out);
+bool rule_where(struct rule_ctx *c, struct type *out);
 bool rule_stitch(struct rule_ctx *c, struct type *out);
 bool rule_relabel(struct rule_ctx *c, struct type *out);
 

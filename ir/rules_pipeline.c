@@ -269,6 +269,20 @@ bool rule_topk(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
+enum { WHERE_ABOVE, WHERE_BELOW };
+
+bool rule_where(struct rule_ctx *c, struct type *out) {
+    bool above = given(c, WHERE_ABOVE), below = given(c, WHERE_BELOW);
+    if (!above && !below)
+        return rule_fail(c, "which scores? give `above`, `below` or both");
+    if (above && below && c->attrs[WHERE_ABOVE].f >= c->attrs[WHERE_BELOW].f)
+        return rule_fail_attr(c, WHERE_BELOW,
+                              "nothing is above %.12g and below %.12g: `below` must be "
+                              "the larger",
+                              c->attrs[WHERE_ABOVE].f, c->attrs[WHERE_BELOW].f);
+    return rule_topk(c, out);
+}
+
 enum { STITCH_FACTOR, STITCH_SIZE };
 
 bool rule_stitch(struct rule_ctx *c, struct type *out) {

@@ -124,7 +124,7 @@ static const char *below(struct cache *c, const char *prefix, const char *name) 
 }
 
 static nid behind_topk(const struct cache *c, nid v) {
-    while (graph_node(c, v)->op == OP_TOPK) v = graph_node(c, v)->in[0];
+    while (op_picks(graph_node(c, v)->op)) v = graph_node(c, v)->in[0];
     return v;
 }
 

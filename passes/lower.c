@@ -5,6 +5,8 @@
 #include "passes/late.h"
 #include "runtime/trial.h"
 
+#include <float.h>
+
 static const struct node *graph_node(const struct lower *l, nid v) {
     return node_at(l->graph, v);
 }
@@ -12,6 +14,10 @@ static const struct node *graph_node(const struct lower *l, nid v) {
 // ---- rowsets --------------------------------------------------------------------------
 uint32_t rowset_at(const struct lower *l, nid v) {
     return l->rowset_of[graph_node(l, v)->type.rowset];
+}
+
+static double bound(const struct value *v, double none) {
+    return v->kind == VAL_NONE ? none : v->f;
 }
 
 static struct plan_rowset rowset_make(struct lower *l, const struct node *n) {
@@ -27,6 +33,11 @@ static struct plan_rowset rowset_make(struct lower *l, const struct node *n) {
         r.limit = limit->kind == VAL_NONE ? SIZE_MAX : (size_t)limit->i;
         r.skip = !strcmp(attr_str(n, "on_error"), "skip");
         return r;
+    case OP_WHERE:
+        r.kind = ROWSET_FILTER;
+        r.above = bound(node_attr(n, "above"), -DBL_MAX);
+        r.below = bound(node_attr(n, "below"), DBL_MAX);
+        break;
     case OP_RANDOM_CROP:
         r.kind = ROWSET_EXPAND;
         r.factor = (size_t)attr_int(n, "count");
@@ -95,7 +106,7 @@ static bool check_depth(struct lower *l) {
 }
 
 static bool makes_rowset(enum op op) {
-    return op == OP_IMAGES || op == OP_RANDOM_CROP || op == OP_STITCH || op == OP_TOPK;
+    return op == OP_IMAGES || op == OP_RANDOM_CROP || op == OP_STITCH || op_picks(op);
 }
 
 // Operands come before users, so parents come before the rowsets made from them.
@@ -229,7 +240,7 @@ static uint32_t slot_kept(struct lower *l, struct stage_build *s, nid v,
 }
 
 nid value_behind(const struct lower *l, nid v) {
-    while (graph_node(l, v)->op == OP_TOPK) v = graph_node(l, v)->in[0];
+    while (op_picks(graph_node(l, v)->op)) v = graph_node(l, v)->in[0];
     return v;
 }
 
@@ -243,7 +254,7 @@ enum facet facet_of(const struct lower *l, nid v, enum facet facet) {
 
 // The images that pixels were cut from, behind stitching and choosing.
 static nid behind_stitch(const struct lower *l, nid v) {
-    while (graph_node(l, v)->op == OP_STITCH || graph_node(l, v)->op == OP_TOPK)
+    while (graph_node(l, v)->op == OP_STITCH || op_picks(graph_node(l, v)->op))
         v = graph_node(l, v)->in[0];
     return v;
 }
@@ -503,7 +514,7 @@ static void want_twins(struct lower *l) {
 }
 
 static void want_choice(struct lower *l, uint32_t rowset) {
-    if (l->rowsets.at[rowset].kind != ROWSET_SELECT) return;
+    if (!rowset_is_chosen(&l->rowsets.at[rowset])) return;
     nid by = graph_node(l, l->makers.at[rowset])->in[1];
     l->rowsets.at[rowset].column = column_of(l, by, FACET_VALUE);
 }

@@ -100,13 +100,17 @@ nid part_log_sum_exp(struct fn *f, nid logits) {
     return b_reshape(&f->b, b_binary(&f->b, OP_ADD, sum, top), NULL, 0);
 }
 
-nid part_pick(struct fn *f, nid values, nid index) {
-    size_t k = type_at(f->b.f, values)->dim[0];
+// f32[k]: 1 at the index.
+static nid part_hot(struct fn *f, nid index, size_t k) {
     int32_t *count = NEW_N(f->l->arena, int32_t, k);
     for (size_t i = 0; i < k; i++) count[i] = (int32_t)i;
     nid hot = b_binary(&f->b, OP_EQ, part_i32s(f, count, k), index);
-    nid picked = b_binary(&f->b, OP_MUL, values, b_cast(&f->b, hot, ELEM_F32));
-    return b_sum_all(&f->b, picked);
+    return b_cast(&f->b, hot, ELEM_F32);
+}
+
+nid part_pick(struct fn *f, nid values, nid index) {
+    nid hot = part_hot(f, index, type_at(f->b.f, values)->dim[0]);
+    return b_sum_all(&f->b, b_binary(&f->b, OP_MUL, values, hot));
 }
 
 static nid part_loss(struct fn *f, const struct node *n, nid v, bool keep_params) {
@@ -387,6 +391,18 @@ static struct value inverse(struct fn *f, const struct value *v) {
     return value_made(f->l->arena, out, divide);
 }
 
+// The class's logit among the others is far below all of them.
+static nid margin(struct fn *f, const struct node *n, nid v) {
+    static const int64_t axis[1] = {0};
+    const struct model *model = gnode(f, n->in[0])->model;
+    nid x = part_normalise(f, model, part_pixels(f, n->in[1]));
+    nid logits = part_logits(f, n->in[0], x, false, v);
+    nid hot = part_hot(f, part_class(f, n->in[1], model->classes, v), model->classes);
+    nid others = b_binary(&f->b, OP_SUB, logits, part_scale(f, hot, 1e30));
+    nid own = b_sum_all(&f->b, b_binary(&f->b, OP_MUL, logits, hot));
+    return b_binary(&f->b, OP_SUB, own, b_amax(&f->b, others, axis, 1, false));
+}
+
 static nid relabel(struct fn *f, const struct node *n, nid v) {
     const struct model *model = gnode(f, n->in[0])->model;
     nid x = part_normalise(f, model, part_pixels(f, n->in[1]));
@@ -409,6 +425,7 @@ static nid body(struct fn *f, nid v, enum facet facet) {
     case OP_PERTURB: return perturb(f, n);
     case OP_RANDOM: return normal(f, n);
     case OP_LOSS: return part_loss(f, n, v, false);
+    case OP_MARGIN: return margin(f, n, v);
     case OP_GRADNORM: return gradnorm(f, n, v);
     case OP_RELABEL: return relabel(f, n, v);
     case OP_GRADCAM: return lower_gradcam(f, n, v);

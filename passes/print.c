@@ -7,7 +7,8 @@ static void print_rowsets(const struct plan *p, struct text *out) {
     static const char *const kinds[] = {[ROWSET_READER] = "reader",
                                         [ROWSET_EXPAND] = "expand",
                                         [ROWSET_SELECT] = "select",
-                                        [ROWSET_GROUP] = "group"};
+                                        [ROWSET_GROUP] = "group",
+                                        [ROWSET_FILTER] = "filter"};
     for (size_t i = 0; i < p->nrowsets; i++) {
         const struct plan_rowset *r = &p->rowsets[i];
         text_add(out, "rowset %zu \"%s\": %s", i, r->name, kinds[r->kind]);
@@ -16,6 +17,9 @@ static void print_rowsets(const struct plan *p, struct text *out) {
         if (r->kind == ROWSET_SELECT)
             text_add(out, ", %s %zu %sby column %u", r->smallest ? "smallest" : "largest",
                      r->k, r->per_class ? "per class " : "", r->column);
+        if (r->kind == ROWSET_FILTER)
+            text_add(out, ", column %u above %g and below %g", r->column, r->above,
+                     r->below);
         text_add(out, "\n");
     }
 }

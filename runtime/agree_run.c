@@ -73,7 +73,7 @@ static bool want_results(struct comparing *c) {
     for (size_t i = 0; ok && i < p->nsaves; i++)
         ok = want_all(c, p->saves[i].rowset, &p->stages[p->saves[i].stage], 0);
     for (size_t i = 0; ok && i < p->nrowsets; i++)
-        if (p->rowsets[i].kind == ROWSET_SELECT)
+        if (rowset_is_chosen(&p->rowsets[i]))
             ok = want_all(c, p->rowsets[i].parent, NULL, p->rowsets[i].column);
     return ok;
 }

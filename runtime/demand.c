@@ -442,7 +442,7 @@ bool demand_rowset(struct demand *m, uint32_t which, struct diags *d) {
     if (m->rowsets->at[which].made) return true;
     if (!demand_rowset(m, s->parent, d)) return false;
     if (!m->rowsets->at[s->parent].made) return true;
-    if (s->kind == ROWSET_SELECT) {
+    if (rowset_is_chosen(s)) {
         if (!column_need_all(m, s->column, d)) return false;
         if (!all_known(m, s->column)) return true;
     }
@@ -544,7 +544,7 @@ static bool foresee_rowset(struct demand *m, uint32_t which, struct diags *d) {
     const struct plan_rowset *s = &m->plan->rowsets[which];
     if (m->rowsets->at[which].made) return true;
     if (!foresee_rowset(m, s->parent, d)) return false;
-    if (s->kind != ROWSET_SELECT) return true;
+    if (!rowset_is_chosen(s)) return true;
     const struct plan_column *c = &m->plan->columns[s->column];
     return demand_perhaps(m, &m->plan->stages[c->stage],
                           rowset_count(m->rowsets, s->parent), d);

@@ -107,7 +107,13 @@ struct plan_func {
 };
 
 // ---- rowsets --------------------------------------------------------------------------
-enum rowset_kind { ROWSET_READER, ROWSET_EXPAND, ROWSET_SELECT, ROWSET_GROUP };
+enum rowset_kind {
+    ROWSET_READER,
+    ROWSET_EXPAND,
+    ROWSET_SELECT,
+    ROWSET_GROUP,
+    ROWSET_FILTER
+};
 
 struct plan_rowset {
     enum rowset_kind kind;
@@ -119,14 +125,21 @@ struct plan_rowset {
     const char *path;
     size_t size, limit;
     bool skip; // leave out what cannot be decoded
-    // SELECT
+    // SELECT, FILTER
     uint32_t column; // scores of the parent
     size_t k;
     bool per_class, smallest;
+    double above,
+        below; // FILTER: between them scores lie, largest numbers where it is none
     // What models that run on these rows need: 0, or the number of classes of the data.
     size_t classes;
     struct span classes_span;
 };
+
+// Whether which rows it has follows from a column.
+static inline bool rowset_is_chosen(const struct plan_rowset *r) {
+    return r->kind == ROWSET_SELECT || r->kind == ROWSET_FILTER;
+}
 
 // ---- columns --------------------------------------------------------------------------
 enum key_kind {

@@ -237,6 +237,18 @@ static bool make_select(struct rowsets *r, uint32_t which, struct diags *d) {
     return ok;
 }
 
+static bool make_filter(struct rowsets *r, uint32_t which, struct diags *d) {
+    const struct plan_rowset *s = spec(r, which);
+    const float *score = (const float *)(void *)r->columns[s->column].values;
+    struct rowset *out = &r->at[which];
+    size_t rows = r->at[s->parent].rows;
+    if (!(out->pick = mem_array(rows, sizeof *out->pick))) return out_of_memory(d);
+    for (size_t i = 0; i < rows; i++)
+        if ((double)score[i] > s->above && (double)score[i] < s->below)
+            out->pick[out->rows++] = (uint32_t)i;
+    return true;
+}
+
 // Each class must fill whole groups.
 static bool whole_groups(const struct rowsets *r, uint32_t which, const size_t *count,
                          struct diags *d) {
@@ -312,6 +324,9 @@ bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d) {
     case ROWSET_GROUP:
         if (!make_group(r, which, d)) return false;
         break;
+    case ROWSET_FILTER:
+        if (!make_filter(r, which, d)) return false;
+        break;
     case ROWSET_READER: break;
     }
     return (out->made = columns_make(r, which, d));
@@ -369,6 +384,7 @@ static bool check_counts(struct rowsets *r, struct diags *d) {
         case ROWSET_SELECT:
             if (!count_select(r, i, p, &count[i], d)) return false;
             break;
+        case ROWSET_FILTER: count[i] = (struct count){.rows = p->rows}; break; // at most
         case ROWSET_GROUP:
             if (p->of_class && !whole_groups(r, i, p->of_class, d)) return false;
             count[i] = count_scaled(r, i, p, 1, s->factor);

@@ -253,7 +253,7 @@ static const char *computed_before(const struct asking *a) {
     }
     for (size_t i = 0; i < p->nrowsets; i++) {
         const struct plan_rowset *r = &p->rowsets[i];
-        if (r->kind != ROWSET_SELECT) continue;
+        if (!rowset_is_chosen(r)) continue;
         const struct plan_stage *s = &p->stages[p->columns[r->column].stage];
         if (a->m->tallies[s - p->stages].computed) return s->name;
     }

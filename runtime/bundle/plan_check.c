@@ -62,13 +62,14 @@ static bool check_choice(struct check *c, size_t i) {
     if (by->rowset != r->parent || by->row_bytes != sizeof(float))
         return check_fail(c, "column %u is no score of the rows that rowset %zu is of",
                           r->column, i);
-    return r->k >= 1 || check_fail(c, "rowset %zu has no rows", i);
+    return r->k >= 1 || r->kind == ROWSET_FILTER ||
+           check_fail(c, "rowset %zu has no rows", i);
 }
 
 static bool check_made(struct check *c, size_t i) {
     const struct plan_rowset *r = &c->plan->rowsets[i];
     size_t most = r->kind == ROWSET_GROUP ? MOST_GROUP : BUNDLE_MAX_ROWS;
-    if (r->kind == ROWSET_SELECT) return check_choice(c, i);
+    if (rowset_is_chosen(r)) return check_choice(c, i);
     if (r->factor < 1 || r->factor > most)
         return check_fail(c, "rowset %zu has a factor of %zu", i, r->factor);
     if (r->kind == ROWSET_GROUP) c->behind[i] *= r->factor;

@@ -101,7 +101,8 @@ static const struct field fields_plan_func[] = {
 static SHAPE(shape_func, plan_func);
 
 // ---- rowsets -------------------------------------------------------------------------
-static const char *const rowset_kinds[] = {"reader", "expand", "select", "group"};
+static const char *const rowset_kinds[] = {"reader", "expand", "select", "group",
+                                           "filter"};
 
 static const struct field fields_plan_rowset[] = {
     ENUM(plan_rowset, kind, rowset_kinds),
@@ -117,6 +118,8 @@ static const struct field fields_plan_rowset[] = {
     SIZE(plan_rowset, k, BUNDLE_MAX_ROWS),
     BOOL(plan_rowset, per_class),
     BOOL(plan_rowset, smallest),
+    REAL(plan_rowset, above),
+    REAL(plan_rowset, below),
     SIZE(plan_rowset, classes, BUNDLE_MAX_ROWS),
     SPAN(plan_rowset, classes_span),
 };

@@ -245,7 +245,9 @@ static inline void rig_rowsets(struct rig_made *m) {
                    .column = RIG_LOSS,
                    .k = 4,
                    .per_class = true,
-                   .smallest = true},
+                   .smallest = true,
+                   .above = -0.5,
+                   .below = 2},
         [RIG_D] = {.kind = ROWSET_GROUP, .name = "d", .parent = RIG_C, .factor = 4},
     };
     m->p->nrowsets = COUNT(rowsets);

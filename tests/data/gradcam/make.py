@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Grad-CAM by PyTorch, for tests/unit/test_gradcam.c: writes last.npy and first.npy here.
+"""Grad-CAM by PyTorch, for tests/unit/test_model_ops.c: writes last.npy and first.npy here.
 
 The network is ../onnx/pooled.onnx, the images are the first of each class in ../shapes,
 brought to 16 x 16. Needs Debian's python3-torch, python3-onnx and python3-pil.

@@ -1,4 +1,5 @@
-// Grad-CAM maps beside PyTorch's (tests/data/gradcam/make.py), and layers that are not there.
+// Ops that ask a model: Grad-CAM beside PyTorch's (tests/data/gradcam/make.py), and rows chosen
+// by what the model says of them.
 #include "cli/driver.h"
 #include "runtime/npy.h"
 
@@ -91,9 +92,59 @@ static void a_layer_that_is_not_there_is_named(void **state) {
     }
 }
 
+// ---- rows by their scores ---------------------------------------------------------------
+static struct npy read_scores(struct fixture *f, const char *path) {
+    struct npy n;
+    assert_true(npy_read(f->a, path, &n, NO_SPAN, &f->d));
+    assert_int_equal(n.type, NPY_F32);
+    return n;
+}
+
+// Bounds are taken from the scores, so that there are rows on both sides, and equal ones.
+static void where_keeps_rows_between_bounds(void **state) {
+    struct fixture *f = *state;
+    assert_true(run(f, HEAD "save(margin(net, x), to = \"all.npy\")\n"));
+    struct npy all = read_scores(f, "all.npy");
+    const float *v = all.data;
+    float low = fminf(v[0], v[1]), high = fmaxf(v[0], v[1]);
+    assert_true(low < high);
+    assert_true(
+        run(f, arena_printf(f->a,
+                            HEAD "m = margin(net, x)\n"
+                                 "save(where(m, by = m, above = %.9g),\n"
+                                 "     to = \"above.npy\")\n"
+                                 "save(where(m, by = m, below = %.9g),\n"
+                                 "     to = \"below.npy\")\n"
+                                 "save(where(m, by = m, above = %.9g,\n"
+                                 "           below = %.9g), to = \"both.npy\")\n",
+                            (double)low, (double)high, (double)low, (double)high)));
+    struct npy above = read_scores(f, "above.npy"), below = read_scores(f, "below.npy");
+    struct npy both = read_scores(f, "both.npy");
+    size_t a = 0, b = 0, c = 0;
+    for (size_t i = 0; i < all.count; i++) {
+        if (v[i] > low) assert_true(((const float *)above.data)[a++] == v[i]);
+        if (v[i] < high) assert_true(((const float *)below.data)[b++] == v[i]);
+        if (v[i] > low && v[i] < high)
+            assert_true(((const float *)both.data)[c++] == v[i]);
+    }
+    assert_int_equal(above.count, a);
+    assert_int_equal(below.count, b);
+    assert_int_equal(both.count, c);
+}
+
+static void what_is_left_may_be_too_few(void **state) {
+    struct fixture *f = *state;
+    assert_false(run(f,
+                     HEAD "few = where(x, by = margin(net, x), above = 1000)\n"
+                          "save(topk(few, by = loss(net, few), k = 1), to = \"few\")\n"));
+    assert_non_null(strstr(f->d.list.at[0].message, "topk wants 1 rows of each class"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(maps_are_those_of_pytorch, enter, leave),
+        cmocka_unit_test_setup_teardown(where_keeps_rows_between_bounds, enter, leave),
+        cmocka_unit_test_setup_teardown(what_is_left_may_be_too_few, enter, leave),
         cmocka_unit_test_setup_teardown(a_layer_that_is_not_there_is_named, enter, leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
