@@ -28,8 +28,9 @@ static const char *example_attrs(struct arena *arena, const struct op_info *op) 
     return t.at;
 }
 
-// What trains a network or measures it goes through the same steps as these do.
+// What runs the network, but for training and measuring it, which go through the same steps.
 static bool is_tried(const struct op_info *op) {
+    if (!(op->flags & OPF_COSTLY)) return false;
     if (op->locality == LOCAL_WHOLE && !(op->flags & OPF_STATEMENT)) return false;
     for (const struct operand_spec *o = op->operands; o->kinds; o++)
         if (o->kinds >> KIND_MODEL & 1) return op->family == FAMILY_PIPELINE;
