@@ -174,6 +174,24 @@ static void load_tensor(struct import *im, size_t i, struct onnx_val *out) {
                   : op_stored_at(im, t->type, t->data, t->digest, name);
 }
 
+static bool all_one_number(const struct onnx_tensor *t) {
+    const float *v = t->data;
+    if (t->type.rank != 1 || t->type.elem != ELEM_F32) return false;
+    for (size_t i = 1; i < t->type.dim[0]; i++)
+        if (v[i] != v[0]) return false;
+    return true;
+}
+
+// Exporters store equal tensors once: of a network that was not trained, the ones and zeros
+// that all norms and biases start with. A layer's own are its own to train.
+static void untie(struct import *im, size_t i, size_t tensor, struct onnx_val *v) {
+    const struct onnx_tensor *t = &im->file->tensors[tensor];
+    const struct onnx_role *r = &im->file->roles[tensor];
+    if (!PART_TRAINABLE(r->part) || r->layers < 2 || !all_one_number(t)) return;
+    const char *name = arena_printf(im->arena, "%s.%zu", im->node->output[0], i);
+    v->id = b_param_at(&im->b, name, t->type, t->data, t->digest);
+}
+
 static bool read_operand(struct import *im, size_t i, struct onnx_val *out) {
     const char *name = im->node->input[i];
     *out = (struct onnx_val){.form = FORM_NONE, .id = NID_NONE};
@@ -186,6 +204,7 @@ static bool read_operand(struct import *im, size_t i, struct onnx_val *out) {
     struct onnx_val *v = &im->values[n - im->file->names.at];
     if (v->form == FORM_NONE && n->from == FROM_TENSOR) load_tensor(im, n->index, v);
     *out = *v;
+    if (n->from == FROM_TENSOR) untie(im, i, n->index, out);
     if (out->form != FORM_NONE) return true;
     return op_fail(im, "reads `%s`, an output that ddg does not compute",
                    onnx_text(im->log, name));

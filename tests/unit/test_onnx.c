@@ -267,6 +267,23 @@ static void the_digest_tells_sharing_from_copies(void **state) {
     assert_false(digest_eq(c->graph, s->graph));
 }
 
+// But the ones and zeros that layers start with are each layer's own, stored once or not.
+static void what_layers_start_with_is_their_own(void **state) {
+    struct bench *b = *state;
+    Onnx__ModelProto *copy = unpack(b, "pooled"), *shared = unpack(b, "pooled");
+    Onnx__ModelProto *const all[] = {copy, shared};
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const NAMES[] = {"m.weight", "m.bias"};
+        for (size_t k = 0; k < 2; k++) {
+            ProtobufCBinaryData raw = tensor_named(all[i], NAMES[k])->raw_data;
+            for (size_t at = 0; at < raw.len; at += sizeof(float))
+                memcpy(raw.data + at, &(float){1}, sizeof(float));
+        }
+    }
+    set_string(&node_named(shared, "/m/BatchNormalization")->input[2], "m.weight");
+    check_same_network(reload(b, copy, 3), reload(b, shared, 3));
+}
+
 // Exporters store equal tensors once, so a norm's mean may be another layer's bias.
 static void a_parameter_may_be_a_mean_elsewhere(void **state) {
     struct bench *b = *state;
@@ -754,6 +771,7 @@ int main(void) {
         TEST(each_weight_has_its_own_digest),
         TEST(the_graph_has_its_own_digest),
         TEST(the_digest_tells_sharing_from_copies),
+        TEST(what_layers_start_with_is_their_own),
         TEST(a_parameter_may_be_a_mean_elsewhere),
         TEST(wrong_networks_are_explained),
         TEST(wrong_arithmetic_is_explained),
