@@ -419,6 +419,17 @@ static void tensors_lie_apart(void **state) {
     assert_int_equal(t->nstats, 4);
 }
 
+// PyTorch's exporter joins equal tensors, as all norms of an untrained network have them.
+static void layers_have_their_own(void **state) {
+    struct train_net t;
+    train_net_of(*state, imported(*state, "untrained")->func, true, &t);
+    assert_int_equal(t.nparams, 10);
+    assert_int_equal(t.nstats, 4);
+    for (size_t i = 0; i < t.nparams; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(t.params[i].name, t.params[k].name);
+}
+
 static void decay_spares_what_is_asked(void **state) {
     const struct model *m = imported(*state, "convnet");
     struct train_net all, weights;
@@ -540,6 +551,7 @@ int main(void) {
         cmocka_unit_test(steps_are_pytorchs),
         cmocka_unit_test(steps_of_code_are_pytorchs),
         cmocka_unit_test(tensors_lie_apart),
+        cmocka_unit_test(layers_have_their_own),
         cmocka_unit_test(decay_spares_what_is_asked),
         cmocka_unit_test(a_batch_of_one),
         cmocka_unit_test(updates_are_pytorchs),

@@ -105,3 +105,7 @@ for name, (make, side) in NETS.items(): make_net(name, make, side)
 start = torch.randn(128)
 np.save("update_start.npy", start.numpy())
 for name, optimizer in UPDATES.items(): make_update(name, optimizer, start)
+# As PyTorch begins: the exporter joins the tensors that are all ones or all zeros.
+torch.onnx.export(nn.Sequential(*block(3, 4, nn.BatchNorm2d, nn.AvgPool2d), *block(4, 4, nn.BatchNorm2d, nn.AvgPool2d), nn.Flatten(), nn.Linear(16, CLASSES)).eval(),
+                  torch.randn(1, 3, 8, 8), "untrained.onnx", input_names=["input"], output_names=["logits"], opset_version=13, do_constant_folding=False,
+                  training=torch.onnx.TrainingMode.PRESERVE, dynamic_axes={"input": {0: "N"}, "logits": {0: "N"}})
