@@ -97,10 +97,12 @@ static bool training_alloc(struct training *g) {
     g->grads = floats(t->param_floats);
     g->decay = floats(t->param_floats / TRAIN_BLOCK);
     g->good = floats(train_stage_floats(t));
-    g->packed = mem_alloc(train_packed_bytes(t));
+    g->packed = mem_zalloc(train_packed_bytes(t), 1);
+    g->slices = mem_zalloc(train_slices(t), sizeof *g->slices);
+    g->found = mem_zalloc(train_slices(t), sizeof *g->found);
     return copy_alloc(&g->copies[0], t) && copy_alloc(&g->copies[1], t) &&
            batch_alloc(g) && g->order && g->losses && g->grads && g->decay && g->good &&
-           g->packed;
+           g->packed && g->slices && g->found;
 }
 
 static void copy_free(struct train_copy *c) {
@@ -124,9 +126,9 @@ static void training_free(void *training) {
     struct training *g = training;
     copy_free(&g->copies[0]);
     copy_free(&g->copies[1]);
-    void *all[] = {g->batch.x, g->batch.spare, g->batch.partner, g->targets,
-                   g->mixed,   g->order,       g->losses,        g->grads,
-                   g->decay,   g->good,        g->packed};
+    void *all[] = {g->batch.x, g->batch.spare, g->batch.partner, g->targets, g->mixed,
+                   g->order,   g->losses,      g->grads,         g->decay,   g->good,
+                   g->packed,  g->slices,      g->found};
     for (size_t i = 0; i < COUNT(all); i++) mem_free(all[i]);
 }
 
@@ -170,6 +172,7 @@ static void training_begin(struct training *g) {
     set_arguments(g, &c[0], &c[1]);
     set_arguments(g, &c[1], &c[0]);
     g->batch.train = t;
+    train_name_slices(g);
 }
 
 // ---- workers --------------------------------------------------------------------------
@@ -211,6 +214,7 @@ static void run_workers(struct training *g) {
     profile_stage(o->profile, g->nworkers, clock_seconds() - g->began);
     timeline_add(o->times, began, "train", g->train->name);
     if (g->end == TRAIN_STOPPED) train_checkpoint(g);
+    if (g->end == TRAIN_DONE) train_checkpoint_drop(g);
     workers_free(g);
 }
 

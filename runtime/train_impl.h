@@ -59,8 +59,11 @@ struct training {
     enum train_end end;
     // What is kept
     struct trained *out;
-    char *packed; // a checkpoint on its way to or from the store
-    float *good;  // parameters and statistics after the last epoch that ended well
+    char *packed;          // a checkpoint on its way to or from the store
+    struct digest *slices; // the keys of its slices there, and
+    bool *found;           //   which there are
+    size_t checkpoints;    // there now or before
+    float *good; // parameters and statistics after the last epoch that ended well
     size_t good_epoch;
     size_t from_step;
     double began, put,
@@ -77,10 +80,13 @@ size_t train_stages_find(const struct plan_train *t, struct digest key,
                          const struct run_options *o, struct trained *out);
 // What says that a process trains it.
 struct digest train_claim_key(struct digest key);
-size_t train_packed_bytes(const struct plan_train *t);
+size_t train_packed_bytes(const struct plan_train *t); // whole slices
+size_t train_slices(const struct plan_train *t);
+void train_name_slices(struct training *g);
 // Goes on from a checkpoint at an earlier step, when there is one.
 void train_resume(struct training *g, size_t before);
 void train_checkpoint(struct training *g);
+void train_checkpoint_drop(struct training *g); // at the end
 // At the end of an epoch of `keep`.
 void train_keep(struct training *g, size_t epoch);
 void train_keep_good(struct training *g);

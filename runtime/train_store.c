@@ -5,10 +5,13 @@
 //     checkpoint  struct head, losses, then the state: parameters, moments, statistics
 //
 // Both are values of the training's record; their rows' keys join that of all that is learnt
-// from with what they are.
+// from with what they are. A checkpoint is cut into slices that the store keeps in its database:
+// it is replaced again and again, and a file that is no longer needed stays until somebody
+// tidies up. The slices are put in one call, so they are of one checkpoint.
 #include "runtime/train_impl.h"
 
 #define CHECKPOINT_VERSION 1
+#define SLICE              (STORE_LARGE - 1024)
 
 enum row { ROW_STAGE = 1, ROW_CHECKPOINT = 2, ROW_CLAIM = 3 };
 
@@ -116,7 +119,8 @@ static size_t state_floats(const struct plan_train *t) {
 }
 
 size_t train_packed_bytes(const struct plan_train *t) {
-    return sizeof(struct head) + state_floats(t) * sizeof(float);
+    size_t bytes = sizeof(struct head) + state_floats(t) * sizeof(float);
+    return (bytes + SLICE - 1) / SLICE * SLICE;
 }
 
 struct part { // of the state
@@ -137,12 +141,9 @@ static size_t parts_of(const struct training *g, struct part *out) {
     return n;
 }
 
-void train_checkpoint(struct training *g) {
-    const struct plan_train *t = g->train;
+static void pack(struct training *g) {
     struct head head = {CHECKPOINT_VERSION, g->step, g->epoch_sum};
-    struct digest row = row_key(g->rows->key, ROW_CHECKPOINT, 0);
     struct part parts[PARTS];
-    if (!store_of(t, g->options)) return;
     char *to = g->packed;
     memcpy(to, &head, sizeof head);
     to += sizeof head;
@@ -151,8 +152,33 @@ void train_checkpoint(struct training *g) {
         memcpy(to, parts[i].at, parts[i].n * sizeof(float));
         to += parts[i].n * sizeof(float);
     }
-    store_put(g->options->store, *record_key(t), &row, 1, train_packed_bytes(t),
+}
+
+static void put_slices(struct training *g, size_t bytes) {
+    const struct plan_train *t = g->train;
+    store_put(g->options->store, *record_key(t), g->slices, train_slices(t), bytes,
               g->packed, seconds_since_put(g));
+    g->checkpoints++;
+}
+
+void train_checkpoint(struct training *g) {
+    if (!store_of(g->train, g->options)) return;
+    pack(g);
+    put_slices(g, SLICE);
+}
+
+// Nobody goes on from it any more.
+void train_checkpoint_drop(struct training *g) {
+    if (g->checkpoints) put_slices(g, 0);
+}
+
+size_t train_slices(const struct plan_train *t) {
+    return train_packed_bytes(t) / SLICE;
+}
+
+void train_name_slices(struct training *g) {
+    for (size_t i = 0; i < train_slices(g->train); i++)
+        g->slices[i] = row_key(g->rows->key, ROW_CHECKPOINT, i);
 }
 
 static void unpack(struct training *g, const struct head *head) {
@@ -169,13 +195,13 @@ static void unpack(struct training *g, const struct head *head) {
 
 void train_resume(struct training *g, size_t before) {
     const struct plan_train *t = g->train;
-    struct digest row = row_key(g->rows->key, ROW_CHECKPOINT, 0);
+    size_t n = train_slices(t);
     struct head head;
-    bool found = false;
     if (!store_of(t, g->options)) return;
-    store_get(g->options->store, *record_key(t), &row, 1, train_packed_bytes(t),
-              g->packed, &found);
-    if (!found) return;
+    if (store_get(g->options->store, *record_key(t), g->slices, n, SLICE, g->packed,
+                  g->found) < n)
+        return;
+    g->checkpoints++;
     memcpy(&head, g->packed, sizeof head);
     if (head.version == CHECKPOINT_VERSION && head.step < before) unpack(g, &head);
 }

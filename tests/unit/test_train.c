@@ -533,6 +533,12 @@ static void survives_kills(void **state) {
     must_run(f, m, &(struct run_options){.threads = 1, .store = s}, &t);
     assert_true(t.reused);
     expect_plain(m, &t);
+    struct store_check check;
+    struct store_record *records;
+    assert_true(store_verify(s, f->a, &check));
+    assert_int_equal(check.damaged, 0);
+    assert_int_equal(store_records(s, "train", f->a, &records), 1);
+    assert_int_equal(records[0].bytes, 3 * train_stage_floats(&m->train) * sizeof(float));
     store_close(s);
 }
 
