@@ -1,10 +1,10 @@
-// One step of a training, kernel by kernel: what the network's forward and backward passes
-// take, without augmentation, teacher and update.
+// One step of a training, kernel by kernel: what the network's forward and backward
+// passes take, without augmentation, teacher and update.
 //
 //     ddg-bench-step NET BATCH THREADS [STEPS]
 //
-// NET: convnet (depth 3, width 128), resnet20, vgg11, mobilenet_v2, mlp, lenet; images are of
-// 32 x 32. DDG_BENCH_DUMP=1 prints the function and its kernels first.
+// NET: convnet (depth 3, width 128), resnet20, vgg11, mobilenet_v2, mlp, lenet; images
+// are of 32 x 32. DDG_BENCH_DUMP=1 prints the function and its kernels first.
 #include "codegen/assemble.h"
 #include "frontend/networks.h"
 #include "ir/text.h"

@@ -1,9 +1,9 @@
 // Kernels that pack a weight as the one kernel that reads it wants it: the same places as
 // those of constants (pack.c), for numbers that are known only when the function runs.
 //
-// What is packed is cut into parts along the operand's channels, or the words of the inner
-// size. Vectors are along result channels: elements of a convolution's weights that lie apart
-// are gathered, those of all taps from the same lines of the cache.
+// What is packed is cut into parts along the operand's channels, or the words of the
+// inner size. Vectors are along result channels: elements of a convolution's weights
+// that lie apart are gathered, those of all taps from the same lines of the cache.
 #include "codegen/conv_plan.h"
 #include "codegen/emit.h"
 #include "codegen/matmul_plan.h"
@@ -122,7 +122,8 @@ static struct ix first_channel(struct packing *p, const struct conv_plan *c,
     return ix_uniform(first, 0, (int64_t)(c->words - span), 1, 0);
 }
 
-// Tiles of `blocks` blocks in [from, to), the first of which lies `base` floats behind p->to.
+// Tiles of `blocks` blocks in [from, to), the first of which lies `base` floats behind
+// p->to.
 static void pack_tiles(struct packing *p, const struct class_of *k, size_t from,
                        size_t to, size_t blocks, size_t base) {
     struct emit *e = p->e;

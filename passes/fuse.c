@@ -40,8 +40,8 @@ static bool reads(const struct node *n, nid v) {
     return false;
 }
 
-// The value as products of bf16 read it; NID_NONE: none does. It is stored by the kernel that
-// computes the value, beside it or in its place.
+// The value as products of bf16 read it; NID_NONE: none does. It is stored by the
+// kernel that computes the value, beside it or in its place.
 static nid half_of(const struct fuse *s, nid v) {
     if (fnode(s, v)->type.elem != ELEM_F32) return NID_NONE;
     for (nid u = s->users[v]; u != NID_NONE && u < s->f->nodes.n; u++)
@@ -49,8 +49,9 @@ static nid half_of(const struct fuse *s, nid v) {
     return NID_NONE;
 }
 
-// The sum over the batch that the anchor is made for, and that its kernel stores instead of
-// it; NID_NONE: none. What the function is given has no border for a convolution to read.
+// The sum over the batch that the anchor is made for, and that its kernel stores
+// instead of it; NID_NONE: none. What the function is given has no border for a
+// convolution to read.
 static nid sum_of(const struct fuse *s, nid anchor) {
     nid sum = s->users[anchor];
     if (!s->f->joint || s->is_out[anchor] || s->uses[anchor] != 1) return NID_NONE;
@@ -140,8 +141,8 @@ static bool is_lookup(const struct fuse *s, nid v) {
     return fnode(s, v)->op == OP_TAKE && is_source(fnode(s, fnode(s, v)->in[0])->op);
 }
 
-// Sums over the batch are made by one worker. What large ones are of had better be made by
-// all; what small ones are of, with them: it would take a round of all workers.
+// Sums over the batch are made by one worker. What large ones are of had better be made
+// by all; what small ones are of, with them: it would take a round of all workers.
 #define MANY 4096 // elements
 
 static bool is_small(const struct fuse *s, nid v) {
@@ -165,8 +166,8 @@ static bool is_summed(const struct fuse *s, nid v) {
     return (flags(s, s->users[v]) & OPF_BATCH) != 0;
 }
 
-// What all rows share costs next to nothing once; it costs something in each element of each
-// row, and the more so as expressions get too wide for a kernel.
+// What all rows share costs next to nothing once; it costs something in each element of
+// each row, and the more so as expressions get too wide for a kernel.
 static bool rows_read(const struct fuse *s, nid v) {
     if (!s->f->joint || fnode(s, v)->type.rows) return false;
     for (nid u = s->users[v]; u != NID_NONE && u < s->f->nodes.n; u++)
@@ -251,8 +252,8 @@ static void mark_late(struct fuse *s, nid anchor) {
     }
 }
 
-// Gradients of statistics are sums of products that nothing else wants: these had better be
-// made where they are summed than be stored by an anchor's kernel.
+// Gradients of statistics are sums of products that nothing else wants: these had
+// better be made where they are summed than be stored by an anchor's kernel.
 static bool only_summed(const struct fuse *s, nid v) {
     if (!s->f->joint || s->is_out[v] || s->uses[v] != 1) return false;
     return (flags(s, s->users[v]) & OPF_REDUCE) != 0;

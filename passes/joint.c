@@ -1,9 +1,11 @@
-// See joint.h. Values that all rows share end bands: what needs all rows of another value
-// cannot begin before they are there, nor what reads it go on. So kernels of rows are taken as
-// far as they go before the next that serve all rows, and bands are as long as can be.
+// See joint.h. Values that all rows share end bands: what needs all rows of another
+// value cannot begin before they are there, nor what reads it go on. So kernels of rows
+// are taken as far as they go before the next that serve all rows, and bands are as
+// long as can be.
 //
-// A phase is what has nothing to wait for but the phases before. Packed weights are made only
-// just before they are read: they take much memory, and there are workers to spare then.
+// A phase is what has nothing to wait for but the phases before. Packed weights are
+// made only just before they are read: they take much memory, and there are workers to
+// spare then.
 #include "passes/joint.h"
 
 #include "ir/batch_product.h"
@@ -120,7 +122,8 @@ static size_t phase_of_rows(const struct phases *p, size_t from) {
     return best == SIZE_MAX ? from : best;
 }
 
-// Packed weights go to the phase before the one that reads them, if they wait for nothing.
+// Packed weights go to the phase before the one that reads them, if they wait for
+// nothing.
 static void delay_packs(const struct phases *p) {
     struct kfunc *k = p->k;
     for (size_t i = k->kernels.n; i-- > 0;)
@@ -133,8 +136,16 @@ static void delay_packs(const struct phases *p) {
         }
 }
 
-// Weight gradients are a few long tasks that nothing waits for: beside the rows of a later phase,
-// which are many short ones, they keep no worker waiting.
+static const bool *values_read(struct arena *arena, const struct kfunc *k) {
+    bool *read = NEW_N(arena, bool, k->f->nodes.n + 1);
+    for (size_t i = 0; i < k->kernels.n; i++)
+        for (size_t j = 0; j < k->kernels.at[i].nins; j++)
+            read[k->kernels.at[i].ins[j]] = true;
+    return read;
+}
+
+// Weight gradients are a few long tasks that nothing waits for: beside the rows of a
+// later phase, which are many short ones, they keep no worker waiting.
 static void delay_sums(const struct phases *p, const bool *read) {
     struct kfunc *k = p->k;
     for (size_t i = 0; i < k->kernels.n; i++) {
@@ -151,10 +162,6 @@ void joint_phases(struct arena *arena, struct kfunc *k) {
     find_bands(&p);
     for (size_t i = 0; i < k->bands.n; i++) k->bands.at[i].phase = 0;
     for (size_t i = 0; i < k->kernels.n; i++) wait_for_makers(&p, i);
-    bool *read = NEW_N(arena, bool, k->f->nodes.n + 1);
-    for (size_t i = 0; i < k->kernels.n; i++)
-        for (size_t j = 0; j < k->kernels.at[i].nins; j++)
-            read[k->kernels.at[i].ins[j]] = true;
-    delay_sums(&p, read);
+    delay_sums(&p, values_read(arena, k));
     delay_packs(&p);
 }

@@ -1,8 +1,8 @@
 // Memory: lifetimes become offsets in the worker's arena.
 //
-// In a joint function a worker has for itself what rows of a round and kernels at work need; what
-// crosses bands is in memory that all have in common, from the phase that makes it to the last
-// that reads it.
+// In a joint function a worker has for itself what rows of a round and kernels at work
+// need; what crosses bands is in memory that all have in common, from the phase that makes
+// it to the last that reads it.
 //
 // A value that is read in the band that makes it only has room for the rows of a round; its
 // room is free for others before and after. One that crosses bands has room for all rows of

@@ -1,6 +1,6 @@
-// Weights that are given to a function, or computed by it for all rows, as training's are, are
-// stored as the products and convolutions that read them want them: each gets a copy of its
-// own, and a kernel that makes it. (Of constants the assembly does so.)
+// Weights that are given to a function, or computed by it for all rows, as training's
+// are, are stored as the products and convolutions that read them want them: each gets
+// a copy of its own, and a kernel that makes it. (Of constants the assembly does so.)
 //
 //     conv(x, w)      ->  conv(x, pack(w))      conv_dx, matmul alike
 #include "passes/rewrite.h"

@@ -1,6 +1,7 @@
-// See joint.h. A band is some tasks: rounds of its rows; the parts of its one call; or one,
-// when it serves all rows. The tasks of a phase are numbered through and taken from a counter.
-// Who comes last to the end of a phase does phases of a single task before the others go on.
+// See joint.h. A band is some tasks: rounds of its rows; the parts of its one call; or
+// one, when it serves all rows. The tasks of a phase are numbered through and taken
+// from a counter. Who comes last to the end of a phase does phases of a single task
+// before the others go on.
 #include "runtime/joint.h"
 
 #include "runtime/base/mem.h"
@@ -66,8 +67,8 @@ static void sleep_until(struct meeting *m, unsigned turn) {
     pthread_mutex_unlock(&m->lock);
 }
 
-// Either who is to sleep sees the new turn, or who ends the meeting sees the sleeper: both
-// write before they read.
+// Either who is to sleep sees the new turn, or who ends the meeting sees the sleeper:
+// both write before they read.
 static void end_meeting(struct meeting *m) {
     atomic_store(&m->arrived, 0);
     atomic_fetch_add(&m->turn, 1);
@@ -77,7 +78,8 @@ static void end_meeting(struct meeting *m) {
     pthread_mutex_unlock(&m->lock);
 }
 
-// Whether all have come, this worker last; it is to end the meeting then. turn: which it is.
+// Whether all have come, this worker last; it is to end the meeting then. turn: which
+// it is.
 static bool arrive(struct joint *j, unsigned *turn) {
     *turn = atomic_load(&j->meeting.turn);
     return atomic_fetch_add(&j->meeting.arrived, 1) + 1 == j->workers;
@@ -162,8 +164,8 @@ static size_t phase_end(const struct joint *j, size_t first) {
     return i;
 }
 
-// Does the task of this number, of the phase that begins with unit `first`; false: there are
-// not so many.
+// Does the task of this number, of the phase that begins with unit `first`; false:
+// there are not so many.
 static bool do_nth(const struct calling *c, size_t first, size_t task) {
     const struct joint *j = c->j;
     for (size_t i = first, end = phase_end(j, first); i < end; i++) {
@@ -236,8 +238,8 @@ static double task_cost(const struct joint *j, const struct unit *u) {
     return row * n / (double)size_max(tasks_of(j, u, j->f->batch), 1);
 }
 
-// In the order of phases. In them long tasks come first, so that workers end at about the same
-// time.
+// In the order of phases. In them long tasks come first, so that workers end at about
+// the same time.
 static bool is_before(const struct joint *j, const struct unit *a, const struct unit *b) {
     if (a->phase != b->phase) return a->phase < b->phase;
     return task_cost(j, a) > task_cost(j, b);

@@ -1,8 +1,9 @@
-// Joint functions through every pass and the machine code, beside the evaluator: what training
-// is made of (tests/data/joint.ddgir). However many workers compute a batch, its results are
-// the same bits.
+// Joint functions through every pass and the machine code, beside the evaluator: what
+// training is made of (tests/data/joint.ddgir). However many workers compute a batch,
+// its results are the same bits.
 //
-// The evaluator sums in double and the code in float: results agree to 2e-5 of the largest.
+// The evaluator sums in double and the code in float: results agree to 2e-5 of the
+// largest.
 #include "ir/text.h"
 #include "runtime/cpu.h"
 #include "runtime/joint.h"
@@ -56,7 +57,8 @@ static struct life life_of(const struct kfunc *k, nid v) {
     return l;
 }
 
-// Values that are alive at once lie apart, and what reads a value comes after what makes it.
+// Values that are alive at once lie apart, and what reads a value comes after what
+// makes it.
 static void check_memory(const struct kfunc *k) {
     for (nid v = 0; v < k->f->nodes.n; v++) {
         struct life a = life_of(k, v);

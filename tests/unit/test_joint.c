@@ -1,5 +1,6 @@
-// Batches that workers compute together (runtime/joint.h), with kernels made by hand: what is
-// computed does not depend on how many workers there are, nor on which of them does what.
+// Batches that workers compute together (runtime/joint.h), with kernels made by hand:
+// what is computed does not depend on how many workers there are, nor on which of them
+// does what.
 #include "runtime/joint.h"
 
 #include "runtime/pool.h"
@@ -17,8 +18,9 @@
 #define MOST  8  // workers
 
 // ---- kernels ------------------------------------------------------------------------------
-// The function, over rows x: y = 2 x; sums of y, one a part; means; (y - means)^2, in two
-// steps with a worker's own memory between them; the sum of all that, and 1 / n beside it.
+// The function, over rows x: y = 2 x; sums of y, one a part; means; (y - means)^2, in
+// two steps with a worker's own memory between them; the sum of all that, and 1 / n
+// beside it.
 
 static void twice(char *const *b, size_t n) {
     float *y = (float *)b[0], *x = (float *)b[1];
@@ -186,8 +188,8 @@ static void many_batches_one_after_the_other(void **state) {
 }
 
 // ---- what goes on side by side --------------------------------------------------------------
-// Two calls of one phase, of which each waits for the other to have begun: both are at work at
-// once, or nothing would ever end.
+// Two calls of one phase, of which each waits for the other to have begun: both are at
+// work at once, or nothing would ever end.
 static void meets_another(char *const *b, size_t n) {
     atomic_int *begun = (atomic_int *)(void *)b[0];
     (void)n;
