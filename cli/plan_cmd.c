@@ -111,12 +111,16 @@ static void emit_survey(const struct survey *s, struct emit *e) {
 }
 
 // ---- programs that train -------------------------------------------------------------
-// "`teacher` and `student`"
+#define NAMED_MOST 4
+
+// "`teacher` and `student`", "`a`, `b`, `c` and 9 more"
 static const char *unknown_names(const struct driver *v, size_t *n) {
     struct text t = {.arena = v->arena};
     const char *const *names = acts_unknown(&v->acts, v->arena, n);
-    for (size_t i = 0; i < *n; i++)
+    size_t said = *n > NAMED_MOST ? NAMED_MOST - 1 : *n;
+    for (size_t i = 0; i < said; i++)
         text_add(&t, "%s`%s`", !i ? "" : i + 1 < *n ? ", " : " and ", names[i]);
+    if (said < *n) text_add(&t, " and %zu more", *n - said);
     return *n ? t.at : "";
 }
 

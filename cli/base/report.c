@@ -56,27 +56,35 @@ void report_join_last(struct run_report *all, const struct run_report *last,
 }
 
 // ---- for people ----------------------------------------------------------------------
-static void print_row(const char *name, const char *op, struct words rows,
+static void print_row(const char *name, int width, const char *op, struct words rows,
                       struct words reused, struct words computed, double seconds,
                       FILE *to) {
-    fprintf(to, "%-20s %-14s %10s %11s %10s %10s\n", name, op, rows.at, reused.at,
+    fprintf(to, "%-*s %-14s %10s %11s %10s %10s\n", width, name, op, rows.at, reused.at,
             computed.at, time_words(seconds).at);
+}
+
+static int name_width(const struct run_report *r) {
+    size_t most = 20;
+    for (size_t i = 0; i < r->nstages; i++)
+        most = size_max(most, strlen(r->stages[i].name));
+    return (int)size_min(most, 48);
 }
 
 static void print_stages(const struct run_report *r, const struct report_times *t,
                          FILE *to) {
     static const struct words none = {""};
-    fprintf(to, "%-20s %-14s %10s %11s %10s %10s\n", "value", "op", "rows", "from store",
-            "computed", "time");
-    if (t) print_row("compile", "", none, none, none, t->before + t->code, to);
+    int width = name_width(r);
+    fprintf(to, "%-*s %-14s %10s %11s %10s %10s\n", width, "value", "op", "rows",
+            "from store", "computed", "time");
+    if (t) print_row("compile", width, "", none, none, none, t->before + t->code, to);
     for (size_t i = 0; i < r->nstages; i++) {
         const struct run_stage *s = &r->stages[i];
-        print_row(s->name, s->op ? s->op : "save", count_words(s->rows),
+        print_row(s->name, width, s->op ? s->op : "save", count_words(s->rows),
                   s->op ? count_words(s->reused) : none, count_words(s->computed),
                   s->seconds, to);
     }
     struct run_rows sum = run_rows(r);
-    print_row("in all", "", count_words(sum.rows), count_words(sum.reused),
+    print_row("in all", width, "", count_words(sum.rows), count_words(sum.reused),
               count_words(sum.computed), (t ? t->before : 0) + r->seconds, to);
 }
 
