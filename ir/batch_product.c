@@ -157,8 +157,7 @@ static double cut_cycles(const struct batch_product *p, const struct costs *c,
 }
 
 // What there is room for of those that take least; the smallest when there is room for none.
-// How long it takes.
-static double choose_parts(struct batch_product *p, const struct costs *c) {
+static void choose_parts(struct batch_product *p, const struct costs *c) {
     size_t step[2] = {p->tile[0], p->winograd ? p->t->lanes : p->tile[1]};
     double least = 0, room = (double)p->t->l2 / (p->winograd ? 2 : 4);
     p->group = LEAST_GROUP;
@@ -174,7 +173,6 @@ static double choose_parts(struct batch_product *p, const struct costs *c) {
         }
     p->parts[0] = divide_up(p->across, p->part[0]);
     p->parts[1] = divide_up(p->down, p->part[1]);
-    return cut_cycles(p, c, p->part);
 }
 
 #define MOST_ROWS 64
@@ -185,14 +183,22 @@ static void choose_rows(struct batch_product *p, const struct costs *c) {
     p->rows = rows < 1 ? 1 : rows > MOST_ROWS ? MOST_ROWS : (size_t)rows;
 }
 
+// From shapes alone: another way rounds otherwise. Parts, and transforms that several of them
+// make, follow from caches and are left out.
+static bool winograd_is_less(const struct batch_product *p) {
+    size_t all[2] = {p->across, p->down};
+    double direct = (double)(p->across * p->down * p->taps * p->pixels) / 2;
+    return winograd_cycles(p, all) < direct;
+}
+
 static void choose_way(struct batch_product *p, const struct costs *c,
                        const struct layout *d) {
-    double direct = choose_parts(p, c);
-    if (!p->conv || !winograd_takes_it(p, d)) return;
-    struct batch_product other = winograd_way(p);
-    if (choose_parts(&other, c) >= direct) return;
-    *p = other;
-    choose_group(p);
+    if (p->conv && winograd_takes_it(p, d)) {
+        struct batch_product other = winograd_way(p);
+        if (winograd_is_less(&other)) *p = other;
+    }
+    choose_parts(p, c);
+    if (p->winograd) choose_group(p);
 }
 
 struct batch_product batch_product_of(const struct target *t, const struct kfunc *kf,

@@ -11,6 +11,7 @@
 // 6 x 6 operand places and 4 x 4 gradients are transformed, the products of each of the 36
 // planes are summed over all tiles of all rows, and the sums are transformed to 3 x 3 taps.
 //
+// Which way follows from shapes alone, since it decides how results round.
 // How it is cut follows from shapes and the target, and shows in no result: a sum adds its
 // products row by row, in the order of pixels.
 #ifndef DDG_IR_BATCH_PRODUCT_H
