@@ -56,7 +56,7 @@ static void write_quotient(struct writing *w, const char *name, const struct nod
     for (size_t i = 0; i < count; i++) {
         float v = ((const float *)n->data)[i];
         a[i] = isfinite(v) ? v : isnan(v) ? 0 : v > 0 ? 1 : -1;
-        b[i] = isfinite(v);
+        b[i] = isfinite(v) ? 1 : 0;
     }
     write_constant(w, in[0], &n->type, a);
     in[1] = write_temp(w);
