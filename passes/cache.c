@@ -270,6 +270,7 @@ static void train_fields(struct cache *c, const struct node *n) {
     op_fields(c, "", n);
     train_attrs(c, n);
     model_fields(c, "model", m, x);
+    c->bf16 = false; // of what the network is to answer with: it is trained in f32
     norm_fields(c, m->func);
     pixel_fields(c, "data", n->in[1]);
     label_fields(c, n, x);

@@ -899,6 +899,33 @@ static void a_value_in_both_precisions_is_its_own_twin(void **state) {
     assert_int_equal(c.plan->nagreements, 1);
 }
 
+static struct digest key_of_training(struct fixture *f, const char *net,
+                                     const char *teacher) {
+    struct acts acts;
+    struct compiled c;
+    const char *text = arena_printf(
+        f->a,
+        "x = images(\"data\", size = 16)\n"
+        "net = onnx(\"a.onnx\", mean = [0, 0, 0], std = [1, 1, 1], precision = %s)\n"
+        "wise = onnx(\"b.onnx\", mean = [0, 0, 0], std = [1, 1, 1], precision = %s)\n"
+        "t = train(net, x, epochs = 1, rate = 0.1, labels = ask(wise))\n"
+        "save(t, to = \"t.onnx\")\n",
+        net, teacher);
+    acts_init(&acts, f->a, load_text(f, text));
+    assert_true(compile_graph(f, acts_at(&acts, f->a, 0, false).graph, "plain", &c));
+    return c.plan->trains[0].memo->record.key;
+}
+
+// Trainings are in fp32; a teacher that is asked answers in its own precision.
+static void of_a_training_the_teachers_precision_counts(void **state) {
+    struct fixture *f = *state;
+    struct digest plain = key_of_training(f, "fp32", "fp32");
+    struct digest asked = key_of_training(f, "fp32", "bf16");
+    assert_false(digest_eq(plain, asked));
+    assert_true(digest_eq(plain, key_of_training(f, "bf16", "fp32")));
+    assert_true(digest_eq(asked, key_of_training(f, "bf16", "bf16")));
+}
+
 // ---- labels ---------------------------------------------------------------------------
 // Whether a value is of the row's class, and not only of its pixels.
 static bool needs_class(const struct func *g, nid v) {
@@ -1063,6 +1090,7 @@ int main(void) {
         TEST(twins_are_known_as_what_fp32_gives),
         TEST(answers_are_compared_where_networks_choose),
         TEST(a_value_in_both_precisions_is_its_own_twin),
+        TEST(of_a_training_the_teachers_precision_counts),
         TEST(classes_count_where_they_matter),
         TEST(a_network_is_known_by_the_size_it_runs_at),
         TEST(how_it_is_written_changes_nothing),
