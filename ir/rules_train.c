@@ -59,18 +59,18 @@ static bool sgd_fits(struct rule_ctx *c) {
 }
 
 static bool adam_fits(struct rule_ctx *c, const char *optimizer) {
-    if (c->attrs[TRAIN_NESTEROV].i)
-        return rule_fail_attr(c, TRAIN_NESTEROV,
-                              "`nesterov` is for optimizer = \"sgd\"; this is \"%s\"",
-                              optimizer);
-    size_t n = c->attrs[TRAIN_BETAS].n;
-    return n == 2 ||
-           rule_fail_attr(c, TRAIN_BETAS,
-                          "`betas` must be a list of 2 numbers; this has %zu", n);
+    return !c->attrs[TRAIN_NESTEROV].i ||
+           rule_fail_attr(c, TRAIN_NESTEROV,
+                          "`nesterov` is for optimizer = \"sgd\"; this is \"%s\"",
+                          optimizer);
 }
 
 static bool optimizer_fits(struct rule_ctx *c) {
     const char *optimizer = c->attrs[TRAIN_OPTIMIZER].s;
+    size_t n = c->attrs[TRAIN_BETAS].n;
+    if (n != 2)
+        return rule_fail_attr(c, TRAIN_BETAS,
+                              "`betas` must be a list of 2 numbers; this has %zu", n);
     return strcmp(optimizer, "sgd") == 0 ? sgd_fits(c) : adam_fits(c, optimizer);
 }
 

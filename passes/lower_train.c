@@ -119,12 +119,13 @@ static void optimizer(const struct node *n, struct plan_train *t) {
     const struct value *betas = node_attr(n, "betas");
     t->optimizer = optimizer_of(attr_str(n, "optimizer"));
     t->decay = attr_float(n, "decay");
+    if (t->optimizer == OPTIMIZER_SGD) {
+        t->momentum = attr_float(n, "momentum");
+        t->nmoments = t->momentum > 0;
+        return;
+    }
     t->nmoments = 2;
     t->beta1 = betas->fs[0], t->beta2 = betas->fs[1];
-    if (t->optimizer != OPTIMIZER_SGD) return;
-    t->momentum = attr_float(n, "momentum");
-    t->nmoments = t->momentum > 0;
-    t->beta1 = t->beta2 = 0;
 }
 
 static void schedule(const struct node *n, struct plan_train *t) {
@@ -152,7 +153,7 @@ static void keep(struct lower *l, const struct node *n, struct plan_train *t) {
     for (size_t i = 0; i < count; i++) all[i] = given[i];
     all[count] = (int64_t)t->epochs;
     qsort(all, count + 1, sizeof *all, by_epoch);
-    for (size_t i = 0; i <= count && all[i] <= all[count]; i++)
+    for (size_t i = 0; i <= count; i++)
         if (all[i] <= (int64_t)t->epochs && (!kept || all[kept - 1] < all[i]))
             all[kept++] = all[i];
     t->keep = all, t->nkeep = kept;
