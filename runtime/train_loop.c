@@ -64,11 +64,17 @@ size_t train_rows_seen(const struct training *g) {
     return epoch_of(g, g->step) * g->rows->rows + rest * g->train->batch;
 }
 
+// Of a training that is at its end there is nothing to go on from.
+static void keep_state(struct training *g) {
+    const struct run_options *o = g->options;
+    double every = o->checkpoint > 0 ? o->checkpoint : CHECKPOINT_SECONDS;
+    if (g->end != TRAIN_GOES_ON || g->step == g->from_step) return;
+    if (clock_seconds() - g->put >= every) train_checkpoint(g);
+}
+
 static void tell(struct training *g) {
     const struct run_options *o = g->options;
     double now = clock_seconds();
-    double every = o->checkpoint > 0 ? o->checkpoint : CHECKPOINT_SECONDS;
-    if (g->step > g->from_step && now - g->put >= every) train_checkpoint(g);
     if (!o->stage || (g->end == TRAIN_GOES_ON && now - g->told < TELL_SECONDS)) return;
     g->told = now;
     o->stage(o->ctx, g->train->name, train_rows_seen(g), g->train->epochs * g->rows->rows,
@@ -113,6 +119,7 @@ static void prepare(struct training *g) {
 static void between_steps(struct training *g, bool first) {
     const struct run_options *o = g->options;
     if (!first) settle(g);
+    keep_state(g);
     tell(g);
     if (g->end != TRAIN_GOES_ON) return;
     if (o->stop && atomic_load(o->stop)) g->end = TRAIN_STOPPED;

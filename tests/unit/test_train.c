@@ -584,6 +584,25 @@ static void numbers_run_out(void **state) {
     store_close(s);
 }
 
+// Who tries again hears the same: the state that is gone on from is one of numbers.
+static void numbers_run_out_again(void **state) {
+    struct fixture *f = *state;
+    struct setting *m = make(f);
+    m->keep[0] = 1; // so that a state of the end of epoch 2 would be gone on from
+    for (int again = 0; again < 2; again++) {
+        struct store *s = open_store(f);
+        struct run_options o = {.threads = 2, .store = s, .checkpoint = 1e-9};
+        struct trained t;
+        seen_reset(0, NULL);
+        seen.inf_at = again ? 1 : 6; // step 6 of all
+        assert_false(run(f, m, &o, &t));
+        expect_error(f, "a parameter of `net` is no longer a number in step 6 of 15",
+                     NULL);
+        assert_int_equal(t.steps, again ? 1 : 6);
+        store_close(s);
+    }
+}
+
 static void wrong_rows(void **state) {
     struct fixture *f = *state;
     struct setting *m = make(f);
@@ -716,6 +735,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(goes_on_after_a_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_kills, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_run_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_run_out_again, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(mixing_comes_last, setup, teardown),
         cmocka_unit_test_setup_teardown(loop_allocates_nothing, setup, teardown),
