@@ -62,7 +62,7 @@ struct training {
     char *packed;          // a checkpoint on its way to or from the store
     struct digest *slices; // the keys of its slices there, and
     bool *found;           //   which there are
-    size_t checkpoints;    // there now or before
+    bool checkpoints;      // the store has one
     float *good; // parameters and statistics after the last epoch that ended well
     size_t good_epoch;
     size_t from_step;

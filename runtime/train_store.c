@@ -6,8 +6,8 @@
 //
 // Both are values of the training's record; their rows' keys join that of all that is learnt
 // from with what they are. A checkpoint is cut into slices that the store keeps in its database:
-// it is replaced again and again, and a file that is no longer needed stays until somebody
-// tidies up. The slices are put in one call, so they are of one checkpoint.
+// it is replaced again and again, and forgotten at the end, and a file that is no longer needed
+// stays until somebody tidies up. The slices are put in one call, so they are of one checkpoint.
 #include "runtime/train_impl.h"
 
 #define CHECKPOINT_VERSION 1
@@ -154,22 +154,20 @@ static void pack(struct training *g) {
     }
 }
 
-static void put_slices(struct training *g, size_t bytes) {
-    const struct plan_train *t = g->train;
-    store_put(g->options->store, *record_key(t), g->slices, train_slices(t), bytes,
-              g->packed, seconds_since_put(g));
-    g->checkpoints++;
-}
-
 void train_checkpoint(struct training *g) {
-    if (!store_of(g->train, g->options)) return;
+    const struct plan_train *t = g->train;
+    if (!store_of(t, g->options)) return;
     pack(g);
-    put_slices(g, SLICE);
+    store_put(g->options->store, *record_key(t), g->slices, train_slices(t), SLICE,
+              g->packed, seconds_since_put(g));
+    g->checkpoints = true;
 }
 
 // Nobody goes on from it any more.
 void train_checkpoint_drop(struct training *g) {
-    if (g->checkpoints) put_slices(g, 0);
+    const struct plan_train *t = g->train;
+    if (g->checkpoints)
+        store_forget(g->options->store, *record_key(t), g->slices, train_slices(t));
 }
 
 size_t train_slices(const struct plan_train *t) {
@@ -198,10 +196,10 @@ void train_resume(struct training *g, size_t before) {
     size_t n = train_slices(t);
     struct head head;
     if (!store_of(t, g->options)) return;
-    if (store_get(g->options->store, *record_key(t), g->slices, n, SLICE, g->packed,
-                  g->found) < n)
-        return;
-    g->checkpoints++;
+    size_t found = store_get(g->options->store, *record_key(t), g->slices, n, SLICE,
+                             g->packed, g->found);
+    g->checkpoints = found > 0;
+    if (found < n) return;
     memcpy(&head, g->packed, sizeof head);
     if (head.version == CHECKPOINT_VERSION && head.step < before) unpack(g, &head);
 }

@@ -84,6 +84,9 @@ size_t store_get(struct store *s, struct digest record, const struct digest *row
 // faster than the disk; waits only when more than a few chunks are queued.
 void store_put(struct store *s, struct digest record, const struct digest *rows, size_t n,
                size_t bytes, const char *values, double seconds);
+// Queues values, smaller than STORE_LARGE, to be taken out: whoever asks finds none.
+void store_forget(struct store *s, struct digest record, const struct digest *rows,
+                  size_t n);
 // Everything queued is on disk, or never will be.
 void store_flush(struct store *s);
 

@@ -67,6 +67,7 @@
                   " data) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                           \
     X(VALUE_TOUCH, "UPDATE value SET used = ?3 WHERE record = ?1 AND row = ?2")          \
     X(VALUE_DROP, "DELETE FROM value WHERE id = ?1")                                     \
+    X(VALUE_FORGET, "DELETE FROM value WHERE record = ?1 AND row = ?2")                  \
     X(VALUE_CLEAR, "DELETE FROM value")                                                  \
     X(VALUE_TOTAL, "SELECT count(*), total(size) FROM value WHERE record = ?1")          \
     X(VALUE_SCAN, "SELECT v.id, v.record, v.row, v.place, v.size, v.sum, v.data, r.key"  \

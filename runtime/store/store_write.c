@@ -17,6 +17,7 @@
 
 enum job_kind {
     JOB_VALUES,
+    JOB_FORGET,
     JOB_CONTENTS,
     JOB_TOUCH,
     JOB_TOUCH_RECORD,
@@ -212,6 +213,24 @@ static int put_values(struct batch *b, const struct job *j) {
     return SQLITE_OK;
 }
 
+static int forget_value(struct batch *b, struct touched *t, const struct digest *row) {
+    int rc = subtract_old(b, t, row);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_stmt *st = db_statement(b->db, SQL_VALUE_FORGET, &rc);
+    if (!st) return rc;
+    sqlite3_bind_int64(st, 1, t->id);
+    db_bind_digest(st, 2, row);
+    return db_finish(st);
+}
+
+static int forget_values(struct batch *b, const struct job *j) {
+    struct touched *t = NULL;
+    int rc = batch_record(b, &j->record, &t);
+    for (size_t i = 0; i < j->n && rc == SQLITE_OK; i++)
+        rc = forget_value(b, t, &j->rows[i]);
+    return rc;
+}
+
 static int put_contents(struct batch *b, const struct job *j) {
     int rc = SQLITE_OK;
     for (size_t i = 0; i < j->n && rc == SQLITE_OK; i++) {
@@ -273,6 +292,7 @@ static int touch_contents(struct batch *b, const struct job *j) {
 static int run_job(struct batch *b, const struct job *j) {
     switch (j->kind) {
     case JOB_VALUES: return put_values(b, j);
+    case JOB_FORGET: return forget_values(b, j);
     case JOB_CONTENTS: return put_contents(b, j);
     case JOB_TOUCH: return touch_values(b, j);
     case JOB_TOUCH_RECORD: return touch_one(b, SQL_RECORD_TOUCH, &j->record);
@@ -505,6 +525,13 @@ static void queue(struct store *s, enum job_kind kind, struct digest record,
     if (!j) return;
     j->record = record;
     submit(s, j, false);
+}
+
+void store_forget(struct store *s, struct digest record, const struct digest *rows,
+                  size_t n) {
+    if (!s) return;
+    CHECK(store_used(s, record));
+    queue(s, JOB_FORGET, record, rows, n);
 }
 
 void queue_touch(struct store *s, struct digest record, const struct digest *rows,

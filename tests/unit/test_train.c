@@ -538,7 +538,15 @@ static void survives_kills(void **state) {
     assert_true(store_verify(s, f->a, &check));
     assert_int_equal(check.damaged, 0);
     assert_int_equal(store_records(s, "train", f->a, &records), 1);
+    assert_int_equal(records[0].rows, 3);
     assert_int_equal(records[0].bytes, 3 * train_stage_floats(&m->train) * sizeof(float));
+    // Nor is anything found that is no state.
+    m->keep[0] = 1;
+    seen_reset(0, NULL);
+    must_run(f, m, &(struct run_options){.threads = 1, .store = s}, &t);
+    assert_false(t.reused);
+    assert_int_equal(store_counts(s).damaged, 0);
+    expect_plain(m, &t);
     store_close(s);
 }
 
