@@ -75,7 +75,7 @@ static int list_records(struct evict *e) {
     while (st && (step = sqlite3_step(st)) == SQLITE_ROW) {
         struct candidate c = {.id = sqlite3_column_int64(st, 0), .seconds = 1};
         if (!db_digest(st, 1, &c.key)) continue;
-        if (store_used(e->s, c.key)) continue;
+        if (store_used(e->s, c.key, NULL)) continue;
         if (e->s->locks && !lock_take(e->s->locks, c.key, LOCK_EXCLUSIVE)) continue;
         VEC_PUSH(e->a, &e->records, c);
     }

@@ -260,7 +260,9 @@ void store_stop(struct store *s, int rc);
 void store_stop_errno(struct store *s, int error);
 // Whether the database is where it was opened.
 bool store_in_place(const struct store *s);
-const struct store_record *store_used(struct store *s, struct digest key);
+// Whether this process uses the record; out, when it is not NULL: what it says of it, whose
+// texts live as long as the store.
+bool store_used(struct store *s, struct digest key, struct store_record *out);
 bool store_decode(struct digest key, const char *body, size_t n, const struct digest *sum,
                   struct arena *a, struct store_record *out);
 

@@ -16,13 +16,18 @@ bool store_decode(struct digest key, const char *body, size_t n, const struct di
     return record_decode(body, n, a, out, &why) && digest_eq(out->key, key);
 }
 
-const struct store_record *store_used(struct store *s, struct digest key) {
-    const struct store_record *found = NULL;
+static struct use *use_of(const struct store *s, struct digest key) {
+    struct use *u = s->uses;
+    while (u && !digest_eq(u->record.key, key)) u = u->next;
+    return u;
+}
+
+bool store_used(struct store *s, struct digest key, struct store_record *out) {
     pthread_mutex_lock(&s->state);
-    for (struct use *u = s->uses; u && !found; u = u->next)
-        if (digest_eq(u->record.key, key)) found = &u->record;
+    const struct use *u = use_of(s, key);
+    if (u && out) *out = u->record;
     pthread_mutex_unlock(&s->state);
-    return found;
+    return u;
 }
 
 static const char *copy(struct arena *a, const char *text) {
@@ -97,14 +102,11 @@ static int find_record(struct store *s, struct digest key, struct seen *out) {
 
 // The work of a row may come to be known only when its code has been made.
 static bool used_before(struct store *s, struct digest key, double flops) {
-    bool found = false;
     pthread_mutex_lock(&s->state);
-    for (struct use *u = s->uses; u && !found; u = u->next) {
-        found = digest_eq(u->record.key, key);
-        if (found && u->record.flops <= 0) u->record.flops = flops;
-    }
+    struct use *u = use_of(s, key);
+    if (u && u->record.flops <= 0) u->record.flops = flops;
     pthread_mutex_unlock(&s->state);
-    return found;
+    return u;
 }
 
 void store_use(struct store *s, const struct store_record *r) {

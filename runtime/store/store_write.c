@@ -127,13 +127,13 @@ static int load_record(struct batch *b, const struct digest *key, struct touched
             db_digest(st, 2, &sum) && store_decode(*key, body, n, &sum, b->a, &t->record);
     }
     sqlite3_reset(st);
-    const struct store_record *words = store_used(b->s, *key);
-    CHECK(words); // store_use comes before store_put
-    if (decoded && t->record.flops <= 0) t->record.flops = words->flops;
+    struct store_record words;
+    CHECK(store_used(b->s, *key, &words)); // store_use comes before store_put
+    if (decoded && t->record.flops <= 0) t->record.flops = words.flops;
     if (decoded) return SQLITE_OK;
     if (rc == SQLITE_DONE) rc = add_record(b, key, &t->id);
     if (rc != SQLITE_OK && rc != SQLITE_ROW) return rc;
-    return describe(b, t, words);
+    return describe(b, t, &words);
 }
 
 static int batch_record(struct batch *b, const struct digest *key, struct touched **out) {
@@ -496,7 +496,7 @@ static bool large(const struct store *s, size_t bytes) {
 void store_put(struct store *s, struct digest record, const struct digest *rows, size_t n,
                size_t bytes, const char *values, double seconds) {
     if (!s) return;
-    CHECK(store_used(s, record));
+    CHECK(store_used(s, record, NULL));
     struct job *j = NULL;
     if (store_writes(s)) j = job_new(JOB_VALUES, rows, n, large(s, bytes), bytes);
     if (!j) { // for reading only, or no memory: the values are computed again some day
@@ -530,7 +530,7 @@ static void queue(struct store *s, enum job_kind kind, struct digest record,
 void store_forget(struct store *s, struct digest record, const struct digest *rows,
                   size_t n) {
     if (!s) return;
-    CHECK(store_used(s, record));
+    CHECK(store_used(s, record, NULL));
     queue(s, JOB_FORGET, record, rows, n);
 }
 
