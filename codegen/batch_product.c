@@ -6,7 +6,6 @@
 //             take its sums from the work memory, add the products of the rows, put them back
 //
 // Sums lie in the work memory as [vector across][line down][tap][lane].
-#include "ir/batch_product.h"
 #include "codegen/batch.h"
 
 size_t batch_sums(const struct tile *t) {
@@ -245,12 +244,9 @@ void each_batch_tile(struct batch *b, size_t across, size_t down, tile_fn fn) {
 static void find_part(struct batch *b) {
     struct emit *e = b->e;
     const struct kernel *k = e->k;
-    int64_t last = (int64_t)(k->nouts + k->nins + 1); // behind the work memory
-    LLVMValueRef at = ll_at_const(e, e->ptr, LLVMGetParam(e->fn, 0), last);
-    LLVMValueRef part = ll_load(e, e->i64, ll_load(e, e->ptr, at, 8), 8);
     LLVMValueRef n = ll_i64(e, (int64_t)b->plan.parts[1]);
-    LLVMValueRef at2[] = {LLVMBuildUDiv(e->b, part, n, ""),
-                          LLVMBuildURem(e->b, part, n, "")};
+    LLVMValueRef at2[] = {LLVMBuildUDiv(e->b, e->part, n, ""),
+                          LLVMBuildURem(e->b, e->part, n, "")};
     for (int a = 0; a < 2; a++)
         b->first[a] = LLVMBuildMul(e->b, at2[a], ll_i64(e, (int64_t)b->plan.part[a]), "");
     b->work = e->base[k->nouts + k->nins];

@@ -288,8 +288,6 @@ size_t kernel_buffer(const struct kernel *k,
 bool reads_embedded(const struct func *f, const struct kernel *k, nid n); // in the code
 bool reads_loaded(const struct func *f, const struct kernel *k, nid n);   // from memory
 bool depends_on(const struct emit *e, nid n, nid on); // without passing what is loaded
-// The kernel whose weights the packed value is.
-const struct kernel *pack_reader(const struct kfunc *kf, nid pack);
 
 // ---- identity.c, check.c --------------------------------------------------------------
 const char *kernel_symbol(struct arena *arena, const struct target *t,

@@ -29,15 +29,6 @@ static bool search(const struct func *f, const struct kernel *k, nid n, nid on,
     return false;
 }
 
-const struct kernel *pack_reader(const struct kfunc *kf, nid pack) {
-    for (size_t i = 0; i < kf->kernels.n; i++) {
-        nid anchor = kf->kernels.at[i].anchor;
-        if (anchor != NID_NONE && node_at(kf->f, anchor)->in[1] == pack)
-            return &kf->kernels.at[i];
-    }
-    BUG("a packed weight that nothing reads");
-}
-
 bool depends_on(const struct emit *e, nid n, nid on) {
     if (on == NID_NONE) return false;
     bool *seen = NEW_N(e->arena, bool, e->f->nodes.n);

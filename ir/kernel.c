@@ -142,6 +142,15 @@ static size_t product_floats(const struct target *t, const struct func *f,
     return type_count(type_at(f, n->in[1])) / columns * size_align(columns, t->lanes);
 }
 
+const struct kernel *pack_reader(const struct kfunc *kf, nid pack) {
+    for (size_t i = 0; i < kf->kernels.n; i++) {
+        nid anchor = kf->kernels.at[i].anchor;
+        if (anchor != NID_NONE && node_at(kf->f, anchor)->in[1] == pack)
+            return &kf->kernels.at[i];
+    }
+    BUG("a packed weight that nothing reads");
+}
+
 size_t kernel_pack_bytes(const struct target *t, const struct kfunc *kf,
                          const struct kernel *k) {
     const struct node *n = node_at(kf->f, k->anchor);

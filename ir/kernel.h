@@ -140,6 +140,8 @@ size_t kernel_border(const struct func *f, nid anchor);
 // How many rows at once the kernel's algorithm makes good use of; fewer take longer each, but
 // give the same results.
 size_t kernel_wants_rows(const struct kfunc *kf, const struct kernel *k);
+// The kernel whose weights the packed value is.
+const struct kernel *pack_reader(const struct kfunc *kf, nid pack);
 // Bytes that the anchor's packed weights take at most.
 size_t kernel_pack_bytes(const struct target *t, const struct kfunc *kf,
                          const struct kernel *k);

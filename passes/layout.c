@@ -102,16 +102,8 @@ static const bool *find_maps(struct arena *arena, const struct func *f) {
 }
 
 // ---- packed weights -------------------------------------------------------------------
-static const struct kernel *reader_of(const struct kfunc *k, nid v) {
-    for (size_t i = 0; i < k->kernels.n; i++) {
-        nid a = k->kernels.at[i].anchor;
-        if (a != NID_NONE && node_at(k->f, a)->in[1] == v) return &k->kernels.at[i];
-    }
-    BUG("a packed weight that nothing reads");
-}
-
 static size_t pack_bytes(const struct target *t, const struct kfunc *k, nid v) {
-    return round_bytes(kernel_pack_bytes(t, k, reader_of(k, v)));
+    return round_bytes(kernel_pack_bytes(t, k, pack_reader(k, v)));
 }
 
 // ---- layouts --------------------------------------------------------------------------
