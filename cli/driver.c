@@ -7,9 +7,6 @@
 #include "runtime/cpu.h"
 #include "runtime/outfile.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 void driver_init(struct driver *v, struct arena *arena, const struct driver_options *o) {
     *v = (struct driver){.arena = arena, .options = *o};
     diags_init(&v->d, arena);
@@ -43,23 +40,6 @@ bool driver_saves(struct driver *v, const char *what) {
 }
 
 // ---- where results go -----------------------------------------------------------------
-// The folder must take it; what is there already is looked at when it is written.
-static bool check_place(struct driver *v, const struct node *n, const char *to) {
-    struct out_place place;
-    size_t before = v->d.list.n;
-    if (out_place_open(v->arena, to, &place, &v->d)) {
-        bool ok = access(place.folder, W_OK | X_OK) == 0;
-        int err = errno;
-        out_place_undo(&place);
-        if (ok) return true;
-        diag_error(&v->d, n->span, "cannot write into %s: %s", place.folder,
-                   strerror(err));
-    }
-    for (size_t i = before; i < v->d.list.n; i++)
-        if (!v->d.list.at[i].span.file) v->d.list.at[i].span = n->span;
-    return false;
-}
-
 static const char *place_of(const struct driver *v, const struct node *n) {
     if (n->op != OP_SAVE && n->op != OP_REPORT) return NULL;
     const struct value *to = node_attr(n, "to");
@@ -67,25 +47,13 @@ static const char *place_of(const struct driver *v, const struct node *n) {
     return sweep_target(v->arena, to->s, v->options.point);
 }
 
-static bool check_twice(struct driver *v, size_t out, const char *to) {
-    const struct func *g = v->program->graph;
-    const struct node *n = node_at(g, g->outs.at[out]);
-    for (size_t i = 0; i < out; i++) {
-        const struct node *before = node_at(g, g->outs.at[i]);
-        const char *other = before->op == n->op ? place_of(v, before) : NULL;
-        if (!other || strcmp(to, other) != 0) continue;
-        diag_error(&v->d, n->span, "%s is written twice", to);
-        return diag_note(&v->d, before->span, "it is written here already");
-    }
-    return true;
-}
-
+// What is there already is looked at when it is written.
 bool driver_places(struct driver *v) {
     const struct func *g = v->program->graph;
     for (size_t i = 0; i < g->outs.n; i++) {
         const struct node *n = node_at(g, g->outs.at[i]);
         const char *to = place_of(v, n);
-        if (to && !(check_twice(v, i, to) && check_place(v, n, to))) return false;
+        if (to && !out_place_check(v->arena, to, &v->d, n->span)) return false;
     }
     return true;
 }

@@ -6,9 +6,6 @@
 #include "runtime/outfile.h"
 #include "runtime/result.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 static const char *row_name(const struct measured_table *t, size_t row) {
     return t->rows ? t->rows[row] : t->cells[row * t->ncolumns]->name;
 }
@@ -164,33 +161,16 @@ static const char *named(struct arena *a, const char *to, const char *ending) {
     return arena_printf(a, "%s%s", to, ending);
 }
 
-static bool said_of(const struct plan_table *t, size_t before, struct diags *d) {
-    for (size_t i = before; i < d->list.n; i++)
-        if (!d->list.at[i].span.file) d->list.at[i].span = t->span;
-    return false;
-}
-
-static bool check_place(struct arena *a, const struct plan_table *t, struct diags *d) {
-    struct out_place place;
-    if (!out_place_open(a, named(a, t->to, ".csv"), &place, d)) return false;
-    bool ok = access(place.folder, W_OK | X_OK) == 0;
-    int err = errno;
-    out_place_undo(&place);
-    return ok || diag_error(d, t->span, "cannot write into %s: %s", place.folder,
-                            strerror(err));
-}
-
 bool tables_check(struct arena *a, const struct plan *p, struct diags *d) {
     for (size_t i = 0; i < p->ntables; i++) {
         const struct plan_table *t = &p->tables[i];
-        size_t before = d->list.n;
         if (!t->to) continue;
         for (size_t k = 0; k < i; k++)
             if (p->tables[k].to && !strcmp(p->tables[k].to, t->to)) {
                 diag_error(d, t->span, "%s is written twice", t->to);
                 return diag_note(d, p->tables[k].span, "it is written here already");
             }
-        if (!check_place(a, t, d)) return said_of(t, before, d);
+        if (!out_place_check(a, named(a, t->to, ".csv"), d, t->span)) return false;
     }
     return true;
 }
@@ -199,7 +179,7 @@ static bool put(struct arena *a, const struct plan_table *t, const char *ending,
                 const char *text, struct diags *d) {
     size_t before = d->list.n;
     return out_put(named(a, t->to, ending), text, strlen(text), d) ||
-           said_of(t, before, d);
+           diag_about(d, before, t->span);
 }
 
 bool tables_write(struct arena *a, const struct plan *p, const struct measured_table *t,

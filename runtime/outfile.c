@@ -62,6 +62,17 @@ bool out_place_open(struct arena *a, const char *to, struct out_place *out,
     return false;
 }
 
+bool out_place_check(struct arena *a, const char *to, struct diags *d, struct span at) {
+    struct out_place place;
+    size_t before = d->list.n;
+    if (!out_place_open(a, to, &place, d)) return diag_about(d, before, at);
+    bool ok = access(place.folder, W_OK | X_OK) == 0;
+    int err = errno;
+    out_place_undo(&place);
+    return ok ||
+           diag_error(d, at, "cannot write into %s: %s", place.folder, strerror(err));
+}
+
 void out_place_undo(const struct out_place *p) {
     char *path = p->folder, *end = path + strlen(path);
     for (size_t i = 0; i < p->made && rmdir(path) == 0; i++) {

@@ -18,6 +18,9 @@ struct out_place {
 // Works out where `to` is and makes the folders above it. False: said in d, nothing made.
 bool out_place_open(struct arena *a, const char *to, struct out_place *out,
                     struct diags *d);
+// Whether there can be a folder that takes the file, which is written much later. Leaves
+// nothing behind. False: said in d, about `at`.
+bool out_place_check(struct arena *a, const char *to, struct diags *d, struct span at);
 // Takes back the folders that were made, as far as they are empty.
 void out_place_undo(const struct out_place *p);
 // Whether a name in the folder is a temporary one for this place, of whatever process.

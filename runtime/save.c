@@ -7,7 +7,6 @@
 #include "runtime/overlap.h"
 #include "runtime/result.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,29 +113,12 @@ static bool check_places(const struct saves *s, struct diags *d) {
     return true;
 }
 
-// The file itself is made when its number of rows is known; what can be seen now is
-// whether there can be a folder that takes one.
-static bool check_file(const struct saves *s, const struct plan_save *p,
-                       struct diags *d) {
-    struct out_place place;
-    if (!out_place_open(s->arena, p->to, &place, d)) return false;
-    bool ok = access(place.folder, W_OK | X_OK) == 0;
-    int err = errno;
-    out_place_undo(&place);
-    return ok || diag_error(d, p->span, "cannot write into %s: %s", place.folder,
-                            strerror(err));
-}
-
-// Errors from below do not know which save they are about.
-static bool said_of(const struct plan_save *p, size_t before, struct diags *d) {
-    for (size_t i = before; i < d->list.n; i++)
-        if (!d->list.at[i].span.file) d->list.at[i].span = p->span;
-    return false;
-}
-
+// A file itself is made when its number of rows is known.
 static bool check_save(struct saves *s, struct save *save, struct diags *d) {
+    const struct plan_save *p = save->plan;
     if (!s->files) return true;
-    return save->plan->images ? begin_images(s, save, d) : check_file(s, save->plan, d);
+    return p->images ? begin_images(s, save, d)
+                     : out_place_check(s->arena, p->to, d, p->span);
 }
 
 static void describe(struct saves *s, size_t which) {
@@ -157,7 +139,7 @@ bool saves_check(struct saves *s, struct diags *d) {
         save->mult = rowset_mult(s->rowsets, p->rowset, save->root);
         if (s->keep) describe(s, i);
         size_t before = d->list.n;
-        if (!check_save(s, save, d)) return said_of(p, before, d);
+        if (!check_save(s, save, d)) return diag_about(d, before, p->span);
     }
     return true;
 }

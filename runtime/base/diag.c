@@ -82,6 +82,12 @@ bool diag_note(struct diags *d, struct span at, const char *fmt, ...) {
     return false;
 }
 
+bool diag_about(struct diags *d, size_t before, struct span at) {
+    for (size_t i = before; i < d->list.n; i++)
+        if (!d->list.at[i].span.file) d->list.at[i].span = at;
+    return false;
+}
+
 bool diag_warning(struct diags *d, struct span at, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);

@@ -47,6 +47,9 @@ bool diag_note(struct diags *d, struct span at, const char *fmt, ...) PRINTF_LIK
 bool diag_warning(struct diags *d, struct span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // "out of memory"
 bool diag_no_memory(struct diags *d, struct span at);
+// What was said from the `before`-th diagnostic on, by who does not know about what, is about
+// `at`.
+bool diag_about(struct diags *d, size_t before, struct span at);
 // Adds a help line to the last diagnostic; a NULL fmt adds nothing.
 bool diag_help(struct diags *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // What a name that is not there may have meant: the nearest of those there are, or all of
