@@ -168,15 +168,9 @@ bool rule_mean_std(struct rule_ctx *c, struct type *out) {
 
 enum { REPORT_ROWS = 1, REPORT_COLUMNS };
 
-static size_t lines(const char *s) {
-    size_t n = *s != 0;
-    for (; *s; s++) n += *s == '\n';
-    return n;
-}
-
 bool rule_report(struct rule_ctx *c, struct type *out) {
-    size_t rows = lines(c->attrs[REPORT_ROWS].s);
-    size_t columns = size_max(lines(c->attrs[REPORT_COLUMNS].s), 1);
+    size_t rows = text_lines(c->attrs[REPORT_ROWS].s);
+    size_t columns = size_max(text_lines(c->attrs[REPORT_COLUMNS].s), 1);
     *out = (struct type){.kind = KIND_NONE};
     for (size_t i = 0; c->nin > 1 && i < c->nin; i++)
         if (c->ins[i]->rank > 1)

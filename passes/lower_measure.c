@@ -86,12 +86,6 @@ static uint32_t measure_of(struct lower *l, nid v) {
 }
 
 // ---- tables -----------------------------------------------------------------------------
-static size_t lines(const char *text) {
-    size_t n = *text != 0;
-    for (; *text; text++) n += *text == '\n';
-    return n;
-}
-
 void want_table(struct lower *l, nid out) {
     const struct node *n = gnode(l, out);
     const struct value *to = node_attr(n, "to");
@@ -102,9 +96,9 @@ void want_table(struct lower *l, nid out) {
                            .n = n->nin,
                            .measures = measures};
     for (uint32_t i = 0; i < n->nin; i++) measures[i] = measure_of(l, n->in[i]);
-    t.ncolumns = size_max(lines(t.columns), 1);
+    t.ncolumns = size_max(text_lines(t.columns), 1);
     t.nrows = n->nin / t.ncolumns;
-    CHECK(t.nrows * t.ncolumns == n->nin && (!*t.rows || lines(t.rows) == t.nrows));
+    CHECK(t.nrows * t.ncolumns == n->nin && (!*t.rows || text_lines(t.rows) == t.nrows));
     if (to->kind == VAL_STRING) t.to = to->s;
     if (t.to) late_use(l->m, n, "to", USE_TABLE, (uint32_t)l->tables.n, 0);
     VEC_PUSH(l->arena, &l->tables, t);

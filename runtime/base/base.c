@@ -211,6 +211,12 @@ void text_add_n(struct text *t, const char *s, size_t n) {
     t->at[t->n] = 0;
 }
 
+size_t text_lines(const char *s) {
+    size_t n = *s != 0;
+    for (; *s; s++) n += *s == '\n';
+    return n;
+}
+
 void text_add(struct text *t, const char *fmt, ...) {
     char small[256];
     va_list ap, again;

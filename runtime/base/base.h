@@ -96,6 +96,8 @@ struct text { // NUL-terminated; grows in its arena
 };
 void text_add(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void text_add_n(struct text *t, const char *s, size_t n);
+// Lines of a text that ends without a newline; "": none.
+size_t text_lines(const char *s);
 
 // ---- names that are nearly the same --------------------------------------------------
 // The candidate nearest to name by edit distance, or NULL when none is near enough to

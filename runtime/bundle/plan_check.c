@@ -410,19 +410,13 @@ static bool check_of_measures(struct check *c, size_t i, const struct plan_measu
     return m->nof > 0 || check_fail(c, "measure %zu is of no measures", i);
 }
 
-static size_t lines_of(const char *text) {
-    size_t n = *text != 0;
-    for (; *text; text++) n += *text == '\n';
-    return n;
-}
-
 static bool check_table(struct check *c, size_t i, const struct plan_table *t) {
     size_t n;
     if (!size_mul(t->nrows, t->ncolumns, &n) || n != t->n || !n)
         return check_fail(c, "table %zu has %zu rows, %zu columns, %zu numbers", i,
                           t->nrows, t->ncolumns, t->n);
-    if ((*t->rows && lines_of(t->rows) != t->nrows) ||
-        (*t->columns ? lines_of(t->columns) : 1) != t->ncolumns)
+    if ((*t->rows && text_lines(t->rows) != t->nrows) ||
+        (*t->columns ? text_lines(t->columns) : 1) != t->ncolumns)
         return check_fail(c, "table %zu has other names than rows and columns", i);
     for (size_t k = 0; k < n; k++)
         if (t->measures[k] >= c->plan->nmeasures)
