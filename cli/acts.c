@@ -118,9 +118,8 @@ static nid put(struct building *w, nid v, size_t i) {
     return trained ? put_trained(w, v) : put_copy(w, n);
 }
 
-static void output(struct building *w, struct act *out, const char *name, nid v) {
-    if (w->to[v] == NID_NONE) out->left_out++;
-    else build_output(&w->b, name, w->to[v]);
+static void output(struct building *w, const char *name, nid v) {
+    if (w->to[v] != NID_NONE) build_output(&w->b, name, w->to[v]);
 }
 
 static void output_trainings(struct building *w, struct act *out, size_t i) {
@@ -128,7 +127,7 @@ static void output_trainings(struct building *w, struct act *out, size_t i) {
     VEC(nid) trains = {0};
     for (nid v = 0; v < a->graph->nodes.n; v++) {
         if (gnode(a, v)->op != OP_TRAIN || a->level[v] != i + 1) continue;
-        output(w, out, stage_name(a, w->arena, v, epoch_of(a, v)), v);
+        output(w, stage_name(a, w->arena, v, epoch_of(a, v)), v);
         if (w->to[v] != NID_NONE) VEC_PUSH(w->arena, &trains, v);
     }
     out->trains = trains.at;
@@ -143,7 +142,7 @@ struct act acts_at(struct acts *a, struct arena *arena, size_t i, bool stand_in)
     for (nid v = 0; v < a->graph->nodes.n; v++) w.to[v] = put(&w, v, i);
     if (i < a->n) output_trainings(&w, &out, i);
     for (size_t k = 0; i == a->n && k < a->graph->outs.n; k++)
-        output(&w, &out, a->graph->out_names.at[k], a->graph->outs.at[k]);
+        output(&w, a->graph->out_names.at[k], a->graph->outs.at[k]);
     out.graph = builder_finish(&w.b);
     return out;
 }

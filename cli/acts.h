@@ -29,10 +29,9 @@ struct acts {
 void acts_init(struct acts *a, struct arena *arena, const struct func *graph);
 
 struct act {
-    const struct func
-        *graph;        // its outputs: trainings, in the last act what the program saves
+    // Its outputs: trainings, in the last act what the program saves.
+    const struct func *graph;
     const nid *trains; // of the program's graph, by output; NULL in the last act
-    size_t left_out;   // outputs that depend on what is not known
 };
 
 // Act i of a->n, i = a->n being the last. stand_in: where a network is not known, what it is

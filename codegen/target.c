@@ -122,9 +122,10 @@ static void vectors_of_x86(struct target *t) {
 }
 
 // Lanes fix how sums are cut into vectors and joined, registers the tiles of the weight
-// gradients' squares, fma whether products are rounded. The processor's name, its other
-// features and its caches decide nothing: no code is allowed to reassociate, and the
-// rows of a batch do not meet.
+// gradients' squares, both which weight gradients of a batch go Winograd's way, fma whether
+// products are rounded. The processor's name, its other features and its caches decide
+// nothing: no code is allowed to reassociate, and where the rows of a batch meet they are
+// summed in their order, however the work is cut (ir/batch_product.h).
 static void set_numerics(struct arena *arena, struct target *t) {
     t->numerics = arena_printf(arena, "f32 %s lanes=%zu registers=%zu v%d",
                                t->fma ? "fma" : "mul-add", t->lanes, t->registers,

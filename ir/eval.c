@@ -10,7 +10,8 @@ static bool eval_setting(const struct eval_call *c) {
     return true;
 }
 
-// Other sources, other marks, batch_sum (eval_joint.c) and the runtime's ops have no function; elementwise ops share one.
+// Other sources, other marks, batch_sum (eval_joint.c) and the runtime's ops have no
+// function; elementwise ops share one.
 static const eval_fn FUNCTIONS[OP_COUNT] = {
     [OP_SETTING] = eval_setting,
     [OP_RESHAPE] = eval_reshape,

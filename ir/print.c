@@ -1,15 +1,15 @@
 // The text form of a function, written. parse.c reads it back; see text.h for its look.
 //
-//     func @NAME(%0 "x": TYPE, ...) {          tensor functions; `pipeline` for the
-//     language's
-//       %1 = const TYPE [1,2,3]                or digest=HEX when the data is long or
-//       elided %2 = param "NAME" TYPE digest=HEX %3 "name" = op(%0, %1, attr=VALUE, ...)
-//       : TYPE return "out" %3, ...
+//     func @NAME(%0 "x": TYPE, ...) {    tensor functions; `pipeline`: the language's
+//       %1 = const TYPE [1,2,3]          digest=HEX when the data is long, or elided
+//       %2 = param "NAME" TYPE digest=HEX
+//       %3 "name" = op(%0, %1, attr=VALUE, ...) : TYPE
+//       return "out" %3, ...
 //     }
 //
-// A function whose products may be of bf16 begins `func @NAME(...) bf16 {`, one that is called
-// with whole batches `func @NAME(...) joint batch=ROWS {`. Absent
-// attributes are left out, and absent operands at the end; one in between is `_`.
+// A function whose products may be of bf16 begins `func @NAME(...) bf16 {`, one that is
+// called with whole batches `func @NAME(...) joint batch=ROWS {`. Absent attributes are
+// left out, and absent operands at the end; one in between is `_`.
 #include "ir/bf16.h"
 #include "ir/text.h"
 

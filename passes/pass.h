@@ -66,8 +66,8 @@ struct module {
     struct timeline *times;   // may be NULL
     const struct twin *twins; // values to compare, see graph_twinned; may be NULL
     size_t ntwins;
-    bool
-        unshared; // every coalition is evaluated by itself: what sharing is tested against
+    // Every coalition is evaluated by itself: what sharing is tested against.
+    bool unshared;
     const struct tuning *tuning; // passes/tuning.h; NULL: what costs least
 };
 

@@ -28,8 +28,8 @@ bool augment_mixes(enum augment_kind k);
 
 struct augment_batch {
     const struct plan_train *train;
-    uint64_t epoch, index; // of the batch, in the epoch
-    size_t first;          // place of its row 0 in the epoch's order
+    uint64_t epoch;
+    size_t first; // place of its row 0 in the epoch's order
     size_t n;
     float *x;     // [n,C,H,W], and
     float *spare; //   as much again

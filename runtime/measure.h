@@ -26,9 +26,9 @@ struct measured {
 struct measured_table {
     const char *to; // see plan_table; NULL: it is only printed
     size_t nrows, ncolumns;
-    const char *const *rows, *const
-                                 *columns; // NULL: the measures have names of their own
-    const struct measured *const *cells;   // row after row
+    // NULL: the measures have names of their own.
+    const char *const *rows, *const *columns;
+    const struct measured *const *cells; // row after row
 };
 
 // Asks for what the measures are made of and works them out, in the demand's arena. Looking,

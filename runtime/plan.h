@@ -102,8 +102,8 @@ struct plan_func {
     struct plan_call *calls;
     size_t nbands;
     struct plan_band *bands; // all calls, in order
-    double
-        flops; // floating-point operations of one row, as counted on the tensor function
+    // Floating-point operations of one row, as counted on the tensor function.
+    double flops;
 };
 
 // ---- rowsets --------------------------------------------------------------------------
@@ -129,8 +129,8 @@ struct plan_rowset {
     uint32_t column; // scores of the parent
     size_t k;
     bool per_class, smallest;
-    double above,
-        below; // FILTER: between them scores lie, largest numbers where it is none
+    // FILTER: scores lie between them; the largest numbers where there is no bound.
+    double above, below;
     // What models that run on these rows need: 0, or the number of classes of the data.
     size_t classes;
     struct span classes_span;
@@ -297,8 +297,8 @@ struct plan_train {
     const char *name; // the user's, for the model
     struct span span;
     uint32_t rowset; // the images
-    uint32_t
-        stage;   // gathers what it learns from: SINK_PIXELS and, if labels, SINK_LABELS
+    // Gathers what it learns from: SINK_PIXELS and, if labels, SINK_LABELS.
+    uint32_t stage;
     bool labels; // are given: rows f32[classes]; else the rows' classes
     size_t channels, height, width, classes;
     // Functions. Images come as f32[C,H,W], pixels / 255, augmented; n rows are a batch.
@@ -347,20 +347,20 @@ struct plan_measure { // numbers about whole sets
     enum measure_kind kind;
     const char *name;
     struct span span;
-    uint32_t rowset,
-        column; // ACCURACY: i32, 1 where right; CONFUSION: i32, the class answered
+    // The column is i32. ACCURACY: 1 where right; CONFUSION: the class answered.
+    uint32_t rowset, column;
     size_t classes;
     size_t nof;
     uint32_t *of; // MEAN_STD: plan measures before this one
 };
 
 struct plan_table { // a report: of a list of measures
-    const char
-        *to; // without an ending: .csv and .json are written; NULL: it is printed only
+    // Without an ending: .csv and .json are written; NULL: it is printed only.
+    const char *to;
     struct span span;
     size_t nrows, ncolumns;
-    const char *rows,
-        *columns; // names, one a line; "": the measures' own; none, one column
+    // Names, one a line. "": of rows the measures' own, of columns none (there is one).
+    const char *rows, *columns;
     size_t n;
     uint32_t *measures; // row after row
 };

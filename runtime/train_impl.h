@@ -66,8 +66,8 @@ struct training {
     float *good; // parameters and statistics after the last epoch that ended well
     size_t good_epoch;
     size_t from_step;
-    double began, put,
-        told; // clock_seconds: of all; when the store, and who watches, had news
+    // clock_seconds: of all; when the store, and who watches, had news.
+    double began, put, told;
 };
 
 // train_store.c: what the store has of a training

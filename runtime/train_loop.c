@@ -96,7 +96,6 @@ static void choose_rows(struct training *g) {
     if (nth == 0 || g->step == g->from_step)
         train_order(g->train, epoch_of(g, g->step), g->order, rows);
     g->batch.epoch = epoch_of(g, g->step);
-    g->batch.index = nth;
     g->batch.first = nth * g->train->batch;
     g->batch.n = size_min(g->train->batch, rows - g->batch.first);
     g->inverse = 1 / (float)g->batch.n;

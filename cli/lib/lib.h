@@ -49,8 +49,8 @@ struct ddg_pipeline { // in its own arena
     bool (*finish)(void *ctx, struct diags *d);
     void *load_ctx; // of both
     bool loading;   // and never got done with it
-    size_t
-        *threads; // where the compiler reads how many it may use; NULL: it is not there
+    // Where the compiler reads how many it may use; NULL: it is not there.
+    size_t *threads;
     atomic_bool stop;
 };
 
