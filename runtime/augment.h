@@ -23,7 +23,6 @@
 
 #include "runtime/plan.h"
 
-const char *augment_name(enum augment_kind k);
 bool augment_mixes(enum augment_kind k);
 
 struct augment_batch {

@@ -9,17 +9,6 @@
 #define LOOK_SECONDS 0.05 // between looks at what another process trains
 
 // ---- what cannot be trained -----------------------------------------------------------
-static bool check_augments(const struct plan_train *t, struct diags *d) {
-    for (size_t i = 0; i + 1 < t->naugments; i++)
-        if (augment_mixes(t->augments[i].kind))
-            return diag_error(d, t->span,
-                              "`%s` mixes images of a batch, so nothing can "
-                              "come behind it in `augment`: here it is `%s`",
-                              augment_name(t->augments[i].kind),
-                              augment_name(t->augments[i + 1].kind));
-    return true;
-}
-
 static bool check_classes(const struct plan_train *t, const struct train_rows *rows,
                           struct diags *d) {
     uint32_t most = 0;
@@ -38,7 +27,7 @@ static bool check_rows(const struct plan_train *t, const struct train_rows *rows
                        struct diags *d) {
     if (!rows->rows)
         return diag_error(d, t->span, "there is no image to train `%s` on", t->name);
-    return check_augments(t, d) && check_classes(t, rows, d);
+    return check_classes(t, rows, d);
 }
 
 // What workers call may not fail half-way: the others would wait for them.
@@ -55,8 +44,11 @@ static void check_plan(const struct plan *p, const struct plan_train *t) {
     check_func(p, t->ask);
     CHECK(p->funcs[t->step].joint && p->funcs[t->step].batch >= t->batch);
     CHECK(t->param_floats % TRAIN_BLOCK == 0 && t->nmoments <= TRAIN_MOMENTS);
-    for (size_t i = 0; i < t->naugments; i++)
-        CHECK(t->augments[i].kind != AUGMENT_JITTER || t->channels == 3);
+    for (size_t i = 0; i < t->naugments; i++) {
+        enum augment_kind kind = t->augments[i].kind;
+        CHECK(kind != AUGMENT_JITTER || t->channels == 3);
+        CHECK(!augment_mixes(kind) || i + 1 == t->naugments);
+    }
 }
 
 // ---- memory ---------------------------------------------------------------------------

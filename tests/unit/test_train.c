@@ -624,17 +624,6 @@ static void wrong_rows(void **state) {
     expect_error(f, "there is no image to train `net` on", NULL);
 }
 
-static void mixing_comes_last(void **state) {
-    struct fixture *f = *state;
-    struct setting *m = make(f);
-    struct trained t;
-    add_augments(m, false);
-    m->augments[1] = m->augments[3];
-    assert_false(run(f, m, &(struct run_options){.threads = 1}, &t));
-    expect_error(f, "`cutmix` mixes images of a batch, so nothing can come behind it",
-                 NULL);
-}
-
 // ---- memory ---------------------------------------------------------------------------
 static struct {
     struct meter *meter;
@@ -745,7 +734,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(numbers_run_out, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_run_out_again, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_rows, setup, teardown),
-        cmocka_unit_test_setup_teardown(mixing_comes_last, setup, teardown),
         cmocka_unit_test_setup_teardown(loop_allocates_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_runs_out, setup, teardown),
         cmocka_unit_test(rates),
