@@ -111,11 +111,15 @@ static void model_fields(struct cache *c, const char *prefix, const struct model
               digest_text(c, m->weights[i].digest), m->weights[i].name);
 }
 
-// A library solves for the Shapley values, and its last bits are its own.
-static void solve_field(struct cache *c, const char *prefix, nid v) {
+// A library solves for the Shapley values, and its last bits are its own. A layer is found by
+// the names in a file, which are no part of what the network is known by.
+static void more_field(struct cache *c, const char *prefix, nid v) {
+    enum op op = graph_node(c, v)->op;
+    if (op != OP_SHAP_PATCHES && op != OP_GRADCAM) return;
     for (size_t i = 0; i < c->m->plan->ncolumns; i++)
         if (c->m->kept[i].v == v && c->m->kept[i].facet == FACET_VALUE)
-            field(c, prefix, "solve", digest_text(c, c->m->kept[i].solve), NULL);
+            field(c, prefix, op == OP_GRADCAM ? "maps" : "solve",
+                  digest_text(c, c->m->kept[i].more), NULL);
 }
 
 // ---- from a value down to what it is known by -------------------------------------------
@@ -155,7 +159,7 @@ static void value_fields(struct cache *c, const char *prefix, nid v) {
     const struct op_info *info = op_info(n->op);
     op_fields(c, prefix, n);
     attr_fields(c, prefix, n);
-    if (n->op == OP_SHAP_PATCHES) solve_field(c, prefix, v);
+    more_field(c, prefix, v);
     for (uint32_t i = 0; i < n->nin; i++) {
         if (n->in[i] == NID_NONE) continue;
         const struct node *in = graph_node(c, n->in[i]);

@@ -86,6 +86,7 @@ nid lower_gradcam(struct fn *f, const struct node *n, nid v) {
         return resampled(f, b_broadcast(&f->b, b_f32(&f->b, 0), (size_t[]){1, 1}, 2),
                          grid);
     }
+    f->l->kept.at[f->s->target].more = (struct digest){maps - first, 0};
     nid cls = part_class(f, n->in[1], model->classes, v);
     nid logit = part_pick(f, logits, cls);
     nid gradient = build_node(&f->b, OP_GRAD, (nid[]){logit, maps}, 2, NULL, NULL);

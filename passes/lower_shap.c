@@ -189,7 +189,7 @@ uint32_t lower_shap(struct lower *l, struct stage_build *s, nid v) {
     } else {
         nid solve;
         phi = phi_of(f, n, &c, which, fn_input(f, values), &solve);
-        l->kept.at[s->target].solve = node_at(f->b.f, solve)->digest;
+        l->kept.at[s->target].more = node_at(f->b.f, solve)->digest;
     }
     return fn_finish(f, phi);
 }

@@ -29,8 +29,9 @@ enum facet {
 struct kept { // what a column of the plan keeps
     nid v;    // of the graph
     enum facet facet;
-    struct digest
-        solve; // shap_patches: of the constant matrix that solves for the values
+    // What no attribute says. shap_patches: the constant matrix that solves for the values;
+    // gradcam: which of the network's maps are taken.
+    struct digest more;
 };
 
 struct module_func {

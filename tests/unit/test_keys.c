@@ -1053,6 +1053,40 @@ static void a_network_is_known_by_the_size_it_runs_at(void **state) {
     assert_false(digest_eq(key, c.plan->columns[0].memo->record.key));
 }
 
+// a.onnx with the names of its two ReLUs changed round: the same network.
+static void make_renamed(struct fixture *f, const char *path) {
+    Onnx__ModelProto *m = read_network(f);
+    Onnx__NodeProto *relus[2];
+    size_t n = 0;
+    for (size_t i = 0; i < m->graph->n_node; i++)
+        if (!strcmp(m->graph->node[i]->op_type, "Relu")) relus[n++] = m->graph->node[i];
+    assert_int_equal(n, 2);
+    char *name = relus[0]->name;
+    relus[0]->name = relus[1]->name;
+    relus[1]->name = name;
+    write_network(f, m, path);
+}
+
+static void a_layer_is_known_by_where_it_is(void **state) {
+    struct fixture *f = *state;
+    static const char text[] = "x = images(\"data\", size = 16)\n"
+                               "m = onnx(\"%s\", mean = [0, 0, 0], std = [1, 1, 1])\n"
+                               "save(gradcam(m, x, grid = 2, layer = \"Relu\"),\n"
+                               "     to = \"a.npy\")\n"
+                               "save(loss(m, x), to = \"b.npy\")\n";
+    make_renamed(f, "renamed.onnx");
+    struct compiled a = compile(f, arena_printf(f->a, text, "a.onnx"));
+    struct compiled b = compile(f, arena_printf(f->a, text, "a_copy.onnx"));
+    struct compiled c = compile(f, arena_printf(f->a, text, "renamed.onnx"));
+    assert_int_equal(a.plan->ncolumns, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct digest key = memo_of(&a, i)->record.key;
+        bool cam = node_at(a.graph, a.kept[i].v)->op == OP_GRADCAM;
+        assert_true(digest_eq(key, memo_of(&b, i)->record.key));
+        assert_true(digest_eq(key, memo_of(&c, i)->record.key) == !cam);
+    }
+}
+
 static void how_it_is_written_changes_nothing(void **state) {
     struct fixture *f = *state;
     // Comments, order, names, paths, what is chosen of the results, where they go, numbers
@@ -1093,6 +1127,7 @@ int main(void) {
         TEST(of_a_training_the_teachers_precision_counts),
         TEST(classes_count_where_they_matter),
         TEST(a_network_is_known_by_the_size_it_runs_at),
+        TEST(a_layer_is_known_by_where_it_is),
         TEST(how_it_is_written_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
