@@ -558,29 +558,8 @@ bool demand_foresee(struct demand *m, uint32_t save, struct diags *d) {
 }
 
 // ---- saves ------------------------------------------------------------------------------
-static bool write_save(struct demand *m, uint32_t save, struct list *rows,
-                       struct diags *d) {
-    const struct plan_stage *s = &m->plan->stages[m->plan->saves[save].stage];
-    struct tally *t = demand_tally(m, s);
-    struct stage_run run = stage_of(m, s, rows);
-    struct stage_done done = {0};
-    if (stopping(m)) return stop_here(m, s);
-    if (!stage_load(m, s, d)) return false;
-    double start = clock_seconds();
-    bool ok = save_begin(m->saves, save, d);
-    if (ok) {
-        progress_begin(m, s, rows->n);
-        ok = stage_run(&run, &done, d);
-    }
-    t->computed += done.computed;
-    t->seconds += clock_seconds() - start;
-    if (done.stopped) stop_here(m, s);
-    return ok;
-}
-
-// ---- trainings --------------------------------------------------------------------------
-bool demand_gather(struct demand *m, const struct plan_stage *s, const struct list *rows,
-                   const struct gather *g, struct diags *d) {
+bool demand_write(struct demand *m, const struct plan_stage *s, const struct list *rows,
+                  const struct gather *g, struct diags *d) {
     struct tally *t = demand_tally(m, s);
     struct stage_run run = stage_of(m, s, rows);
     struct stage_done done = {0};
@@ -588,8 +567,11 @@ bool demand_gather(struct demand *m, const struct plan_stage *s, const struct li
     if (!stage_load(m, s, d)) return false;
     double start = clock_seconds();
     run.gather = g;
-    progress_begin(m, s, rows->n);
-    bool ok = stage_run(&run, &done, d);
+    bool ok = g || save_begin(m->saves, s->target, d);
+    if (ok) {
+        progress_begin(m, s, rows->n);
+        ok = stage_run(&run, &done, d);
+    }
     t->computed += done.computed;
     t->seconds += clock_seconds() - start;
     if (done.stopped) stop_here(m, s);
@@ -608,7 +590,7 @@ bool demand_save(struct demand *m, uint32_t save, struct diags *d) {
     ok = ok && demand_inputs(m, s, &rows, d);
     demand_tally(m, s)->rows += rows.n;
     if (ok && m->look) demand_tally(m, s)->computed += rows.n;
-    else ok = ok && write_save(m, save, &rows, d);
+    else ok = ok && demand_write(m, s, &rows, NULL, d);
     demand_touched(m, s);
     cleanup_run(&held);
     return ok;

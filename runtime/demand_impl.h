@@ -17,8 +17,8 @@ bool demand_keys(struct demand *m, const struct plan_memo *memo, uint32_t rowset
 // Looking: none of that would have to be computed first.
 bool demand_key_known(const struct demand *m, const struct plan_memo *memo,
                       uint32_t rowset, size_t row);
-// Runs a stage whose sinks are gathered.
-bool demand_gather(struct demand *m, const struct plan_stage *s, const struct list *rows,
-                   const struct gather *g, struct diags *d);
+// Runs a stage whose rows are gathered or, with g NULL, go to its save.
+bool demand_write(struct demand *m, const struct plan_stage *s, const struct list *rows,
+                  const struct gather *g, struct diags *d);
 
 #endif

@@ -65,7 +65,7 @@ static bool gather_all(struct wish *w, struct diags *d) {
     if (!w->classes) return diag_no_memory(d, t->span);
     for (size_t i = 0; i < w->all.n; i++)
         w->classes[i] = rowset_class(w->m->rowsets, t->rowset, i);
-    return demand_gather(w->m, w->stage, &w->all, &w->gathered, d);
+    return demand_write(w->m, w->stage, &w->all, &w->gathered, d);
 }
 
 static bool stopped_here(struct wish *w, const struct trained *out) {
