@@ -181,6 +181,8 @@ enum builtin kernel_builtin(const struct func *f, nid node,
     if (n->op == OP_NORMAL) {
         params[k++] = (double)type_count(&n->type);
         params[k++] = (double)attr_int(n, "seed");
+        bool score = !strcmp(attr_str(n, "purpose"), "score");
+        params[k++] = score ? NORMAL_SCORE : NORMAL_NOISE;
         return BUILTIN_NORMAL;
     }
     if (n->op == OP_RANDOM_BOX) {

@@ -336,18 +336,19 @@ static nid pool(struct fn *f, const struct node *n) {
 }
 
 // Standard normal numbers in the shape of n, by its seed and its operand's rows.
-static nid normal(struct fn *f, const struct node *n) {
+static nid normal(struct fn *f, const struct node *n, const char *purpose) {
     size_t rank = n->type.rank;
     int64_t *shape = NEW_N(f->l->arena, int64_t, rank);
     for (size_t i = 0; i < rank; i++) shape[i] = (int64_t)n->type.dim[i];
-    struct value attrs[2] = {val_ints(shape, rank), *node_attr(n, "seed")};
+    struct value attrs[3] = {val_ints(shape, rank), *node_attr(n, "seed"),
+                             val_string(purpose)};
     nid key = part_key(f, n->in[0]);
     late_attr(f->l->m, n, "seed");
     return build_node(&f->b, OP_NORMAL, &key, 1, attrs, NULL);
 }
 
 static nid perturb(struct fn *f, const struct node *n) {
-    nid map = expr(f, n->in[0], FACET_VALUE), noise = normal(f, n);
+    nid map = expr(f, n->in[0], FACET_VALUE), noise = normal(f, n, "noise");
     late_attr(f->l->m, n, "sigma");
     noise = part_scale_late(f, noise, node_attr(n, "sigma"));
     if (!strcmp(attr_str(n, "scale"), "relative")) {
@@ -423,7 +424,7 @@ static nid body(struct fn *f, nid v, enum facet facet) {
     switch (n->op) {
     case OP_POOL: return pool(f, n);
     case OP_PERTURB: return perturb(f, n);
-    case OP_RANDOM: return normal(f, n);
+    case OP_RANDOM: return normal(f, n, "score");
     case OP_LOSS: return part_loss(f, n, v, false);
     case OP_MARGIN: return margin(f, n, v);
     case OP_GRADNORM: return gradnorm(f, n, v);

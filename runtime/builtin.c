@@ -12,7 +12,10 @@ static struct digest load_key(const char *p) {
 }
 
 static void normal_row(const double *params, float *out, const char *key) {
-    struct random r = random_stream("normal", (uint64_t)params[1], load_key(key));
+    static const char *const streams[NORMAL_PURPOSES] = {
+        [NORMAL_NOISE] = "normal", [NORMAL_SCORE] = "score"};
+    const char *stream = streams[(size_t)params[2]];
+    struct random r = random_stream(stream, (uint64_t)params[1], load_key(key));
     random_normal(&r, out, (size_t)params[0]);
 }
 

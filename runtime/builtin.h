@@ -1,7 +1,7 @@
 // What plans call that is not emitted code: random numbers and Pillow's resize.
 //
 //   builtin      parameters                        buffers
-//   NORMAL       count, seed                       f32[count], u64[2] key
+//   NORMAL       count, seed, purpose              f32[count], u64[2] key
 //   RANDOM_BOX   h, w, scale[2], ratio[2], seed    i32[4], u64[2] key, i32 index
 //   RESIZE       c, in h, in w, out h, out w       u8[c,h,w], u8[c,h,w], i32[4] box or none
 //

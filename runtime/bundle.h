@@ -18,7 +18,7 @@
 
 #include "runtime/plan.h"
 
-#define BUNDLE_VERSION 4
+#define BUNDLE_VERSION 5
 #define BUNDLE_PAGE    ((size_t)4096)
 #define BUNDLE_FOOTER  ((size_t)64)
 

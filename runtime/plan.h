@@ -51,6 +51,9 @@ struct plan_buffer {
 
 enum builtin { BUILTIN_NONE, BUILTIN_NORMAL, BUILTIN_RANDOM_BOX, BUILTIN_RESIZE };
 
+// What numbers of BUILTIN_NORMAL are for: equal seeds say nothing of each other.
+enum normal_purpose { NORMAL_NOISE, NORMAL_SCORE, NORMAL_PURPOSES };
+
 #define PLAN_MAX_PARAMS 8
 
 struct plan_call {

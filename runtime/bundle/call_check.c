@@ -148,7 +148,9 @@ static bool whole_between(double v, double least, double most) {
 
 // The bytes of each buffer's row, or false when a parameter is not what it may be.
 static bool needs_normal(const double *p, size_t need[PLAN_MAX_PARAMS]) {
-    if (!whole_between(p[0], 1, 0x1p32) || !whole_between(p[1], 0, 0x1p63)) return false;
+    if (!whole_between(p[0], 1, 0x1p32) || !whole_between(p[1], 0, 0x1p63) ||
+        !whole_between(p[2], 0, NORMAL_PURPOSES - 1))
+        return false;
     need[0] = (size_t)p[0] * sizeof(float);
     need[1] = sizeof(struct digest);
     return true;

@@ -10,6 +10,7 @@
 #include "runtime/npy.h"
 
 #include <ftw.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -334,6 +335,19 @@ static void noise_belongs_to_the_row(void **state) {
     assert_memory_equal(numbers(f, "c.npy", 160), numbers(f, "d.npy", 160), bytes);
 }
 
+// Rows chosen at random are not those whose maps get the most noise.
+static void noise_and_scores_of_a_seed_differ(void **state) {
+    struct fixture *f = *state;
+    run(f, "phi = shap_patches(m, x, grid = 2, sampling = \"exact\")\n"
+           "save(phi, to = \"a.npy\")\n"
+           "save(perturb(phi, sigma = 1, seed = 3), to = \"b.npy\")\n"
+           "save(random(x, seed = 3), to = \"c.npy\")");
+    const float *map = numbers(f, "a.npy", 160), *noisy = numbers(f, "b.npy", 160);
+    const float *score = numbers(f, "c.npy", 40);
+    for (size_t i = 0; i < 40; i++)
+        assert_true(fabsf(noisy[i * 4] - map[i * 4] - score[i]) > 1e-4F);
+}
+
 static void chains_of_ops(void **state) {
     struct fixture *f = *state;
     struct text t = {.arena = f->arena};
@@ -429,6 +443,7 @@ int main(void) {
         CASE(costly_values_are_computed_once),
         CASE(rows_picked_keep_their_values),
         CASE(noise_belongs_to_the_row),
+        CASE(noise_and_scores_of_a_seed_differ),
         CASE(chains_of_ops),
         CASE(chains_too_long_are_refused),
         CASE(collages_too_large_are_refused),

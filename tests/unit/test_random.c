@@ -64,6 +64,27 @@ static void normal_moments(void **state) {
     assert_true(fabs(fourth / n - 3) < 5 * sqrt(96.0 / n));
 }
 
+static void normal_row(double purpose, float out[3]) {
+    double params[3] = {3, 7, purpose};
+    uint64_t key[2] = {1, 2};
+    char *buffers[2] = {(char *)out, (char *)key};
+    size_t strides[2] = {3 * sizeof *out, sizeof key};
+    assert_true(builtin_run(BUILTIN_NORMAL, params, buffers, strides, 2, 1));
+}
+
+// A score drawn with the seed of a row's noise does not tell the noise. Noise is what it was
+// before there were scores.
+static void purposes_differ(void **state) {
+    (void)state;
+    float noise[3], score[3], before[3];
+    struct random r = random_stream("normal", 7, (struct digest){1, 2});
+    random_normal(&r, before, 3);
+    normal_row(NORMAL_NOISE, noise);
+    normal_row(NORMAL_SCORE, score);
+    assert_memory_equal(noise, before, sizeof noise);
+    for (size_t i = 0; i < 3; i++) assert_true(fabsf(noise[i] - score[i]) > 1e-6F);
+}
+
 static void below_is_even(void **state) {
     (void)state;
     size_t count[7] = {0};
@@ -101,9 +122,9 @@ static void boxes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_answers), cmocka_unit_test(streams_differ),
-        cmocka_unit_test(normal_moments), cmocka_unit_test(below_is_even),
-        cmocka_unit_test(boxes),
+        cmocka_unit_test(philox_answers),  cmocka_unit_test(streams_differ),
+        cmocka_unit_test(normal_moments),  cmocka_unit_test(below_is_even),
+        cmocka_unit_test(purposes_differ), cmocka_unit_test(boxes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
