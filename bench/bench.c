@@ -3,8 +3,8 @@
 //     build/ddg-bench [--json] [--layers] [--runs N] [--threads N] [--models DIR]
 //                     [--shared DIR] [PART or NETWORK ...]
 //
-// A line says what was measured, what its peer gave in the same minutes, the ratio, and what
-// the ratio (or the number, where there is none) should be.
+// A line says what was measured, what its peer gave in the same minutes, the ratio, and
+// what the ratio (or the number, where there is none) should be.
 #include "bench/bench.h"
 
 #include "runtime/pool.h"
@@ -27,7 +27,7 @@ static const struct part {
     {"error", "logits beside onnxruntime's", part_error},
 };
 
-// ---- lines ------------------------------------------------------------------------------
+// ---- lines ---------------------------------------------------------------------------
 double median(const double *v, size_t n) {
     double sorted[MAX_RUNS];
     CHECK(n >= 1 && n <= MAX_RUNS);
@@ -81,7 +81,7 @@ void skip(struct bench *b, const char *fmt, ...) {
     fprintf(stderr, "skipped: %s\n", why);
 }
 
-// ---- what is asked ----------------------------------------------------------------------
+// ---- what is asked -------------------------------------------------------------------
 static bool is_name(const char *name) {
     for (size_t i = 0; i < COUNT(parts); i++)
         if (!strcmp(parts[i].name, name)) return true;
@@ -134,7 +134,7 @@ static bool take(struct bench *b, char **argv, int *i) {
     return b->runs >= 1 && b->runs <= MAX_RUNS && b->threads >= 1;
 }
 
-// ---- all of it --------------------------------------------------------------------------
+// ---- all of it -----------------------------------------------------------------------
 static int remove_one(const char *path, const struct stat *st, int kind,
                       struct FTW *where) {
     (void)st, (void)kind, (void)where;

@@ -1,4 +1,5 @@
-// What the parts of ddg-bench share: how it was asked, networks and images, lines of numbers.
+// What the parts of ddg-bench share: how it was asked, networks and images, lines of
+// numbers.
 #ifndef DDG_BENCH_H
 #define DDG_BENCH_H
 
@@ -21,7 +22,7 @@ struct bench {
     size_t missed; // of them, numbers that are not what they should be
 };
 
-// ---- networks ---------------------------------------------------------------------------
+// ---- networks ------------------------------------------------------------------------
 struct network {
     const char *name;
     size_t size;    // of its images
@@ -31,15 +32,15 @@ struct network {
 extern const struct network networks[];
 extern const size_t nnetworks;
 
-// The file: of SHARED/models, or of --models, where it is made when it can be. NULL: skipped,
-// which was said.
+// The file: of SHARED/models, or of --models, where it is made when it can be. NULL:
+// skipped, which was said.
 const char *network_file(struct bench *b, const char *name);
-// A folder of images of this size, a folder a class: CIFAR-10, or the photographs, each so
-// many times. NULL: skipped.
+// A folder of images of this size, a folder a class: CIFAR-10, or the photographs, each
+// so many times. NULL: skipped.
 const char *images_of(struct bench *b, size_t size, size_t repeats);
 bool is_asked_network(const struct bench *b, const char *name);
 
-// ---- lines ------------------------------------------------------------------------------
+// ---- lines ---------------------------------------------------------------------------
 struct line {
     const char *name, *unit;
     double ours;
@@ -56,7 +57,7 @@ double median(const double *v, size_t n);
 // What a network says of images, in a task.
 #define FORWARD "save(relabel(t, x), to = \"y.npy\")"
 
-// ---- parts ------------------------------------------------------------------------------
+// ---- parts ---------------------------------------------------------------------------
 void part_forward(struct bench *b);
 void part_shap(struct bench *b);
 void part_gradnorm(struct bench *b);

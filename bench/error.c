@@ -1,5 +1,5 @@
-// How far logits are from onnxruntime's for the same rows, as a share of the largest |logit|.
-// See bench.h.
+// How far logits are from onnxruntime's for the same rows, as a share of the largest
+// |logit|. See bench.h.
 #include "bench/bench.h"
 
 #include "frontend/model.h"

@@ -1,6 +1,6 @@
-// What bf16 brings: networks forward with it permitted beside fp32, taking turns. Nothing is
-// wanted of the ratio but that it is not below 1: permission is used where it is faster.
-// See bench.h.
+// What bf16 brings: networks forward with it permitted beside fp32, taking turns. Nothing
+// is wanted of the ratio but that it is not below 1: permission is used where it is
+// faster. See bench.h.
 #include "bench/bench.h"
 
 struct pair {

@@ -144,7 +144,7 @@ static const struct shape SHAPES[] = {
     {"3136 x 96>384", OP_MATMUL, 96, 384, 3136, 1, 1, 0, BF16, ALGORITHM_DIRECT},
 };
 
-// ---- time -----------------------------------------------------------------------------
+// ---- time ----------------------------------------------------------------------------
 
 // Seconds of one call: the median of TRIES runs of about 5 ms.
 static double time_call(void (*call)(void *), void *ctx) {
@@ -163,7 +163,7 @@ static double time_call(void (*call)(void *), void *ctx) {
     return median_of(each, TRIES);
 }
 
-// ---- one kernel -----------------------------------------------------------------------
+// ---- one kernel ----------------------------------------------------------------------
 
 // As many as keep a Winograd convolution busy and a first cache or two.
 static size_t rows_of(const struct shape *s) {

@@ -16,7 +16,7 @@ static bool exists(const char *path) {
     return access(path, R_OK) == 0;
 }
 
-// ---- files ------------------------------------------------------------------------------
+// ---- files ---------------------------------------------------------------------------
 static bool make_network(const struct bench *b, const char *name) {
     const char *command =
         arena_printf(b->arena, "/usr/bin/python3 '%s/export.py' '%s' %s 2>/dev/null",
@@ -55,7 +55,7 @@ bool is_asked_network(const struct bench *b, const char *name) {
     return !any;
 }
 
-// ---- images -----------------------------------------------------------------------------
+// ---- images --------------------------------------------------------------------------
 // Each photograph of a class, so many times.
 static void link_class(struct bench *b, const char *from, const char *to,
                        size_t repeats) {

@@ -1,5 +1,5 @@
-// The numbers that have a peer: ours and it are measured in turn, so that a machine's moods meet
-// both, and medians are given. See bench.h.
+// The numbers that have a peer: ours and it are measured in turn, so that a machine's
+// moods meet both, and medians are given. See bench.h.
 #include "bench/bench.h"
 
 #include "cli/base/profile_report.h"
@@ -27,7 +27,7 @@ struct rounds {
     size_t n;
 };
 
-// ---- layers -----------------------------------------------------------------------------
+// ---- layers --------------------------------------------------------------------------
 static void print_layers(struct bench *b, const struct contest *c, struct ours *o,
                          struct profile *profile) {
     if (!b->layers || b->json) return;
@@ -38,7 +38,7 @@ static void print_layers(struct bench *b, const struct contest *c, struct ours *
     putchar('\n');
 }
 
-// ---- a contest --------------------------------------------------------------------------
+// ---- a contest -----------------------------------------------------------------------
 static struct peer find_peer(struct bench *b, const struct contest *c,
                              const char *model) {
     if (c->kind == PEER_TORCH) return torch_search(&b->peers, model, c->size);
@@ -112,7 +112,7 @@ static void measure(struct bench *b, const struct contest *c) {
     profile_free(profile);
 }
 
-// ---- the parts --------------------------------------------------------------------------
+// ---- the parts -----------------------------------------------------------------------
 void part_forward(struct bench *b) {
     for (size_t i = 0; i < nnetworks; i++) {
         const struct network *n = &networks[i];

@@ -3,7 +3,7 @@
 
 #define COMMAND_MOST 4096
 
-// ---- scripts ----------------------------------------------------------------------------
+// ---- scripts -------------------------------------------------------------------------
 // The number behind "key": in a line of JSON; 0 when it is not there.
 static double json_number_of(const char *line, const char *key) {
     char quoted[64];
@@ -35,7 +35,7 @@ static bool run_line(char *line, size_t n, const char *fmt, ...) {
     return pclose(f) == 0 && got;
 }
 
-// ---- onnxruntime ------------------------------------------------------------------------
+// ---- onnxruntime ---------------------------------------------------------------------
 static bool ort_line(const struct peers *p, const char *model, size_t size, size_t batch,
                      size_t runs, char *line, size_t n) {
     return run_line(line, n,
@@ -74,7 +74,7 @@ bool ort_outputs(const struct peers *p, const char *model, const char *in,
                     p->bench, model, in, out, rows, size);
 }
 
-// ---- PyTorch ----------------------------------------------------------------------------
+// ---- PyTorch -------------------------------------------------------------------------
 static bool torch_line(const struct peers *p, const char *model, size_t size,
                        size_t processes, char *line, size_t n) {
     return run_line(line, n,

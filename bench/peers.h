@@ -1,6 +1,6 @@
-// What one would use instead of ddg, run beside it where it is installed: onnxruntime (npm
-// `onnxruntime-node`, found through NODE_PATH) and PyTorch (Debian's python3-torch). Each is a
-// script that prints a line of JSON; a rate of 0 says that there is none.
+// What one would use instead of ddg, run beside it where it is installed: onnxruntime
+// (npm `onnxruntime-node`, found through NODE_PATH) and PyTorch (Debian's python3-torch).
+// Each is a script that prints a line of JSON; a rate of 0 says that there is none.
 #ifndef DDG_BENCH_PEERS_H
 #define DDG_BENCH_PEERS_H
 
@@ -21,8 +21,8 @@ struct peers {
 // The best of a few batches: its rate, then that batch's alone, run again.
 struct peer ort_search(const struct peers *p, const char *model, size_t size);
 double ort_again(const struct peers *p, const char *model, size_t size, size_t batch);
-// Gradient norms by a backward a row, the best of one process with all threads and as many
-// processes as threads.
+// Gradient norms by a backward a row, the best of one process with all threads and as
+// many processes as threads.
 struct peer torch_search(const struct peers *p, const char *model, size_t size);
 double torch_again(const struct peers *p, const char *model, size_t size,
                    size_t processes);

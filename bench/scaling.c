@@ -1,5 +1,6 @@
-// Numbers of ddg alone: how it scales with threads and rows, and how long it compiles. Runs are
-// processes of `ddg` itself, whose report for scripts is read, taking turns. See bench.h.
+// Numbers of ddg alone: how it scales with threads and rows, and how long it compiles.
+// Runs are processes of `ddg` itself, whose report for scripts is read, taking turns. See
+// bench.h.
 #include "bench/bench.h"
 
 #include "runtime/json.h"
@@ -15,7 +16,7 @@ struct told {       // by a run's report
     double peak;    // bytes
 };
 
-// ---- running ddg ------------------------------------------------------------------------
+// ---- running ddg ---------------------------------------------------------------------
 static const char *ddg_beside_us(struct bench *b) {
     char self[4096];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -98,9 +99,9 @@ static const char *write_as(struct bench *b, const char *name, size_t limit,
     return at && rename(at, to) == 0 ? to : NULL;
 }
 
-// ---- threads ----------------------------------------------------------------------------
-// The same op in a process of its own, beside it: twice the work in how much longer? No run on
-// two threads can do better.
+// ---- threads -------------------------------------------------------------------------
+// The same op in a process of its own, beside it: twice the work in how much longer? No
+// run on two threads can do better.
 static void print_processors(struct bench *b, const char *what, const double *both,
                              const double *ratios, size_t n) {
     print_line(b,
@@ -150,7 +151,7 @@ void part_threads(struct bench *b) {
     print_threads(b, "gradnorm", "gradnorm(t, x)", 300);
 }
 
-// ---- rows -------------------------------------------------------------------------------
+// ---- rows ----------------------------------------------------------------------------
 void part_rows(struct bench *b) {
     static const char body[] = "save(gradnorm(t, x), to = \"g.npy\")\n"
                                "save(relabel(t, x), to = \"r.npy\")";
@@ -177,7 +178,7 @@ void part_rows(struct bench *b) {
                               "of 1,500", 0, median(peaks, n), 1.05, true});
 }
 
-// ---- compile time -----------------------------------------------------------------------
+// ---- compile time --------------------------------------------------------------------
 static void print_compile(struct bench *b, const char *network, size_t size,
                           double wanted) {
     double seconds[MAX_RUNS];

@@ -40,7 +40,7 @@ struct bench {
     double *seconds;
 };
 
-// ---- the function -----------------------------------------------------------------------
+// ---- the function --------------------------------------------------------------------
 static void set(enum op op, struct value *attrs, const char *name, struct value v) {
     int i = op_attr(op, name, strlen(name));
     if (i >= 0) attrs[i] = v;
@@ -113,7 +113,7 @@ static void make_buffers(struct bench *b) {
     }
 }
 
-// ---- steps ------------------------------------------------------------------------------
+// ---- steps ---------------------------------------------------------------------------
 static void work(void *ctx, size_t worker) {
     struct bench *b = ctx;
     for (size_t i = 0; i < b->steps; i++) {

@@ -1,5 +1,6 @@
-// Training beside PyTorch: steps a second of whole trainings, images gathered, normalised, asked
-// about and learnt from; PyTorch's batches are there already. See bench.h.
+// Training beside PyTorch: steps a second of whole trainings, images gathered,
+// normalised, asked about and learnt from; PyTorch's batches are there already. See
+// bench.h.
 #include "bench/bench.h"
 
 struct course {
@@ -18,7 +19,7 @@ static const struct course COURSES[] = {
      "resnet(classes = 10, size = 32, depth = 20)", false, 128, 2, 3},
 };
 
-// ---- ours -------------------------------------------------------------------------------
+// ---- ours ----------------------------------------------------------------------------
 struct timed { // one training, of a program that has no other
     struct bench *b;
     double rate; // steps a second
@@ -68,7 +69,7 @@ static double train_once(struct bench *b, const char *program) {
     return ok ? t.rate : 0;
 }
 
-// ---- in turn ----------------------------------------------------------------------------
+// ---- in turn -------------------------------------------------------------------------
 static void contest(struct bench *b, const struct course *c, const char *program) {
     double ours[MAX_RUNS], theirs[MAX_RUNS], ratios[MAX_RUNS];
     char name[64] = "";

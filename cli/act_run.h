@@ -5,8 +5,8 @@
 #include "cli/base/session.h"
 #include "cli/driver.h"
 
-// Trains all that the program trains, each act a run of the session; `all` gets what they did,
-// in the driver's arena. False: said in v->d, or all->stopped.
+// Trains all that the program trains, each act a run of the session; `all` gets what they
+// did, in the driver's arena. False: said in v->d, or all->stopped.
 bool session_acts(struct session *s, struct driver *v, struct run_report *all);
 
 #endif

@@ -8,7 +8,7 @@ static const struct node *gnode(const struct acts *a, nid v) {
     return node_at(a->graph, v);
 }
 
-// ---- levels -----------------------------------------------------------------------------
+// ---- levels --------------------------------------------------------------------------
 static size_t level_of(const struct acts *a, nid v) {
     const struct node *n = gnode(a, v);
     size_t most = 0;
@@ -27,7 +27,7 @@ void acts_init(struct acts *a, struct arena *arena, const struct func *graph) {
     }
 }
 
-// ---- networks ---------------------------------------------------------------------------
+// ---- networks ------------------------------------------------------------------------
 // The training that a model comes from; NID_NONE: it was read or made.
 static nid training_of(const struct acts *a, nid v) {
     while (gnode(a, v)->op == OP_STAGE) v = gnode(a, v)->in[0];
@@ -72,7 +72,7 @@ static const struct model *model_of(const struct acts *a, struct arena *arena, n
     return stand_in ? untrained(a, arena, train, epoch) : NULL;
 }
 
-// ---- graphs -----------------------------------------------------------------------------
+// ---- graphs --------------------------------------------------------------------------
 struct building {
     struct acts *acts;
     struct arena *arena;
@@ -147,7 +147,7 @@ struct act acts_at(struct acts *a, struct arena *arena, size_t i, bool stand_in)
     return out;
 }
 
-// ---- what was trained ---------------------------------------------------------------------
+// ---- what was trained ----------------------------------------------------------------
 static const float *copied(const struct acts *a, const float *data, size_t n) {
     return arena_dup(a->arena, data, n, sizeof *data);
 }

@@ -1,5 +1,5 @@
-// See anchor.h. Nothing is resolved: a folder that is a link, or that is made later, means
-// what it meant before.
+// See anchor.h. Nothing is resolved: a folder that is a link, or that is made later,
+// means what it meant before.
 #include "cli/anchor.h"
 
 #include <errno.h>

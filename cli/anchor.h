@@ -1,5 +1,5 @@
-// Paths that stay true wherever a compiled program is started: a plan's relative paths, which
-// start at the program's folder or the current one, are made absolute.
+// Paths that stay true wherever a compiled program is started: a plan's relative paths,
+// which start at the program's folder or the current one, are made absolute.
 #ifndef DDG_ANCHOR_H
 #define DDG_ANCHOR_H
 

@@ -1,5 +1,6 @@
-// `ddg check`: what is wrong with a program and, with --data, with what it reads: everything
-// that a run would find before it computes anything, and what its models say of its images.
+// `ddg check`: what is wrong with a program and, with --data, with what it reads:
+// everything that a run would find before it computes anything, and what its models say
+// of its images.
 #include "cli/base/session.h"
 #include "cli/points.h"
 

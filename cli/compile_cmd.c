@@ -19,7 +19,7 @@ struct output { // what --emit can ask for
     bool (*write)(struct driver *v, const struct args *a, const char *to);
 };
 
-// ---- what is written ------------------------------------------------------------------
+// ---- what is written -----------------------------------------------------------------
 static bool write_executable(struct driver *v, const struct args *a, const char *to) {
     size_t n;
     const void *stub = stub_bytes(&n);
@@ -73,7 +73,7 @@ static const struct output outputs[] = {{"exe", "", write_executable},
                                         {"llvm", ".ll", write_llvm},
                                         {"asm", ".s", write_asm}};
 
-// ---- what was asked for ---------------------------------------------------------------
+// ---- what was asked for --------------------------------------------------------------
 static const char *output_names(const void *ctx, size_t i) {
     (void)ctx;
     return i < COUNT(outputs) ? outputs[i].name : NULL;
@@ -114,7 +114,7 @@ static bool check_place(struct driver *v, const char *to) {
     return true;
 }
 
-// ---- the command ----------------------------------------------------------------------
+// ---- the command ---------------------------------------------------------------------
 static void report(const char *to) {
     struct stat st;
     if (stat(to, &st) != 0) return;

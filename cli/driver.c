@@ -39,7 +39,7 @@ bool driver_saves(struct driver *v, const char *what) {
                       v->options.path, what);
 }
 
-// ---- where results go -----------------------------------------------------------------
+// ---- where results go ----------------------------------------------------------------
 static const char *place_of(const struct driver *v, const struct node *n) {
     if (n->op != OP_SAVE && n->op != OP_REPORT) return NULL;
     const struct value *to = node_attr(n, "to");
@@ -192,7 +192,7 @@ bool driver_flops(struct driver *v) {
     return ok;
 }
 
-// ---- acts -----------------------------------------------------------------------------
+// ---- acts ----------------------------------------------------------------------------
 static void end_driver(void *driver) {
     driver_free(driver);
 }

@@ -48,33 +48,34 @@ void driver_free(struct driver *v); // ends the code's life; the arena is the ca
 
 // Each needs the one before. False: said in v->d.
 bool driver_load(struct driver *v); // text to checked graph
-// Lowers every act of a program that trains, networks that are not trained yet standing in for
-// those that are: what is wrong with any is said before the first one runs. Of programs that do
-// not train, nothing.
+// Lowers every act of a program that trains, networks that are not trained yet standing
+// in for those that are: what is wrong with any is said before the first one runs. Of
+// programs that do not train, nothing.
 bool driver_rehearse(struct driver *v);
-// fn of every act, in such a way: a driver that has loaded it and not lowered yet. Of programs
-// that do not train, of the program.
+// fn of every act, in such a way: a driver that has loaded it and not lowered yet. Of
+// programs that do not train, of the program.
 bool driver_each_act(struct driver *v, bool (*fn)(void *ctx, struct driver *act),
                      void *ctx);
 
 struct act_run {
-    // Runs the plan of an act, or looks what it would find: trainings that r->trained has no
-    // stages of stay unknown, and what depends on them is left out. act lives as long as the
-    // call.
+    // Runs the plan of an act, or looks what it would find: trainings that r->trained has
+    // no stages of stay unknown, and what depends on them is left out. act lives as long
+    // as the call.
     bool (*fn)(void *ctx, struct driver *act, struct run_report *r);
     void *ctx;
 };
 
-// Goes through the acts of trainings; the last act is what is lowered then. Of programs that do
-// not train, nothing.
+// Goes through the acts of trainings; the last act is what is lowered then. Of programs
+// that do not train, nothing.
 bool driver_acts(struct driver *v, const struct act_run *run);
-// The same of a program that was gone through before: the very same, but for what can be set
-// after compiling, which no training depends on. Its networks are used as long as v is. True.
+// The same of a program that was gone through before: the very same, but for what can be
+// set after compiling, which no training depends on. Its networks are used as long as v
+// is. True.
 bool driver_trained(struct driver *v, const struct driver *before);
 // Whether there is anything to do: it saves something. what: "run", "compile".
 bool driver_saves(struct driver *v, const char *what);
-// Whether the places that results go to can be written: runs look at that when they begin,
-// which for programs that train is after all trainings.
+// Whether the places that results go to can be written: runs look at that when they
+// begin, which for programs that train is after all trainings.
 bool driver_places(struct driver *v);
 // Writes the networks that the program saves; when its last act has run.
 bool driver_save_models(const struct driver *v, struct diags *d);
@@ -84,7 +85,8 @@ bool driver_compiles(struct driver *v);
 const char *program_name(struct arena *a, const char *path);
 // The passes of whole modules; up to `last`, when it is not NULL, those of functions too.
 bool driver_lower(struct driver *v, const char *last);
-// Whether the program lets networks multiply bf16 and the target cannot. After driver_lower.
+// Whether the program lets networks multiply bf16 and the target cannot. After
+// driver_lower.
 bool driver_lacks_bf16(const struct driver *v);
 // Whether this processor can run the target's code. After driver_lower.
 bool driver_runs_here(struct driver *v);
@@ -98,7 +100,8 @@ bool driver_load_funcs(void *ctx, const uint32_t *funcs, size_t n, struct diags 
 // The same for all functions: their kernels asked for, then compiled.
 bool driver_codegen(struct driver *v);
 bool driver_link(struct driver *v);
-// All functions ahead of time: their code as an image, entries filled in (assembly_image).
+// All functions ahead of time: their code as an image, entries filled in
+// (assembly_image).
 bool driver_image(struct driver *v, struct codegen_image *out);
 
 #endif

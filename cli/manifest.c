@@ -29,7 +29,7 @@ static void add_text(struct manifest *m, const char *group, const char *name,
     VEC_PUSH(m->arena, &m->fields, (struct result_field){group, name, json});
 }
 
-// ---- params ---------------------------------------------------------------------------
+// ---- params --------------------------------------------------------------------------
 static void is_target(void *ctx, uint32_t param) {
     bool *target = ctx;
     target[param] = true;
@@ -55,7 +55,7 @@ static void add_params(struct manifest *m) {
     }
 }
 
-// ---- ops ------------------------------------------------------------------------------
+// ---- ops -----------------------------------------------------------------------------
 // A path says where things lay on one machine; the result should be the same on another.
 static const char *file_name(const char *path) {
     const char *slash = strrchr(path, '/');

@@ -1,6 +1,6 @@
-// `ddg model`: what a network's file holds, and what the ops of the language can do with it.
-// model_uses.c finds out the latter, by compiling each op; model_cmd.c prints everything for
-// people, model_json.c for scripts.
+// `ddg model`: what a network's file holds, and what the ops of the language can do with
+// it. model_uses.c finds out the latter, by compiling each op; model_cmd.c prints
+// everything for people, model_json.c for scripts.
 #ifndef DDG_CLI_MODEL_H
 #define DDG_CLI_MODEL_H
 

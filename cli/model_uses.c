@@ -1,6 +1,6 @@
-// What the ops of the language can do with a network: each that takes a model is compiled,
-// in a program of a few lines, up to where machine code would be made. So what is said here
-// is what a run would find, and an op that is new needs nothing here.
+// What the ops of the language can do with a network: each that takes a model is
+// compiled, in a program of a few lines, up to where machine code would be made. So what
+// is said here is what a run would find, and an op that is new needs nothing here.
 #include "cli/driver.h"
 #include "cli/model.h"
 #include "runtime/stage.h"
@@ -28,7 +28,8 @@ static const char *example_attrs(struct arena *arena, const struct op_info *op) 
     return t.at;
 }
 
-// What runs the network, but for training and measuring it, which go through the same steps.
+// What runs the network, but for training and measuring it, which go through the same
+// steps.
 static bool is_tried(const struct op_info *op) {
     if (!(op->flags & OPF_COSTLY)) return false;
     if (op->locality == LOCAL_WHOLE && !(op->flags & OPF_STATEMENT)) return false;

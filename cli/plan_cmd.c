@@ -147,7 +147,8 @@ struct surveying {
     struct survey *all;
 };
 
-// Trainings that the store has are taken from it, so that the acts behind can be looked at.
+// Trainings that the store has are taken from it, so that the acts behind can be looked
+// at.
 static bool survey_act(void *ctx, struct driver *act, struct run_report *r) {
     struct surveying *s = ctx;
     struct survey one;

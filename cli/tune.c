@@ -1,5 +1,6 @@
-// See tune.h. What the store keeps of a kind is a record's row: the record names processor,
-// target and numerics, the row's key is the problem's digest, the value a list of numbers.
+// See tune.h. What the store keeps of a kind is a record's row: the record names
+// processor, target and numerics, the row's key is the problem's digest, the value a list
+// of numbers.
 #include "cli/tune.h"
 
 #include "ir/winograd.h"
@@ -36,8 +37,9 @@ struct tuner {
     bool terminal;
 };
 
-// ---- what it is timed on --------------------------------------------------------------
-// Raised when code comes to be made so much otherwise that what was timed before says little.
+// ---- what it is timed on -------------------------------------------------------------
+// Raised when code comes to be made so much otherwise that what was timed before says
+// little.
 #define TIMED_VERSION "1"
 
 enum {
@@ -87,7 +89,7 @@ static size_t machine_of(struct tuner *t, const struct target *target) {
     return t->machines.n - 1;
 }
 
-// ---- in the store ---------------------------------------------------------------------
+// ---- in the store --------------------------------------------------------------------
 // A msgpack list of numbers of 32 bits: all values have one size.
 static void encode(const uint32_t *words, unsigned char *out) {
     *out++ = 0x90 | NWORDS;
@@ -171,7 +173,7 @@ static bool find_kept(struct tuner *t, const struct machine *m, const struct ask
     return true;
 }
 
-// ---- by the clock ---------------------------------------------------------------------
+// ---- by the clock --------------------------------------------------------------------
 struct tries { // of one kernel
     struct choice at[MOST];
     double seconds[MOST];
@@ -254,7 +256,7 @@ static bool time_kernel(struct tuner *t, const struct tune_case *c, struct tuned
     return confirm(t, c, &second, fastest(&second), out);
 }
 
-// ---- a kernel's turn ------------------------------------------------------------------
+// ---- a kernel's turn -----------------------------------------------------------------
 // A copy of the function's kernels with layouts, which it has not come to yet.
 static bool lay_out(struct arena *a, const struct module *m, const struct module_func *mf,
                     struct kfunc *out) {
@@ -355,7 +357,7 @@ static struct choice choose(void *ctx, const struct module *m,
     return found.best;
 }
 
-// ---- the tuner ------------------------------------------------------------------------
+// ---- the tuner -----------------------------------------------------------------------
 struct tuner *tuner_new(struct arena *arena, const struct tuner_options *o) {
     struct tuner *t = NEW(arena, struct tuner);
     *t = (struct tuner){.arena = arena, .o = *o};

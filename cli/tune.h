@@ -1,9 +1,10 @@
-// The tuner: how each kind of kernel is computed fastest on this machine. What it finds it
-// keeps in the store, so that every kind is timed once.
+// The tuner: how each kind of kernel is computed fastest on this machine. What it finds
+// it keeps in the store, so that every kind is timed once.
 //
-// A kind is a problem (kernel_problem, passes/tuning.h) on a processor, for a target. What is
-// tried are the algorithms that fit it, and the tilings that codegen proposes for those that
-// come near. What costs least by the models stays unless another is faster by 3%.
+// A kind is a problem (kernel_problem, passes/tuning.h) on a processor, for a target.
+// What is tried are the algorithms that fit it, and the tilings that codegen proposes for
+// those that come near. What costs least by the models stays unless another is faster by
+// 3%.
 #ifndef DDG_TUNE_H
 #define DDG_TUNE_H
 

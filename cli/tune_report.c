@@ -22,7 +22,7 @@ static bool is_algorithm(const struct tuned *k) {
     return k->best.algorithm != k->usual.algorithm;
 }
 
-// ---- for people -----------------------------------------------------------------------
+// ---- for people ----------------------------------------------------------------------
 static void print_kind(const struct tuned *k, FILE *to) {
     fprintf(to, "  %-38s %-24s %-26s", k->what, k->usual_how, k->best_how);
     if (k->from == TUNED_NOT) fputs("   not timed", to);
@@ -71,7 +71,7 @@ void tune_say_trouble(const struct tuner *t) {
     if (trouble) fprintf(stderr, "warning: %s\n", trouble);
 }
 
-// ---- for scripts ----------------------------------------------------------------------
+// ---- for scripts ---------------------------------------------------------------------
 static void emit_seconds(struct emit *e, const char *key, double seconds) {
     if (seconds > 0) emit_real(e, key, seconds);
     else emit_null(e, key);

@@ -1,4 +1,5 @@
-// The tuner as commands have it: `--tune` of run, compile, plan and why, and what is said of it.
+// The tuner as commands have it: `--tune` of run, compile, plan and why, and what is said
+// of it.
 #ifndef DDG_TUNE_REPORT_H
 #define DDG_TUNE_REPORT_H
 
@@ -12,8 +13,8 @@ struct tuner *tuner_for(const struct args *a, struct arena *arena, struct store 
 // What a driver takes of it; NULL: nothing.
 const struct tuning *tuning_of(const struct tuner *t);
 
-// For people: how many kinds of kernel were tuned, and those that are computed otherwise than
-// by cost; all: every one of them.
+// For people: how many kinds of kernel were tuned, and those that are computed otherwise
+// than by cost; all: every one of them.
 void tune_print(const struct tuner *t, bool all, FILE *to);
 // For scripts, as member "tuning".
 void tune_emit(const struct tuner *t, struct emit *e);

@@ -1,5 +1,6 @@
-// How long a kernel takes, computed in one way and another: its own code, made as ever, over
-// data made up. All ways take turns, so that what else the machine does is shared by all.
+// How long a kernel takes, computed in one way and another: its own code, made as ever,
+// over data made up. All ways take turns, so that what else the machine does is shared by
+// all.
 #include "cli/tune.h"
 
 #include "ir/build.h"
@@ -28,7 +29,7 @@ struct timing {
     struct way *ways;
 };
 
-// ---- data -----------------------------------------------------------------------------
+// ---- data ----------------------------------------------------------------------------
 static const struct layout *layout_of(const struct tune_case *c, nid v) {
     return &c->kf->places[v].layout;
 }
@@ -41,8 +42,8 @@ static bool per_row(const struct tune_case *c, nid v) {
     return type_at(c->kf->f, v)->rows;
 }
 
-// As many as a round of a band has, more or less: their values stay in cache, and Winograd's
-// tiles are full.
+// As many as a round of a band has, more or less: their values stay in cache, and
+// Winograd's tiles are full.
 static size_t rows_of(const struct timing *t) {
     const struct tune_case *c = t->c;
     const struct kernel *k = c->kernel;
@@ -56,7 +57,8 @@ static size_t rows_of(const struct timing *t) {
     return size_max(1, size_min(size_min(rows, MOST_ROWS), MOST_BYTES / bytes));
 }
 
-// Numbers of either sign without a pattern. What is no float may be a place: all zeros are one.
+// Numbers of either sign without a pattern. What is no float may be a place: all zeros
+// are one.
 static char *made_up(struct timing *t, nid v) {
     const struct type *type = type_at(t->c->kf->f, v);
     size_t bytes = layout_of(t->c, v)->bytes * (per_row(t->c, v) ? t->rows : 1);
@@ -97,7 +99,7 @@ static void fill(struct timing *t, struct way *w) {
     if (k->work_bytes) w->buffers[n++] = arena_alloc(t->arena, k->work_bytes, 1);
 }
 
-// ---- code -----------------------------------------------------------------------------
+// ---- code ----------------------------------------------------------------------------
 static bool make_code(struct timing *t, struct diags *d) {
     const struct tune_case *c = t->c;
     for (size_t i = 0; i < t->n; i++) {
@@ -111,7 +113,7 @@ static bool make_code(struct timing *t, struct diags *d) {
     return true;
 }
 
-// ---- the clock ------------------------------------------------------------------------
+// ---- the clock -----------------------------------------------------------------------
 static double call(const struct timing *t, const struct way *w) {
     double began = clock_thread_seconds();
     for (size_t i = 0; i < w->times; i++) w->fn(w->buffers, t->rows);
@@ -151,7 +153,7 @@ static void take_turns(struct timing *t, double *seconds) {
     }
 }
 
-// ---- all of it ------------------------------------------------------------------------
+// ---- all of it -----------------------------------------------------------------------
 static bool time_ways(struct timing *t, const struct choice *choices, double *seconds,
                       struct diags *d) {
     t->ways = NEW_N(t->arena, struct way, t->n);

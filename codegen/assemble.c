@@ -37,7 +37,7 @@ void assembly_times(struct assembly *a, struct timeline *times) {
     codegen_times(a->cg, times);
 }
 
-// ---- buffers and calls ----------------------------------------------------------------
+// ---- buffers and calls ---------------------------------------------------------------
 
 // Packing follows from the kernel's code, so its symbol names it.
 static size_t constant_at(struct assembly *a, const struct kfunc *kf,
@@ -177,7 +177,7 @@ bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct d
     return true;
 }
 
-// ---- finishing ------------------------------------------------------------------------
+// ---- finishing -----------------------------------------------------------------------
 
 static size_t room_of(const struct plan_const *block) {
     return size_align(block->bytes + PLAN_SLACK, 64);
@@ -239,7 +239,7 @@ bool assembly_finish(struct assembly *a, size_t threads, struct diags *d) {
     return true;
 }
 
-// ---- ahead of time --------------------------------------------------------------------
+// ---- ahead of time -------------------------------------------------------------------
 
 static size_t entry_of(const struct codegen_image *im, const char *symbol) {
     for (size_t i = 0; i < im->nkernels; i++)

@@ -14,11 +14,11 @@ struct assembly *assembly_new(struct arena *arena, struct codegen *cg,
 void assembly_times(struct assembly *a, struct timeline *times);
 // Fills plan->funcs[i] from its kernels and asks for their code. kf must live as long.
 bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct diags *d);
-// Makes what was added since the last call ready to run: writes its constants, compiles on
-// `threads` threads, looks the code up.
+// Makes what was added since the last call ready to run: writes its constants, compiles
+// on `threads` threads, looks the code up.
 bool assembly_finish(struct assembly *a, size_t threads, struct diags *d);
-// Ahead of time, instead of assembly_finish: writes the constants, compiles everything into
-// an image and fills in the calls' entries. Nothing can be run here.
+// Ahead of time, instead of assembly_finish: writes the constants, compiles everything
+// into an image and fills in the calls' entries. Nothing can be run here.
 bool assembly_image(struct assembly *a, size_t threads, struct codegen_image *out,
                     struct diags *d);
 

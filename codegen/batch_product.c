@@ -3,7 +3,7 @@
 //
 //     for each round of rows
 //         for each tile of the part
-//             take its sums from the work memory, add the products of the rows, put them back
+//             take its sums from the work memory, add the rows' products, put them back
 //
 // Sums lie in the work memory as [vector across][line down][tap][lane].
 #include "codegen/batch.h"
@@ -12,7 +12,7 @@ size_t batch_sums(const struct tile *t) {
     return t->size[0] * t->size[1] * t->rows * t->columns;
 }
 
-// ---- products of a row ----------------------------------------------------------------
+// ---- products of a row ---------------------------------------------------------------
 
 static struct dw_at dw_tile_at(const struct tile *t) {
     return (struct dw_at){.out = t->at[0],
@@ -83,7 +83,7 @@ static void add_row(struct batch *b, const struct tile *t, LLVMValueRef *sums) {
     add_matrices(b, t, sums);
 }
 
-// ---- sums in the work memory ----------------------------------------------------------
+// ---- sums in the work memory ---------------------------------------------------------
 
 // Where the first sum of the tile lies, in lanes.
 static struct ix work_start(struct batch *b, const struct tile *t) {
@@ -177,7 +177,7 @@ static void store_taps(struct batch *b, struct tile *t) {
     each_tap(b, t, 1, 1, store_tile);
 }
 
-// ---- tiles of a part ------------------------------------------------------------------
+// ---- tiles of a part -----------------------------------------------------------------
 
 struct over {               // along one axis of the part
     size_t all, step, unit; // unit: what one counts in t->at
@@ -239,7 +239,7 @@ void each_batch_tile(struct batch *b, size_t across, size_t down, tile_fn fn) {
     each_of(b, &t, 0, step, fn);
 }
 
-// ---- a part ---------------------------------------------------------------------------
+// ---- a part --------------------------------------------------------------------------
 
 static void find_part(struct batch *b) {
     struct emit *e = b->e;

@@ -1,8 +1,9 @@
-// A part of the weight gradients of a 3x3 convolution, summed over a batch, Winograd's way
-// (ir/batch_product.h): F(3x3, 4x4), with the points of ir/winograd.h.
+// A part of the weight gradients of a 3x3 convolution, summed over a batch, Winograd's
+// way (ir/batch_product.h): F(3x3, 4x4), with the points of ir/winograd.h.
 //
-// The tiles of all rows are one list; a group of it is transformed and then multiplied, plane
-// by plane. In the work memory lie, each plane a line of the cache longer than it needs,
+// The tiles of all rows are one list; a group of it is transformed and then multiplied,
+// plane by plane. In the work memory lie, each plane a line of the cache longer than it
+// needs,
 //
 //     sums       M [plane][vector of gradients][line of the operand][lanes]
 //     operands   X [plane][block of the operand][tile of the group][lanes]
@@ -53,14 +54,15 @@ static LLVMValueRef load_at(struct winding *w, LLVMValueRef at, size_t floats) {
                    ll_at_const(e, e->f32, at, (int64_t)floats), 4 * e->lanes);
 }
 
-// ---- transforms into planes -----------------------------------------------------------
+// ---- transforms into planes ----------------------------------------------------------
 
 struct square { // of one transform: side x side vectors, pitch floats from line to line
     LLVMValueRef at;
     size_t side, pitch;
 };
 
-// Half of the lines of planes at a time: all of what is between would not stay in registers.
+// Half of the lines of planes at a time: all of what is between would not stay in
+// registers.
 static void transform(struct winding *w, const struct square *s, line_fn line,
                       const struct planes *to, LLVMValueRef vector) {
     struct emit *e = w->b.e;
@@ -181,7 +183,7 @@ static void emit_transforms(struct winding *w) {
     each_place(w, &d);
 }
 
-// ---- products -------------------------------------------------------------------------
+// ---- products ------------------------------------------------------------------------
 
 static LLVMValueRef plane_of(struct winding *w, const struct planes *p) {
     struct emit *e = w->b.e;
@@ -260,9 +262,9 @@ static void emit_product(struct batch *b, struct tile *t) {
                  4 * lanes);
 }
 
-// Asks for a share of what the next group is of: lines of the cache in the order they lie, as
-// processors see coming what is far away, while there are products to compute. Of groups that
-// are whole rows.
+// Asks for a share of what the next group is of: lines of the cache in the order they
+// lie, as processors see coming what is far away, while there are products to compute. Of
+// groups that are whole rows.
 static void ask_ahead(struct winding *w, const struct view *v, int axis, size_t blocks) {
     struct emit *e = w->b.e;
     const struct batch_product *p = &w->b.plan;
@@ -303,7 +305,7 @@ static void emit_products(struct winding *w) {
     loop_end(e, &l, NULL);
 }
 
-// ---- results --------------------------------------------------------------------------
+// ---- results -------------------------------------------------------------------------
 
 static void emit_taps(struct batch *b, struct tile *t) {
     struct winding *w = (struct winding *)b;

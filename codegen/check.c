@@ -54,7 +54,8 @@ static bool check_first(struct check *c, const struct node *anchor) {
     return true;
 }
 
-// Pairs of bf16 meet packed weights, and in convolutions are of one group and lie in blocks.
+// Pairs of bf16 meet packed weights, and in convolutions are of one group and lie in
+// blocks.
 static void check_pairs(const struct check *c, const struct node *anchor) {
     if (type_at(c->f, anchor->in[0])->elem != ELEM_BF16) return;
     CHECK(op_is_weight(node_at(c->f, anchor->in[1])->op));

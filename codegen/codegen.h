@@ -12,10 +12,10 @@
 
 struct codegen;
 
-// Raise it when a pass or the code made for a kernel comes to round results otherwise than
-// before: another order of a sum, another polynomial, a product fused into an addition. It is
-// part of target.numerics and so of the store's keys: what was computed before is computed
-// again. tests/unit/test_numerics.c fails when it ought to be raised.
+// Raise it when a pass or the code made for a kernel comes to round results otherwise
+// than before: another order of a sum, another polynomial, a product fused into an
+// addition. It is part of target.numerics and so of the store's keys: what was computed
+// before is computed again. tests/unit/test_numerics.c fails when it ought to be raised.
 #define CODEGEN_NUMERICS_VERSION 2
 
 // The machine this runs on, its strings in arena.
@@ -43,11 +43,12 @@ void codegen_pack(const struct target *t, const struct kfunc *kf, const struct k
 bool codegen_wants_packed(const struct target *t, const struct kfunc *kf,
                           const struct kernel *k, nid node);
 
-// ---- tilings (tilings.c) ----------------------------------------------------------------
-// Of kernels that have an anchor, after layout. With any of them results are the same bits.
+// ---- tilings (tilings.c) -------------------------------------------------------------
+// Of kernels that have an anchor, after layout. With any of them results are the same
+// bits.
 #define CODEGEN_MOST_TILINGS ((size_t)8)
-// At most `most` that are worth trying beside the one that the kernel has of its own, those
-// of which most is to be hoped first.
+// At most `most` that are worth trying beside the one that the kernel has of its own,
+// those of which most is to be hoped first.
 size_t codegen_tilings(const struct target *t, const struct kfunc *kf,
                        const struct kernel *k, struct tiling *out, size_t most);
 // Whether the kernel, computed by the algorithm that it has, can be cut so.
@@ -62,13 +63,13 @@ const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
 bool codegen_finish(struct codegen *cg, size_t threads, struct diags *d);
 kernel_fn codegen_address(struct codegen *cg, const char *symbol, struct diags *d);
 
-// ---- ahead of time ----------------------------------------------------------------------
+// ---- ahead of time -------------------------------------------------------------------
 // What a processor must be and have to run the target's code, as runtime/cpu.h knows it:
 // "x86-64,avx2,bmi,fma". In arena.
 const char *codegen_needs(struct arena *arena, const struct target *t);
 
-// Everything added so far as machine code that runs wherever it is mapped (page aligned): the
-// same code that codegen_finish makes. Bytes and names in arena.
+// Everything added so far as machine code that runs wherever it is mapped (page aligned):
+// the same code that codegen_finish makes. Bytes and names in arena.
 struct codegen_image {
     char *bytes;
     size_t n, nkernels;

@@ -2,9 +2,10 @@
 //
 // What is asked for is only written down; workers emit and compile it. Modules live in
 // contexts of their own, so that workers share nothing. Instruction selection is all the
-// optimisation there is: the code is emitted the way it should run, and LLVM's IR passes take
-// longer than they help. The same machine settings serve code that runs here at once (jit.c)
-// and code that is written to a file (image.c, written.c), so both are the same instructions.
+// optimisation there is: the code is emitted the way it should run, and LLVM's IR passes
+// take longer than they help. The same machine settings serve code that runs here at once
+// (jit.c) and code that is written to a file (image.c, written.c), so both are the same
+// instructions.
 #include "codegen/compile.h"
 #include "codegen/emit.h"
 
@@ -15,10 +16,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-// ---- making and dropping --------------------------------------------------------------
+// ---- making and dropping -------------------------------------------------------------
 
-// At the next level LLVM orders instructions once more behind the allocation of registers,
-// which processors that reorder them do not notice.
+// At the next level LLVM orders instructions once more behind the allocation of
+// registers, which processors that reorder them do not notice.
 static LLVMTargetMachineRef machine_new(const struct target *t, char **why) {
     LLVMTargetRef target;
     if (LLVMGetTargetFromTriple(t->triple, &target, why)) return NULL;
@@ -100,7 +101,7 @@ void codegen_free(struct codegen *cg) {
     arena_free(cg->arena);
 }
 
-// ---- kernels --------------------------------------------------------------------------
+// ---- kernels -------------------------------------------------------------------------
 
 static const char *find(const struct codegen *cg, const char *symbol) {
     for (size_t i = 0; i < cg->entries.n; i++)
@@ -130,7 +131,7 @@ const char *codegen_add(struct codegen *cg, const struct kfunc *kf,
     return symbol;
 }
 
-// ---- modules --------------------------------------------------------------------------
+// ---- modules -------------------------------------------------------------------------
 
 static void drop_making(void *making) {
     struct making *m = making;
@@ -170,7 +171,7 @@ LLVMMemoryBufferRef making_code(struct making *m, LLVMTargetMachineRef machine,
     return out;
 }
 
-// ---- compiling ------------------------------------------------------------------------
+// ---- compiling -----------------------------------------------------------------------
 
 bool not_compiled(const char *name, const char *why, struct diags *d) {
     return diag_error(d, NO_SPAN, "`%s` could not be compiled: %s", name,

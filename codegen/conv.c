@@ -3,8 +3,8 @@
 // A tile of sums, some blocks of result channels times some pixels of one line, stays in
 // registers while a loop runs over the operand's channels; in it, the kernel's rows and
 // columns are written out. Each operand word (words.h) is spread over a register once and
-// used for all the columns of the kernel that need it. Depthwise convolutions are the same
-// with whole vectors of the operand in place of spread elements, and no loop over
+// used for all the columns of the kernel that need it. Depthwise convolutions are the
+// same with whole vectors of the operand in place of spread elements, and no loop over
 // channels.
 //
 // Rows are the outermost loop, or, where weights are more than a row, the next one inside
@@ -37,7 +37,7 @@ struct tile_at {                 // one tile of results
     size_t blocks, pixels;
 };
 
-// ---- one kernel row -------------------------------------------------------------------
+// ---- one kernel row ------------------------------------------------------------------
 
 static int64_t tap_column(const struct conv *c, int64_t tap) {
     return tap * c->side[1].at_step - c->low;
@@ -151,7 +151,7 @@ static void kernel_rows(struct conv *c, const struct tile_at *t, LLVMValueRef x,
     memcpy(sums, l.carried, n * sizeof *sums);
 }
 
-// ---- all of the operand ---------------------------------------------------------------
+// ---- all of the operand --------------------------------------------------------------
 
 // Where the operand's words of this number begin, from the row's first.
 static LLVMValueRef word_place(struct conv *c, LLVMValueRef word) {
@@ -292,7 +292,7 @@ static void emit_tile(struct conv *c, const struct tile_at *t) {
     store_tile(c, t, sums);
 }
 
-// ---- all tiles of a class -------------------------------------------------------------
+// ---- all tiles of a class ------------------------------------------------------------
 
 static void emit_line(struct conv *c, struct tile_at *t) {
     struct emit *e = c->e;

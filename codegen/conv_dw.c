@@ -40,7 +40,7 @@ static void emit_sums(struct row *w, struct dw_at *t) {
     else store_sums(w, t, sums);
 }
 
-// ---- all tiles ------------------------------------------------------------------------
+// ---- all tiles -----------------------------------------------------------------------
 
 // Each of these goes over one dimension: loops of whole tiles, then what is left.
 typedef void (*level_fn)(struct row *w, struct dw_at *t);

@@ -3,7 +3,7 @@
 
 #include "codegen/words.h"
 
-// ---- the shape of the problem ---------------------------------------------------------
+// ---- the shape of the problem --------------------------------------------------------
 
 // Operand k->anchor reads first, in its place or in scratch.
 static enum layout_kind first_layout(const struct kfunc *kf, const struct kernel *k) {
@@ -80,7 +80,7 @@ size_t conv_blocks(const struct conv_plan *c) {
 
 #define MOST_BLOCKS 6 // of a tile
 
-// ---- tiles ----------------------------------------------------------------------------
+// ---- tiles ---------------------------------------------------------------------------
 
 // Distinct operand columns that a line of `pixels` results reads.
 static size_t columns(const struct side *x, size_t pixels) {
@@ -97,15 +97,16 @@ static size_t columns(const struct side *x, size_t pixels) {
     return n;
 }
 
-// Cycles from one multiply-add to the next on the same sum; as measured, since they do not
-// follow each other at once. Those of pairs take longer.
+// Cycles from one multiply-add to the next on the same sum; as measured, since they do
+// not follow each other at once. Those of pairs take longer.
 static double latency(const struct conv_plan *c) {
     return c->step == 2 ? 6.5 : 4.5;
 }
 
-// A line of weights is used once and comes from farther away than elements of the operand,
-// of which a line of the cache has those of the next channels, too: it counts as two. Where
-// taps go to the left, the tile decides the order of sums (conv_takes): there, it stays one.
+// A line of weights is used once and comes from farther away than elements of the
+// operand, of which a line of the cache has those of the next channels, too: it counts as
+// two. Where taps go to the left, the tile decides the order of sums (conv_takes): there,
+// it stays one.
 static double line_of_weights(const struct side *x) {
     return x->at_step < 0 ? 1 : 2;
 }
@@ -123,8 +124,8 @@ static double row_cycles(const struct conv_plan *c, const struct side *x,
     return cycles > least ? cycles : least;
 }
 
-// As measured: more sums than hide the latency gain nothing, and LLVM begins to spill; sooner
-// without multiply-adds, where products take registers until they are added.
+// As measured: more sums than hide the latency gain nothing, and LLVM begins to spill;
+// sooner without multiply-adds, where products take registers until they are added.
 static bool fits(const struct conv_plan *c, const struct side *x, const struct tile *t) {
     size_t registers = c->t->registers, sums = t->blocks * t->pixels;
     size_t weights = t->blocks * (t->row_live ? (size_t)x->taps : 1);
@@ -133,8 +134,8 @@ static bool fits(const struct conv_plan *c, const struct side *x, const struct t
     return sums <= most && sums + weights + 1 < registers;
 }
 
-// Cycles for a line of the results of one group of blocks, over the number of the operand's
-// words and kernel rows.
+// Cycles for a line of the results of one group of blocks, over the number of the
+// operand's words and kernel rows.
 static double group_cycles(const struct conv_plan *c, const struct side *x,
                            const struct tile *t) {
     const double per_tile = 40; // to begin and end one
@@ -182,8 +183,9 @@ bool conv_tile_is_free(const struct conv_plan *c) {
     return c->classes[0] * c->classes[1] == 1 && (c->groups == 1 || c->depthwise);
 }
 
-// What fits() finds best is less than what there are registers for. Kept rows of weights are
-// met from the left, which is another order than tap by tap where taps go to the left.
+// What fits() finds best is less than what there are registers for. Kept rows of weights
+// are met from the left, which is another order than tap by tap where taps go to the
+// left.
 bool conv_takes(const struct conv_plan *c, const struct tiling *t) {
     struct side side[2];
     if (!conv_tile_is_free(c) || !conv_class(c, 0, 0, side)) return false;
@@ -204,7 +206,7 @@ double conv_tile_cycles(const struct conv_plan *c, const struct tiling *t) {
     return line_cycles(c, &side[1], &tile);
 }
 
-// ---- packed weights -------------------------------------------------------------------
+// ---- packed weights ------------------------------------------------------------------
 
 // The most words any tile needs: all of the groups its results touch.
 size_t conv_span(const struct conv_plan *c, size_t blocks) {

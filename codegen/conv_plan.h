@@ -43,8 +43,9 @@ struct conv_plan conv_plan_of(const struct target *t, const struct kfunc *kf,
 // The class of residues (y, x); false: no result falls into it.
 bool conv_class(const struct conv_plan *c, size_t y, size_t x, struct side side[2]);
 struct tile conv_tile(const struct conv_plan *c, const struct side side[2]);
-// Whether results are the same bits whatever the tile, and a kernel may say which: not where
-// it falls into several classes, and with groups a tile's weights would have other zeros.
+// Whether results are the same bits whatever the tile, and a kernel may say which: not
+// where it falls into several classes, and with groups a tile's weights would have other
+// zeros.
 bool conv_tile_is_free(const struct conv_plan *c);
 // Whether the kernel may say that its tile is t.
 bool conv_takes(const struct conv_plan *c, const struct tiling *t);

@@ -1,5 +1,5 @@
-// The tile of a convolution's weight gradient: what conv_dw.c (a row's) and batch_product.c
-// (a batch's) share.
+// The tile of a convolution's weight gradient: what conv_dw.c (a row's) and
+// batch_product.c (a batch's) share.
 //
 // A tile of sums is some blocks of output channels (lanes) times some kernel rows of some
 // input channels, times the kernel's columns; a loop over all output pixels adds d times

@@ -91,7 +91,7 @@ struct emit {
     int8_t *axis, *flat; // by nid: what axis_of and flat_friendly found; 0: not asked yet
 };
 
-// ---- ll.c: LLVM in short --------------------------------------------------------------
+// ---- ll.c: LLVM in short -------------------------------------------------------------
 LLVMTypeRef ll_elem(struct emit *e, enum elem elem); // bf16: i16, its bits
 LLVMTypeRef ll_vec(LLVMTypeRef elem, size_t lanes);  // elem itself for one lane
 LLVMValueRef ll_i64(struct emit *e, int64_t v);
@@ -140,7 +140,7 @@ void if_end(struct emit *e, LLVMBasicBlockRef after);
 struct loop loop_over(struct emit *e, int64_t from, int64_t to, int64_t step,
                       const LLVMValueRef *carried, size_t n, struct ix *i);
 
-// ---- ix.c: indices --------------------------------------------------------------------
+// ---- ix.c: indices -------------------------------------------------------------------
 struct ix ix_const(struct emit *e, int64_t v);
 struct ix ix_uniform(LLVMValueRef i64, int64_t lo, int64_t hi, int64_t mod, int64_t rem);
 LLVMValueRef ix_value(struct emit *e, const struct ix *a); // i64, of lane 0
@@ -174,7 +174,7 @@ void clip(struct emit *e, struct point *p, uint32_t axis, int64_t n, struct insi
 LLVMValueRef choose(struct emit *e, const struct inside *in, LLVMValueRef yes,
                     LLVMValueRef no, size_t lanes);
 
-// ---- memory.c: stored values ----------------------------------------------------------
+// ---- memory.c: stored values ---------------------------------------------------------
 struct view view_in(struct emit *e, nid n);       // a buffer the kernel reads
 struct view view_out(struct emit *e, size_t out); // the kernel's out-th result
 struct view view_scratch(struct emit *e);         // the prologue's place
@@ -192,7 +192,7 @@ void emit_zero_row(struct emit *e, const struct view *v);
 struct ix emit_table(struct emit *e, const int64_t *v, size_t n, const struct ix *i,
                      LLVMValueRef mask);
 
-// ---- expr.c: values -------------------------------------------------------------------
+// ---- expr.c: values ------------------------------------------------------------------
 LLVMValueRef emit_value(struct emit *e, nid n, const struct point *p);
 size_t memo_mark(const struct emit *e);
 void memo_release(struct emit *e, size_t mark);
@@ -231,7 +231,7 @@ LLVMValueRef value_avgpool(struct emit *e, const struct node *n, const struct po
 LLVMValueRef value_avgpool_dx(struct emit *e, const struct node *n,
                               const struct point *p);
 
-// ---- math.c: f32 functions, a vector or a scalar --------------------------------------
+// ---- math.c: f32 functions, a vector or a scalar -------------------------------------
 LLVMValueRef math_exp(struct emit *e, LLVMValueRef x, size_t lanes);
 LLVMValueRef math_log(struct emit *e, LLVMValueRef x, size_t lanes);
 LLVMValueRef math_tanh(struct emit *e, LLVMValueRef x, size_t lanes);
@@ -248,7 +248,7 @@ bool flat_friendly(struct emit *e, nid n);
 // Computes nodes of one shape and stores them.
 void emit_fill(struct emit *e, const nid *nodes, const struct view *to, size_t n);
 
-// ---- anchors --------------------------------------------------------------------------
+// ---- anchors -------------------------------------------------------------------------
 // Stores the kernel's results at n points (of the root), where the anchor is value[i].
 void emit_results(struct emit *e, const struct point *p, const LLVMValueRef *value,
                   size_t n);
@@ -264,10 +264,10 @@ void emit_winograd(struct emit *e); // the same
 void emit_pack(struct emit *e);     // a weight, as its reader wants it
 struct view
 anchor_operand(struct emit *e); // the first operand, in its place or in scratch
-// A function of its own that the kernels of a module share, called where the kernel is now.
-// `name` says all that shapes its code. True: it is new, and what is emitted until shared_end
-// is its body; args, pointers and integers, are its parameters then. The body can use nothing
-// else of the kernel's.
+// A function of its own that the kernels of a module share, called where the kernel is
+// now. `name` says all that shapes its code. True: it is new, and what is emitted until
+// shared_end is its body; args, pointers and integers, are its parameters then. The body
+// can use nothing else of the kernel's.
 #define SHARED_MAX_ARGS 4
 struct shared {
     LLVMValueRef fn, args[SHARED_MAX_ARGS]; // of the caller
@@ -281,7 +281,7 @@ void shared_end(struct emit *e, struct shared *s, const char *name);
 // Begins the code of one row: pointers, scalars, prologue.
 void emit_row(struct emit *e, LLVMValueRef row);
 
-// ---- facts.c: how a kernel reads a node -----------------------------------------------
+// ---- facts.c: how a kernel reads a node ----------------------------------------------
 enum { NO_BUFFER = KERNEL_MAX_BUFFERS + 8 };
 size_t kernel_buffer(const struct kernel *k,
                      nid n); // which it is read from, or NO_BUFFER
@@ -289,7 +289,7 @@ bool reads_embedded(const struct func *f, const struct kernel *k, nid n); // in 
 bool reads_loaded(const struct func *f, const struct kernel *k, nid n);   // from memory
 bool depends_on(const struct emit *e, nid n, nid on); // without passing what is loaded
 
-// ---- identity.c, check.c --------------------------------------------------------------
+// ---- identity.c, check.c -------------------------------------------------------------
 const char *kernel_symbol(struct arena *arena, const struct target *t,
                           const struct kfunc *kf, const struct kernel *k);
 // Lets the function at hand have the instructions of bf16.

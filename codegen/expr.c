@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-// ---- values already known -------------------------------------------------------------
+// ---- values already known ------------------------------------------------------------
 
 size_t memo_mark(const struct emit *e) {
     return e->memo.n;
@@ -27,7 +27,7 @@ static LLVMValueRef memo_get(const struct emit *e, nid n, const struct point *p)
     return NULL;
 }
 
-// ---- elementwise ----------------------------------------------------------------------
+// ---- elementwise ---------------------------------------------------------------------
 
 struct point operand_point(struct emit *e, const struct point *p, const struct type *t,
                            const struct type *in) {
@@ -179,7 +179,7 @@ static LLVMValueRef value_cast(struct emit *e, const struct node *n,
     return byte ? LLVMBuildZExt(e->b, x, type, "") : LLVMBuildSExt(e->b, x, type, "");
 }
 
-// ---- all ops --------------------------------------------------------------------------
+// ---- all ops -------------------------------------------------------------------------
 
 value_fn value_emitter(enum op op) {
     static const value_fn FUNCTIONS[OP_COUNT] = {
@@ -277,7 +277,7 @@ void set_value(struct emit *e, nid n, const struct point *p, LLVMValueRef value)
     memo_set(e, n, &q, q.lanes < p->lanes ? ll_lane(e, value, 0) : value);
 }
 
-// ---- what is computed once a row ------------------------------------------------------
+// ---- what is computed once a row -----------------------------------------------------
 
 struct hoist {
     struct emit *e;

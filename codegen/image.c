@@ -20,7 +20,7 @@
 // The linker in memory begins every kernel at a page; a line of the cache is as good.
 #define CODE_ALIGN 64
 
-// ---- objects --------------------------------------------------------------------------
+// ---- objects -------------------------------------------------------------------------
 
 struct object {
     const char *name; // of its first kernel
@@ -93,7 +93,7 @@ static struct object object_of(struct arena *arena, const struct codegen *cg,
     return o;
 }
 
-// ---- placing --------------------------------------------------------------------------
+// ---- placing -------------------------------------------------------------------------
 
 struct placing {
     struct object *objects;
@@ -139,7 +139,7 @@ static char *copy_sections(const struct placing *im, struct arena *arena) {
     return bytes;
 }
 
-// ---- references -----------------------------------------------------------------------
+// ---- references ----------------------------------------------------------------------
 
 static size_t symbol_place(const struct object *o, const Elf64_Sym *s) {
     if (s->st_shndx == SHN_UNDEF || s->st_shndx >= o->nsections ||
@@ -182,7 +182,7 @@ static void relocate_all(const struct placing *im, char *bytes) {
     }
 }
 
-// ---- the image ------------------------------------------------------------------------
+// ---- the image -----------------------------------------------------------------------
 
 static struct codegen_kernel kernel_of(const struct object *o, const char *name,
                                        struct arena *arena) {

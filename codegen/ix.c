@@ -168,7 +168,7 @@ struct ix ix_mod(struct emit *e, struct ix a, int64_t by) {
     return from_lanes(LLVMBuildURem(e->b, ix_lanes(e, &a), d, ""), 0, by - 1);
 }
 
-// ---- points ---------------------------------------------------------------------------
+// ---- points --------------------------------------------------------------------------
 
 bool point_same(const struct point *a, const struct point *b) {
     if (a->rank != b->rank || a->lanes != b->lanes || a->mask != b->mask) return false;
@@ -207,7 +207,7 @@ void point_unflat(struct emit *e, struct ix flat, const size_t *dim, uint32_t ra
     }
 }
 
-// ---- being inside ---------------------------------------------------------------------
+// ---- being inside --------------------------------------------------------------------
 
 static void clip_uniform(struct emit *e, struct ix *i, int64_t n, struct inside *in) {
     LLVMValueRef v = ix_value(e, i);

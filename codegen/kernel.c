@@ -3,7 +3,7 @@
 
 #include <llvm-c/Analysis.h>
 
-// ---- rows -----------------------------------------------------------------------------
+// ---- rows ----------------------------------------------------------------------------
 
 static nid buffer_node(const struct kernel *k, size_t buffer) {
     return buffer < k->nouts ? k->outs[buffer] : k->ins[buffer - k->nouts];
@@ -79,7 +79,7 @@ static void emit_one_row(struct emit *e) {
     for (size_t i = 0; i < k->nouts; i++) emit_zero_border(e, &to[i]);
 }
 
-// ---- the function ---------------------------------------------------------------------
+// ---- the function --------------------------------------------------------------------
 
 static void set_attribute(struct emit *e, const char *name, const char *value) {
     LLVMAttributeRef a = LLVMCreateStringAttribute(e->ctx, name, (unsigned)strlen(name),

@@ -141,8 +141,8 @@ LLVMValueRef ll_at_ix(struct emit *e, LLVMTypeRef t, LLVMValueRef a, struct ix i
     return ll_at_const(e, t, i.base ? ll_at(e, t, a, i.base) : a, i.off);
 }
 
-// An address is else computed again in each block that uses it; here the inner loops are to
-// take it as it is.
+// An address is else computed again in each block that uses it; here the inner loops are
+// to take it as it is.
 LLVMValueRef ll_settled(struct emit *e, LLVMValueRef at) {
     return LLVMBuildFreeze(e->b, at, "");
 }
@@ -175,7 +175,7 @@ bool ll_const(LLVMValueRef v, int64_t *out) {
     return true;
 }
 
-// ---- loops ----------------------------------------------------------------------------
+// ---- loops ---------------------------------------------------------------------------
 
 static bool runs_once(LLVMValueRef from, LLVMValueRef to, int64_t step) {
     int64_t lo, hi;
@@ -209,9 +209,10 @@ struct loop loop_begin(struct emit *e, LLVMValueRef from, LLVMValueRef to, int64
     return l;
 }
 
-// A step that LLVM takes for unknown, until it selects instructions. An index that is known to
-// rise steadily has loop strength reduction keep an address for each thing a loop touches: a
-// fourth of the time that a kernel takes to compile, for code that is no faster.
+// A step that LLVM takes for unknown, until it selects instructions. An index that is
+// known to rise steadily has loop strength reduction keep an address for each thing a
+// loop touches: a fourth of the time that a kernel takes to compile, for code that is no
+// faster.
 static LLVMValueRef next_index(struct emit *e, const struct loop *l) {
     LLVMValueRef step = LLVMBuildFreeze(e->b, l->step, "");
     return LLVMBuildNSWAdd(e->b, l->i, step, "");

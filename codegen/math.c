@@ -134,8 +134,8 @@ LLVMValueRef math_sigmoid(struct emit *e, LLVMValueRef x, size_t lanes) {
     return LLVMBuildFDiv(b, part, LLVMBuildFAdd(b, one, u, ""), "");
 }
 
-// Odd: x + x p(x^2) near 0; elsewhere 1 - e^(-|x| + |x| q(|x|)) with the sign of x, where q
-// follows log(erfc(x)) / x + 1. From 4 on the result rounds to 1.
+// Odd: x + x p(x^2) near 0; elsewhere 1 - e^(-|x| + |x| q(|x|)) with the sign of x, where
+// q follows log(erfc(x)) / x + 1. From 4 on the result rounds to 1.
 LLVMValueRef math_erf(struct emit *e, LLVMValueRef x, size_t lanes) {
     static const double NEAR[] = {-5.9908727e-4, 4.9931849e-3,   -2.67666206e-2,
                                   1.12818167e-1, -3.76124948e-1, 1.28379151e-1};

@@ -1,12 +1,13 @@
 // Matrix products, one or a stack of them, vectors along the columns of the result.
 //
-// A tile of sums is some rows times a group of columns (see matmul_plan.h); a loop over the
-// inner size spreads one word of x (words.h) a row. Groups are the outer loop: what a group
-// needs of y stays in cache while all rows of x pass. When x has a single row, the rows of a tile
-// come from several rows of the batch, so that a large constant y is read once for all of
-// them. Where a group of it is more than stays in cache, all groups go through a part of the
-// inner size before the next, and the sums so far wait in the result's place. Each result is
-// the same sum in the same order whichever way it is computed.
+// A tile of sums is some rows times a group of columns (see matmul_plan.h); a loop over
+// the inner size spreads one word of x (words.h) a row. Groups are the outer loop: what a
+// group needs of y stays in cache while all rows of x pass. When x has a single row, the
+// rows of a tile come from several rows of the batch, so that a large constant y is read
+// once for all of them. Where a group of it is more than stays in cache, all groups go
+// through a part of the inner size before the next, and the sums so far wait in the
+// result's place. Each result is the same sum in the same order whichever way it is
+// computed.
 #include "codegen/emit.h"
 #include "codegen/matmul_plan.h"
 
@@ -213,7 +214,7 @@ static void over_columns(struct matmul *mm, struct matmul_at *t,
     }
 }
 
-// ---- rows of one matrix ---------------------------------------------------------------
+// ---- rows of one matrix --------------------------------------------------------------
 
 // Rows [from, to) of x, `rows` at a time.
 static void rows_between(struct matmul *mm, struct matmul_at *t, size_t from, size_t to,
@@ -289,7 +290,7 @@ static void each_row(struct matmul *mm) {
     loop_end(e, &l, NULL);
 }
 
-// ---- single rows of a batch -----------------------------------------------------------
+// ---- single rows of a batch ----------------------------------------------------------
 
 struct batch {
     struct matmul mm;   // first: over_columns hands it on
@@ -363,7 +364,7 @@ static void batch_rows(struct matmul *mm, struct matmul_at *t) {
     }
 }
 
-// ---- part by part ---------------------------------------------------------------------
+// ---- part by part --------------------------------------------------------------------
 
 // A result of f32: sums may wait where it goes. nouts: there is none.
 static size_t waiting_place(const struct emit *e) {

@@ -35,9 +35,10 @@ size_t matmul_most_blocks(const struct matmul_plan *p) {
     return size_max(1, size_min(vectors(p), most));
 }
 
-// Products of a single row take rows of the batch for rows of the tile: they are as many as
-// there happen to be, and the more of them share what is read of y the better. But lines of x
-// some pages apart share few places of the first cache: eight rows, in place of twelve.
+// Products of a single row take rows of the batch for rows of the tile: they are as many
+// as there happen to be, and the more of them share what is read of y the better. But
+// lines of x some pages apart share few places of the first cache: eight rows, in place
+// of twelve.
 static size_t best_blocks(const struct matmul_plan *p) {
     size_t all = vectors(p);
     if (p->m == 1) return size_max(1, size_min(all, p->t->registers >= 32 ? 3 : 2));
@@ -79,7 +80,7 @@ struct matmul_plan matmul_plan_of(const struct target *t, const struct func *f,
     return p;
 }
 
-// ---- packed operands ------------------------------------------------------------------
+// ---- packed operands -----------------------------------------------------------------
 
 size_t matmul_matrix_words(const struct matmul_plan *p) {
     return vectors(p) * p->t->lanes * p->words;

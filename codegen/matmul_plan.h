@@ -1,9 +1,10 @@
 // How a matrix product is cut up: shared by the code that packs constant operands and the
 // code that reads them.
 //
-// The columns of the result are cut into groups of some vectors; a tile is some rows times
-// one group. A packed operand holds its groups one behind the other, the last one perhaps
-// narrower, each as [word of k][column of the group]; the matrices of a stack follow each other.
+// The columns of the result are cut into groups of some vectors; a tile is some rows
+// times one group. A packed operand holds its groups one behind the other, the last one
+// perhaps narrower, each as [word of k][column of the group]; the matrices of a stack
+// follow each other.
 #ifndef DDG_CODEGEN_MATMUL_PLAN_H
 #define DDG_CODEGEN_MATMUL_PLAN_H
 

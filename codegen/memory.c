@@ -6,7 +6,7 @@
 // vectors shuffled together when they start at a known lane of one.
 #include "codegen/emit.h"
 
-// ---- views ----------------------------------------------------------------------------
+// ---- views ---------------------------------------------------------------------------
 
 static struct view view_at(struct emit *e, size_t buffer, nid n) {
     return (struct view){.row = e->row[buffer],
@@ -52,7 +52,7 @@ size_t layout_plane(const struct emit *e, const struct layout *l, const struct t
     return (t->dim[1] + 2 * l->border) * layout_pitch_y(e, l, t);
 }
 
-// ---- positions ------------------------------------------------------------------------
+// ---- positions -----------------------------------------------------------------------
 
 // Where pixel (p.at[1], p.at[2]) lies in its plane.
 static struct ix pixel(struct emit *e, const struct view *v, const struct point *p) {
@@ -106,9 +106,10 @@ static struct ix block_position(struct emit *e, const struct view *v,
     return ix_ramp(e, at);
 }
 
-// ---- loads ----------------------------------------------------------------------------
+// ---- loads ---------------------------------------------------------------------------
 
-// Bytes, halves and keys: no gather instruction exists, and LLVM would branch in every lane.
+// Bytes, halves and keys: no gather instruction exists, and LLVM would branch in every
+// lane.
 static LLVMValueRef gather_singly(struct emit *e, LLVMTypeRef elem, LLVMValueRef base,
                                   LLVMValueRef at, LLVMValueRef mask, size_t align) {
     if (mask) at = LLVMBuildSelect(e->b, mask, at, ll_zero(LLVMTypeOf(at)), "");
@@ -194,7 +195,7 @@ LLVMValueRef emit_load(struct emit *e, const struct view *v, const struct point 
     return load_at(e, v, planar_position(e, v, p), p->mask, p->lanes, false);
 }
 
-// ---- stores ---------------------------------------------------------------------------
+// ---- stores --------------------------------------------------------------------------
 
 static void scatter(struct emit *e, LLVMTypeRef elem, LLVMValueRef base, LLVMValueRef at,
                     LLVMValueRef mask, LLVMValueRef value, size_t align) {
@@ -232,8 +233,8 @@ static void store_at(struct emit *e, const struct view *v, struct ix at,
     }
 }
 
-// Lanes past the last channel are stored too, as zero. Vectors along a line of one channel
-// are scattered: of nothing but a product of matrices that a convolution reads.
+// Lanes past the last channel are stored too, as zero. Vectors along a line of one
+// channel are scattered: of nothing but a product of matrices that a convolution reads.
 static void store_blocked(struct emit *e, const struct view *v, const struct point *p,
                           LLVMValueRef value) {
     int64_t first;
@@ -260,7 +261,7 @@ void emit_ask(struct emit *e, const struct view *v, const struct point *p, bool 
     ll_prefetch(e, ll_at_ix(e, ll_elem(e, v->type->elem), v->row, at), write);
 }
 
-// ---- zeros ----------------------------------------------------------------------------
+// ---- zeros ---------------------------------------------------------------------------
 
 // `n` vectors of zero from element `at` on.
 static void zero_run(struct emit *e, enum elem elem, LLVMValueRef at, size_t n) {
@@ -310,7 +311,7 @@ void emit_zero_row(struct emit *e, const struct view *v) {
     zero_run(e, ELEM_F32, v->row, v->layout->bytes / (4 * e->lanes));
 }
 
-// ---- constant tables ------------------------------------------------------------------
+// ---- constant tables -----------------------------------------------------------------
 
 // Followed by as many zeros as lanes, so that a vector may be read from any entry.
 static LLVMValueRef table_global(struct emit *e, const int64_t *v, size_t n) {

@@ -7,7 +7,7 @@ static LLVMValueRef from(struct emit *e, const struct node *n, struct point *q,
     return emit_value(e, n->in[operand], q);
 }
 
-// ---- reshape --------------------------------------------------------------------------
+// ---- reshape -------------------------------------------------------------------------
 
 // Axes [a0, a1) of the result and [b0, b1) of the operand with equally many elements.
 struct group {
@@ -57,7 +57,7 @@ LLVMValueRef value_reshape(struct emit *e, const struct node *n, const struct po
     return emit_value(e, n->in[0], &q);
 }
 
-// ---- others ---------------------------------------------------------------------------
+// ---- others --------------------------------------------------------------------------
 
 LLVMValueRef value_broadcast(struct emit *e, const struct node *n,
                              const struct point *p) {

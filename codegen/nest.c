@@ -7,7 +7,7 @@
 // in vectors.
 #include "codegen/emit.h"
 
-// ---- which way a value lies -----------------------------------------------------------
+// ---- which way a value lies ----------------------------------------------------------
 
 static int axis_under(struct emit *e, const struct node *n);
 
@@ -121,7 +121,7 @@ bool flat_friendly(struct emit *e, nid n) {
     return e->flat[n] == YES;
 }
 
-// ---- loops ----------------------------------------------------------------------------
+// ---- loops ---------------------------------------------------------------------------
 
 struct fill {
     struct emit *e;
@@ -142,7 +142,7 @@ static void store_here(struct fill *fill) {
     memo_release(e, mark);
 }
 
-// ---- residues -------------------------------------------------------------------------
+// ---- residues ------------------------------------------------------------------------
 // Which windows of a strided pool an element lies in follows from its indices' residues.
 // Lines and pixels are taken a residue at a time, so that code knows them.
 
@@ -188,7 +188,7 @@ static void fill_lines(struct fill *fill, struct ix y, int64_t lines, int64_t st
     }
 }
 
-// ---- pieces ---------------------------------------------------------------------------
+// ---- pieces --------------------------------------------------------------------------
 // Where indices of gathered axes jump, lines and columns are cut: in a piece indices rise
 // evenly or stay, and what they choose is found once and not at each place.
 
@@ -265,7 +265,8 @@ static size_t piece_end(const struct pieces *p, size_t from) {
     return from;
 }
 
-// What is the same at all places, or all of a line, is known and found again from the first.
+// What is the same at all places, or all of a line, is known and found again from the
+// first.
 static void look_ahead(struct fill *fill, size_t x) {
     fill->p.at[2] = ix_const(fill->e, (int64_t)x);
     for (size_t i = 0; i < fill->n; i++) emit_value(fill->e, fill->nodes[i], &fill->p);
@@ -295,7 +296,7 @@ static void fill_pieces(struct fill *fill, const struct pieces *y,
             fill_piece(fill, i, piece_end(y, i), k, piece_end(x, k), y->n > 1);
 }
 
-// ---- planes ---------------------------------------------------------------------------
+// ---- planes --------------------------------------------------------------------------
 
 static void fill_strided(struct fill *fill, const int64_t stride[2]) {
     int64_t lines = (int64_t)fill->t->dim[1];
@@ -330,7 +331,7 @@ static void fill_blocked(struct fill *fill) {
     loop_end(e, &l, NULL);
 }
 
-// ---- vectors along the last axis, and single elements ---------------------------------
+// ---- vectors along the last axis, and single elements --------------------------------
 
 // Calls set(i) and stores, for vectors of indices that cover [0, n).
 static void along(struct fill *fill, int64_t n, void (*set)(struct fill *, struct ix)) {

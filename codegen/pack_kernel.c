@@ -60,7 +60,7 @@ static LLVMValueRef weights_at(struct packing *p, struct point *at) {
     return v;
 }
 
-// ---- convolutions, tap by tap -----------------------------------------------------------
+// ---- convolutions, tap by tap --------------------------------------------------------
 struct class_of {
     const struct conv_plan *c;
     struct side side[2];
@@ -168,7 +168,7 @@ static void pack_direct(struct packing *p, const struct conv_plan *c) {
         }
 }
 
-// ---- Winograd's way -----------------------------------------------------------------------
+// ---- Winograd's way ------------------------------------------------------------------
 // See winograd_weights (ir/winograd.c), of which this is the same in single precision.
 static LLVMValueRef scaled(struct emit *e, LLVMValueRef x, double by) {
     return LLVMBuildFMul(e->b, x, ll_fsplat(e, by, e->lanes), "");
@@ -252,7 +252,7 @@ static void pack_winograd(struct packing *p, const struct conv_plan *c) {
     part_end(p, &l, after);
 }
 
-// ---- matrix products ------------------------------------------------------------------------
+// ---- matrix products -----------------------------------------------------------------
 // Word i of `wide` columns from `from` on, of the matrix that the point is in.
 static void pack_word(struct packing *p, const struct matmul_plan *m, struct point at,
                       struct ix i, struct ix from, size_t wide, struct ix to) {

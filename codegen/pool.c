@@ -35,7 +35,7 @@ static struct pool pool_of(struct emit *e, const struct node *n, const struct po
     return pool;
 }
 
-// ---- loops over offsets ---------------------------------------------------------------
+// ---- loops over offsets --------------------------------------------------------------
 
 typedef LLVMValueRef (*offset_fn)(void *ctx, struct ix y, struct ix x, LLVMValueRef acc);
 
@@ -61,7 +61,7 @@ static LLVMValueRef over_offsets(struct emit *e, const int64_t n[2], offset_fn f
     return rows.carried[0];
 }
 
-// ---- windows --------------------------------------------------------------------------
+// ---- windows -------------------------------------------------------------------------
 
 // Element (y, x) of the window of p, brought inside the image.
 static struct point tap_point(struct pool *pool, const struct point *window, struct ix y,
@@ -149,7 +149,7 @@ LLVMValueRef value_avgpool(struct emit *e, const struct node *n, const struct po
     return ll_div(e, sum, mean_count(&pool, p), p->mask);
 }
 
-// ---- windows that an element lies in --------------------------------------------------
+// ---- windows that an element lies in -------------------------------------------------
 
 static void windows_around(const struct pool *pool, int64_t n[2]) {
     for (int a = 0; a < 2; a++)
@@ -203,7 +203,7 @@ LLVMValueRef value_avgpool_dx(struct emit *e, const struct node *n,
     return over_offsets(e, around, spread_mean, &pool, ll_fsplat(e, 0, p->lanes));
 }
 
-// ---- the first largest element --------------------------------------------------------
+// ---- the first largest element -------------------------------------------------------
 
 struct earlier { // the search for an element that is as large and comes before
     struct pool *pool;

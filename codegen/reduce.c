@@ -29,7 +29,7 @@ struct reduction {
     size_t unroll; // sums kept side by side by the innermost loop
 };
 
-// ---- one element ----------------------------------------------------------------------
+// ---- one element ---------------------------------------------------------------------
 
 static LLVMValueRef least(struct emit *e, enum elem elem) {
     if (elem == ELEM_F32) return ll_f32(e, -INFINITY);
@@ -94,7 +94,7 @@ static struct found take(const struct reduction *r, struct found f, LLVMValueRef
     return join(r, f, one);
 }
 
-// ---- loops ----------------------------------------------------------------------------
+// ---- loops ---------------------------------------------------------------------------
 
 static void over_axes(struct reduction *r, uint32_t depth, struct found *f);
 
@@ -171,7 +171,7 @@ static void over_axes(struct reduction *r, uint32_t depth, struct found *f) {
     else loop_axis(r, depth, (int64_t)r->dim[axis], 1, f);
 }
 
-// ---- the whole ------------------------------------------------------------------------
+// ---- the whole -----------------------------------------------------------------------
 
 // Halves are joined until one lane is left.
 static struct found join_lanes(const struct reduction *r, struct found f) {

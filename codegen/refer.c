@@ -1,5 +1,5 @@
-// See refer.h. x86-64 has distances in bytes. AArch64 has them in two parts: a distance in
-// pages, then where in the page, which is the image's own as the image begins at one.
+// See refer.h. x86-64 has distances in bytes. AArch64 has them in two parts: a distance
+// in pages, then where in the page, which is the image's own as the image begins at one.
 #include "codegen/refer.h"
 
 #include <elf.h>

@@ -1,5 +1,5 @@
-// References from instructions to constants, as an ELF object leaves them open: what image.c
-// must know of a processor.
+// References from instructions to constants, as an ELF object leaves them open: what
+// image.c must know of a processor.
 #ifndef DDG_CODEGEN_REFER_H
 #define DDG_CODEGEN_REFER_H
 

@@ -1,5 +1,5 @@
-// What code is generated for: this machine, a level of the x86-64 psABI, or AArch64 as all of
-// its processors are.
+// What code is generated for: this machine, a level of the x86-64 psABI, or AArch64 as
+// all of its processors are.
 //
 // A target says exactly which features its code may use, and they are few: those of the
 // levels, because nothing that is emitted gains from others. So code for one machine
@@ -10,7 +10,7 @@
 #include <llvm-c/TargetMachine.h>
 #include <unistd.h>
 
-// ---- features -------------------------------------------------------------------------
+// ---- features ------------------------------------------------------------------------
 
 // LLVM's names, level by level.
 #define V2 "+cx16,+sahf,+popcnt,+sse3,+ssse3,+sse4.1,+sse4.2,+crc32"
@@ -21,7 +21,8 @@
 // wide.
 #define GIVEN "+64bit,+cmov,+cx8,+fxsr,+mmx,+sse,+sse2,+evex512"
 
-// Of these, only by kernels that multiply bf16 (kernel.c), and only in programs that let them.
+// Of these, only by kernels that multiply bf16 (kernel.c), and only in programs that let
+// them.
 #define BF16 "avx512bf16"
 
 // Vectors of four floats, thirty-two of them: all that ARMv8-A asks for.
@@ -103,7 +104,7 @@ const char *codegen_needs(struct arena *arena, const struct target *t) {
     return out.at;
 }
 
-// ---- what follows from them -----------------------------------------------------------
+// ---- what follows from them ----------------------------------------------------------
 
 static void set_vectors(struct target *t, size_t lanes, size_t registers, bool fma) {
     t->lanes = lanes;
@@ -122,17 +123,17 @@ static void vectors_of_x86(struct target *t) {
 }
 
 // Lanes fix how sums are cut into vectors and joined, registers the tiles of the weight
-// gradients' squares, both which weight gradients of a batch go Winograd's way, fma whether
-// products are rounded. The processor's name, its other features and its caches decide
-// nothing: no code is allowed to reassociate, and where the rows of a batch meet they are
-// summed in their order, however the work is cut (ir/batch_product.h).
+// gradients' squares, both which weight gradients of a batch go Winograd's way, fma
+// whether products are rounded. The processor's name, its other features and its caches
+// decide nothing: no code is allowed to reassociate, and where the rows of a batch meet
+// they are summed in their order, however the work is cut (ir/batch_product.h).
 static void set_numerics(struct arena *arena, struct target *t) {
     t->numerics = arena_printf(arena, "f32 %s lanes=%zu registers=%zu v%d",
                                t->fma ? "fma" : "mul-add", t->lanes, t->registers,
                                CODEGEN_NUMERICS_VERSION);
 }
 
-// ---- targets --------------------------------------------------------------------------
+// ---- targets -------------------------------------------------------------------------
 
 static void drop_message(void *message) {
     LLVMDisposeMessage(message);

@@ -1,5 +1,5 @@
-// Which tilings of a kernel are worth timing: those that the models of cost find best, and
-// some that they know nothing of.
+// Which tilings of a kernel are worth timing: those that the models of cost find best,
+// and some that they know nothing of.
 #include "codegen/codegen.h"
 #include "codegen/conv_plan.h"
 #include "codegen/matmul_plan.h"
@@ -25,10 +25,10 @@ static void add(struct found *f, struct tiling t, double cost) {
     f->cost[i] = cost;
 }
 
-// ---- tap by tap -----------------------------------------------------------------------
+// ---- tap by tap ----------------------------------------------------------------------
 
-// Of tiles that differ in their pixels alone, only the best is tried: there are many that are
-// nearly the same.
+// Of tiles that differ in their pixels alone, only the best is tried: there are many that
+// are nearly the same.
 static void add_best_pixels(struct found *f, const struct conv_plan *c, size_t blocks,
                             bool live) {
     struct tiling best = {0};
@@ -57,7 +57,7 @@ static void find_direct(struct found *f, const struct target *t, const struct kf
         for (int live = 0; live <= 1; live++) add_best_pixels(f, &c, blocks, live);
 }
 
-// ---- Winograd's way -------------------------------------------------------------------
+// ---- Winograd's way ------------------------------------------------------------------
 
 // Nobody has a model of these: larger and smaller groups with the same tile, then other
 // tiles. The order is that of their number.
@@ -82,7 +82,7 @@ static void find_winograd(struct found *f, const struct target *t, const struct 
     }
 }
 
-// ---- products -------------------------------------------------------------------------
+// ---- products ------------------------------------------------------------------------
 static void find_product(struct found *f, const struct target *t, const struct kfunc *kf,
                          const struct kernel *k) {
     struct kernel usual = *k;
@@ -93,7 +93,7 @@ static void find_product(struct found *f, const struct target *t, const struct k
         add(f, (struct tiling){.blocks = blocks}, -(double)blocks);
 }
 
-// ---- all kinds ------------------------------------------------------------------------
+// ---- all kinds -----------------------------------------------------------------------
 static bool is_product(const struct kfunc *kf, const struct kernel *k) {
     return node_at(kf->f, k->anchor)->op == OP_MATMUL;
 }

@@ -1,9 +1,9 @@
 // Which kernels are compiled together.
 //
-// LLVM takes a millisecond to set up for a module, as long as a small kernel takes itself, so
-// small ones share one. Kernels that compute Winograd's convolution of one shape share the
-// code of its first steps (winograd.c), which is most of theirs. A unit is not made so large
-// that threads would wait for the last one.
+// LLVM takes a millisecond to set up for a module, as long as a small kernel takes
+// itself, so small ones share one. Kernels that compute Winograd's convolution of one
+// shape share the code of its first steps (winograd.c), which is most of theirs. A unit
+// is not made so large that threads would wait for the last one.
 #include "codegen/compile.h"
 #include "codegen/winograd_plan.h"
 

@@ -1,19 +1,19 @@
 // Winograd convolution, conv and conv_dx alike (see ir/winograd.h).
 //
-// The tiles of all rows are one list; a group of it goes through three steps, with what is
-// between them in the kernel's work memory:
+// The tiles of all rows are one list; a group of it goes through three steps, with what
+// is between them in the kernel's work memory:
 //
 //     operands  V [plane][block of operand channels][tile][lanes]
 //     products  M [plane][block of result channels][tile][lanes] = V times the weights
 //     results
 //
 // M may lie where V was (winograd_in_place). The products of a plane are a matrix product
-// with a tile of sums in registers, some blocks of channels times some tiles; those past the
-// last tile of the list are computed of what happens to be there and left. Each tile is the
-// same sums in the same order whatever the group it is in.
+// with a tile of sums in registers, some blocks of channels times some tiles; those past
+// the last tile of the list are computed of what happens to be there and left. Each tile
+// is the same sums in the same order whatever the group it is in.
 //
-// The first two steps are functions that kernels of one module share: what they do follows
-// from shapes alone, and kernels mostly differ in what becomes of the results.
+// The first two steps are functions that kernels of one module share: what they do
+// follows from shapes alone, and kernels mostly differ in what becomes of the results.
 #include "codegen/emit.h"
 #include "codegen/winograd_lines.h"
 #include "codegen/winograd_plan.h"
@@ -52,7 +52,7 @@ static void transform_columns(struct steps *s, line_fn line, LLVMValueRef from,
     }
 }
 
-// ---- memory ---------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 
 // The vector of `slot` in block `block` of the first plane.
 static LLVMValueRef work_at(struct steps *s, LLVMValueRef base, struct ix block,
@@ -63,7 +63,7 @@ static LLVMValueRef work_at(struct steps *s, LLVMValueRef base, struct ix block,
     return ll_at(e, s->vec, at, slot);
 }
 
-// ---- first step: operands -------------------------------------------------------------
+// ---- first step: operands ------------------------------------------------------------
 
 static void emit_operand(struct steps *s, LLVMValueRef from, LLVMValueRef to) {
     struct emit *e = s->e;
@@ -106,7 +106,7 @@ static void emit_operands(struct steps *s, const struct tile_place *t) {
     loop_end(e, &l, NULL);
 }
 
-// ---- second step: products ------------------------------------------------------------
+// ---- second step: products -----------------------------------------------------------
 
 struct product {                              // one tile of sums
     LLVMValueRef operands, products, weights; // of the plane; weights: of the group too
@@ -211,7 +211,7 @@ static void emit_products(struct steps *s, LLVMValueRef count) {
     loop_end(e, &l, NULL);
 }
 
-// ---- third step: results --------------------------------------------------------------
+// ---- third step: results -------------------------------------------------------------
 
 static void emit_result(struct steps *s, const struct tile_place *t, struct ix block) {
     struct emit *e = s->e;
@@ -243,7 +243,7 @@ static void emit_tile_results(struct steps *s, const struct tile_place *t) {
     loop_end(e, &l, NULL);
 }
 
-// ---- all tiles ------------------------------------------------------------------------
+// ---- all tiles -----------------------------------------------------------------------
 
 // First result along an axis of the tile-th tile.
 static struct ix first_result(struct steps *s, int axis, LLVMValueRef tile) {
@@ -302,7 +302,7 @@ static struct steps steps_of(struct emit *e) {
     return s;
 }
 
-// ---- the steps that kernels share ----------------------------------------------------------
+// ---- the steps that kernels share ----------------------------------------------------
 
 static void call_operands(const struct steps *s, LLVMValueRef first, LLVMValueRef count) {
     struct emit *e = s->e;

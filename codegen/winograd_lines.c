@@ -70,8 +70,8 @@ line_fn line_results(size_t m) {
     return m == 2 ? results_2 : results_4;
 }
 
-// The polynomial of four gradients at the points, each over what the interpolation divides
-// by.
+// The polynomial of four gradients at the points, each over what the interpolation
+// divides by.
 void line_gradients(struct emit *e, const LLVMValueRef *in, LLVMValueRef *out) {
     const double a = WINOGRAD_A, b = WINOGRAD_B, aa = a * a, bb = b * b;
     const double over_a = 1 / (2 * aa * (aa - bb)), over_b = 1 / (2 * bb * (bb - aa));

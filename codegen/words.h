@@ -1,8 +1,9 @@
 // Words: what of an anchor's first operand, and of its weights, one multiply-add takes.
 //
-// A word has 32 bits: a float, or a pair of bf16, whose two products are added to a sum of f32
-// at once (ll_mul_add_pairs). Convolutions and products count their operands' channels and
-// inner sizes in words. A pair whose second half does not exist has weights of zero there.
+// A word has 32 bits: a float, or a pair of bf16, whose two products are added to a sum
+// of f32 at once (ll_mul_add_pairs). Convolutions and products count their operands'
+// channels and inner sizes in words. A pair whose second half does not exist has weights
+// of zero there.
 #ifndef DDG_CODEGEN_WORDS_H
 #define DDG_CODEGEN_WORDS_H
 

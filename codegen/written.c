@@ -9,7 +9,7 @@ static void drop_message(void *message) {
     LLVMDisposeMessage(message);
 }
 
-// ---- one object -----------------------------------------------------------------------
+// ---- one object ----------------------------------------------------------------------
 
 static LLVMMemoryBufferRef object_of_all(const struct codegen *cg,
                                          LLVMTargetMachineRef machine, struct diags *d) {
@@ -41,7 +41,7 @@ bool codegen_object(struct codegen *cg, struct arena *arena, char **bytes, size_
     return object != NULL;
 }
 
-// ---- text -----------------------------------------------------------------------------
+// ---- text ----------------------------------------------------------------------------
 
 static bool add_asm(struct making *m, LLVMTargetMachineRef machine, const char *symbol,
                     struct text *out, struct diags *d) {

@@ -107,7 +107,8 @@ static bool may_be_none(const struct attr_spec *spec) {
     return spec->fallback && strcmp(spec->fallback, "none") == 0;
 }
 
-// A float that is whole is what people write for a large int (1e5), one number for a list.
+// A float that is whole is what people write for a large int (1e5), one number for a
+// list.
 static const char *help_attr(struct op_call *o, const struct attr_spec *spec,
                              const struct expr *e, const struct result *r) {
     bool list = spec->kind == VAL_INTS || spec->kind == VAL_FLOATS;

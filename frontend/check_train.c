@@ -1,5 +1,5 @@
-// Training: what its type rules cannot see, because it is about other nodes: stages that are
-// kept, augmentations that fit the images. And reports: tables out of lists of lists.
+// Training: what its type rules cannot see, because it is about other nodes: stages that
+// are kept, augmentations that fit the images. And reports: tables out of lists of lists.
 #include "frontend/check_call.h"
 #include "runtime/formula.h"
 

@@ -1,9 +1,9 @@
 // From text to a checked pipeline graph.
 //
-// program_load parses a file and what it imports, binds parameters, expands `def`s, checks
-// types and shapes, loads the models (their shapes are needed) and leaves a function of
-// pipeline ops whose outputs are the `save`s. Nothing a save does not reach stays in it, but
-// everything written is checked.
+// program_load parses a file and what it imports, binds parameters, expands `def`s,
+// checks types and shapes, loads the models (their shapes are needed) and leaves a
+// function of pipeline ops whose outputs are the `save`s. Nothing a save does not reach
+// stays in it, but everything written is checked.
 #ifndef DDG_FRONTEND_H
 #define DDG_FRONTEND_H
 
@@ -45,7 +45,7 @@ struct program_options {
 struct program *program_load(struct arena *arena, const struct program_options *o,
                              struct diags *d);
 
-// ---- sweeps -----------------------------------------------------------------------------
+// ---- sweeps --------------------------------------------------------------------------
 // `-D sigma=0.05,0.1 -D ipc=1,10` asks for every combination of values, the last param
 // changing fastest. Commas inside brackets and quotes do not part values.
 struct sweep_point {
@@ -57,12 +57,12 @@ struct sweep_point {
 
 #define SWEEP_MAX_POINTS 10000
 
-// At least one point. False, with the reason in d: an empty value, the same value twice, too
-// many points, two points of one name.
+// At least one point. False, with the reason in d: an empty value, the same value twice,
+// too many points, two points of one name.
 bool sweep_points(struct arena *arena, const char *const *defines, size_t ndefines,
                   struct sweep_point **points, size_t *n, struct diags *d);
-// Where a point's result goes: the point's name becomes a folder before the last component,
-// so that all results of one point lie together ("out/infoutil" to
+// Where a point's result goes: the point's name becomes a folder before the last
+// component, so that all results of one point lie together ("out/infoutil" to
 // "out/sigma=0.05/infoutil"). point NULL: `to` as it is.
 const char *sweep_target(struct arena *arena, const char *to, const char *point);
 

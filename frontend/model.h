@@ -19,9 +19,9 @@ struct model_options {
 const struct model *model_load(struct arena *arena, const struct model_options *o,
                                struct diags *d);
 
-// The model's function for images of h x w pixels: the graph is read again with that input,
-// so a network that ends in a global pool takes any size. NULL, with the op that cannot in
-// d, for others. The result lives in arena, which must not outlive the model's.
+// The model's function for images of h x w pixels: the graph is read again with that
+// input, so a network that ends in a global pool takes any size. NULL, with the op that
+// cannot in d, for others. The result lives in arena, which must not outlive the model's.
 const struct func *model_at_size(struct arena *arena, const struct model *m, size_t h,
                                  size_t w, struct diags *d, struct span at);
 

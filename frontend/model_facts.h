@@ -1,5 +1,5 @@
-// What the file of a network says of itself, for `ddg model`: as much as can be known, also
-// when no model can be made of it.
+// What the file of a network says of itself, for `ddg model`: as much as can be known,
+// also when no model can be made of it.
 #ifndef DDG_MODEL_FACTS_H
 #define DDG_MODEL_FACTS_H
 

@@ -7,7 +7,7 @@
 #include "frontend/frontend.h"
 #include "runtime/settings.h"
 
-// ---- values ---------------------------------------------------------------------------
+// ---- values --------------------------------------------------------------------------
 struct swept { // a -D and its values
     const char *define;
     size_t name;              // bytes of it
@@ -73,7 +73,7 @@ static bool split(struct sweep *s, const char *define) {
     return diag_help(s->d, "each of them is a run of its own; sweep them in parts");
 }
 
-// ---- names ----------------------------------------------------------------------------
+// ---- names ---------------------------------------------------------------------------
 #define NAME_MAX_BYTES 200 // of a folder's 255, with room for what is put before it
 #define NAME_DIGEST    8   // letters
 
@@ -84,7 +84,8 @@ static size_t cut_at(const char *s, size_t n) {
 }
 
 // The same name when it fits a folder. Else '/' and control characters become '_',
-// the name is cut, and "~" with the first letters of a digest of it makes it one of its own.
+// the name is cut, and "~" with the first letters of a digest of it makes it one of its
+// own.
 static const char *folder_name(struct arena *a, const char *name) {
     size_t n = strlen(name);
     char *fit = arena_strdup(a, name), hex[DIGEST_HEX];
@@ -118,7 +119,7 @@ static bool check_names(const struct sweep *s, const struct sweep_point *points)
     return true;
 }
 
-// ---- points ---------------------------------------------------------------------------
+// ---- points --------------------------------------------------------------------------
 // The index-th combination, the last param changing fastest.
 static struct sweep_point point_at(const struct sweep *s, size_t index) {
     struct text name = {.arena = s->arena};
@@ -150,7 +151,7 @@ bool sweep_points(struct arena *arena, const char *const *defines, size_t ndefin
     return true;
 }
 
-// ---- targets --------------------------------------------------------------------------
+// ---- targets -------------------------------------------------------------------------
 // Where the last component of a path starts; slashes behind it belong to it.
 static size_t last_component(const char *path) {
     size_t n = strlen(path);

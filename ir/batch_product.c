@@ -17,7 +17,7 @@ static size_t divide_up(size_t n, size_t by) {
     return (n + by - 1) / by;
 }
 
-// ---- tiles of matrices ----------------------------------------------------------------
+// ---- tiles of matrices ---------------------------------------------------------------
 
 #define MOST_ACROSS 4
 #define MOST_DOWN   12
@@ -66,7 +66,7 @@ static void of_conv(struct batch_product *p, const struct kfunc *kf,
     p->tile[1] = p->dw.tile.channels;
 }
 
-// ---- Winograd's way -------------------------------------------------------------------
+// ---- Winograd's way ------------------------------------------------------------------
 
 #define TILE ((size_t)4) // gradients along each axis
 
@@ -82,7 +82,8 @@ static bool winograd_takes_it(const struct batch_product *p, const struct layout
     return true;
 }
 
-// The tile of sums of a plane: vectors of gradients times lines of one block of the operand.
+// The tile of sums of a plane: vectors of gradients times lines of one block of the
+// operand.
 static struct batch_product winograd_way(const struct batch_product *direct) {
     struct batch_product p = *direct;
     p.winograd = true;
@@ -122,7 +123,7 @@ static void choose_group(struct batch_product *p) {
         if (winograd_bytes(p, p->part, p->group) <= (double)p->t->l2 * 2 / 3) break;
 }
 
-// ---- parts ----------------------------------------------------------------------------
+// ---- parts ---------------------------------------------------------------------------
 
 struct costs {
     double across, down; // bytes of a row's operands, for one vector, for one line
@@ -141,8 +142,8 @@ static double work_bytes(const struct batch_product *p, const size_t part[2]) {
     return (double)(part[0] * part[1] * p->taps * vector);
 }
 
-// Cycles a row takes on 2, 4 and 8 workers, those of two counting most. What comes from the
-// third cache or farther takes a while: as measured, some bytes a cycle.
+// Cycles a row takes on 2, 4 and 8 workers, those of two counting most. What comes from
+// the third cache or farther takes a while: as measured, some bytes a cycle.
 static double cut_cycles(const struct batch_product *p, const struct costs *c,
                          const size_t part[2]) {
     const double bytes_a_cycle = 5, per_part = 50;
@@ -156,7 +157,8 @@ static double cut_cycles(const struct batch_product *p, const struct costs *c,
     return all;
 }
 
-// What there is room for of those that take least; the smallest when there is room for none.
+// What there is room for of those that take least; the smallest when there is room for
+// none.
 static void choose_parts(struct batch_product *p, const struct costs *c) {
     size_t step[2] = {p->tile[0], p->winograd ? p->t->lanes : p->tile[1]};
     double least = 0, room = (double)p->t->l2 / (p->winograd ? 2 : 4);
@@ -183,8 +185,8 @@ static void choose_rows(struct batch_product *p, const struct costs *c) {
     p->rows = rows < 1 ? 1 : rows > MOST_ROWS ? MOST_ROWS : (size_t)rows;
 }
 
-// From shapes alone: another way rounds otherwise. Parts, and transforms that several of them
-// make, follow from caches and are left out.
+// From shapes alone: another way rounds otherwise. Parts, and transforms that several of
+// them make, follow from caches and are left out.
 static bool winograd_is_less(const struct batch_product *p) {
     size_t all[2] = {p->across, p->down};
     double direct = (double)(p->across * p->down * p->taps * p->pixels) / 2;

@@ -1,5 +1,5 @@
-// Numbers of sixteen bits, ELEM_BF16: the upper half of a single. Processors multiply them
-// in pairs and add up in singles.
+// Numbers of sixteen bits, ELEM_BF16: the upper half of a single. Processors multiply
+// them in pairs and add up in singles.
 #ifndef DDG_BF16_H
 #define DDG_BF16_H
 

@@ -1,6 +1,6 @@
-// Builds functions. Each call works out the type from the op table, folds what is constant
-// (with the evaluator, eval.h) and simplifies (simplify.c) when the builder folds, and
-// returns the node that already computes the same thing when there is one.
+// Builds functions. Each call works out the type from the op table, folds what is
+// constant (with the evaluator, eval.h) and simplifies (simplify.c) when the builder
+// folds, and returns the node that already computes the same thing when there is one.
 //
 // Functions that build from known-good parts (b_*) treat a type error as a bug and abort;
 // build_node is for operands and attributes that come from outside.
@@ -24,12 +24,12 @@ struct builder {
 void builder_init(struct builder *b, struct arena *arena, const char *name);
 struct func *builder_finish(struct builder *b); // drops what no output reaches
 
-// attrs holds op_attr_count(op) values. On a type error returns NID_NONE and, when error is
-// not NULL, fills it (message, operand and attribute at fault).
+// attrs holds op_attr_count(op) values. On a type error returns NID_NONE and, when error
+// is not NULL, fills it (message, operand and attribute at fault).
 nid build_node(struct builder *b, enum op op, const nid *in, size_t nin,
                const struct value *attrs, struct rule_ctx *error);
-// Attribute kinds, ranges and choices alone: for b_model, whose type is known only after the
-// file was read. Fills error likewise.
+// Attribute kinds, ranges and choices alone: for b_model, whose type is known only after
+// the file was read. Fills error likewise.
 bool build_check_attrs(struct builder *b, enum op op, const struct value *attrs,
                        struct rule_ctx *error);
 // Ops whose type is given rather than worked out. Data is copied.
@@ -54,9 +54,9 @@ void build_output(struct builder *b, const char *name, nid n);
 // Makes the same node of another function here, over operands already here. Data of
 // constants is shared with the other function, which must live as long.
 nid build_copy(struct builder *b, const struct node *n, const nid *in);
-// Copies a whole function in, its inputs bound to args in order; leaves its outputs' ids in
-// outs (func->outs.n of them). Parameters become constants unless keep_params; batch_norm
-// marks become what they compute.
+// Copies a whole function in, its inputs bound to args in order; leaves its outputs' ids
+// in outs (func->outs.n of them). Parameters become constants unless keep_params;
+// batch_norm marks become what they compute.
 void build_inline(struct builder *b, const struct func *f, const nid *args, nid *outs,
                   bool keep_params);
 
@@ -74,8 +74,8 @@ nid b_gather(struct builder *b, nid x, const int64_t *index, size_t n, int64_t a
 nid b_take(struct builder *b, nid table, nid index);
 nid b_slice(struct builder *b, nid x, const int64_t *starts, const int64_t *steps,
             const int64_t *sizes, size_t n);
-// Adds before[i] and after[i] elements of value around axis i, interior[i] between elements;
-// negative before or after cut.
+// Adds before[i] and after[i] elements of value around axis i, interior[i] between
+// elements; negative before or after cut.
 nid b_pad(struct builder *b, nid x, const int64_t *before, const int64_t *after,
           const int64_t *interior, size_t n, double value);
 nid b_matmul(struct builder *b, nid x, nid y, bool tx, bool ty);

@@ -1,5 +1,5 @@
-// How the weight gradient of a convolution (conv_dw, conv_dw_sqnorm) is cut up: the tile of
-// sums that stays in registers while pixels go by. It decides no sum's order.
+// How the weight gradient of a convolution (conv_dw, conv_dw_sqnorm) is cut up: the tile
+// of sums that stays in registers while pixels go by. It decides no sum's order.
 #ifndef DDG_IR_DW_PLAN_H
 #define DDG_IR_DW_PLAN_H
 

@@ -1,5 +1,5 @@
-// The reference evaluator: what every tensor op means, in plain loops over row-major arrays.
-// Constant folding, the tests' oracle. Sums are taken in double.
+// The reference evaluator: what every tensor op means, in plain loops over row-major
+// arrays. Constant folding, the tests' oracle. Sums are taken in double.
 #ifndef DDG_EVAL_H
 #define DDG_EVAL_H
 
@@ -16,9 +16,9 @@ bool eval_node(const struct node *n, const struct type *const *types,
                const void *const *in, size_t nin, void *out,
                const struct eval_hooks *hooks);
 
-// A whole function for n rows: args[i] is input i (inputs in the order of their nodes), row
-// after row when it is a row value; outs[i] likewise. Of a joint function, the n rows are one
-// batch. False: out of memory or not possible.
+// A whole function for n rows: args[i] is input i (inputs in the order of their nodes),
+// row after row when it is a row value; outs[i] likewise. Of a joint function, the n rows
+// are one batch. False: out of memory or not possible.
 bool eval_func(const struct func *f, size_t n, const void *const *args, void *const *outs,
                const struct eval_hooks *hooks);
 

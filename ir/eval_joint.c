@@ -1,7 +1,8 @@
 // The reference evaluator: joint functions, which are called with a whole batch.
 //
-// What one row's batch_sum needs of another row is there because every value is computed for
-// all rows before the next one: memory for all of them at once, which tests can afford.
+// What one row's batch_sum needs of another row is there because every value is computed
+// for all rows before the next one: memory for all of them at once, which tests can
+// afford.
 #include "ir/eval_core.h"
 
 struct batch {

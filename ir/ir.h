@@ -1,11 +1,11 @@
 // The IR: one node form for pipeline ops (on sets of rows) and tensor ops (on arrays).
 //
 // A function is an array of nodes in which operands come before their users; a node is
-// named by its index (nid), so side tables are plain arrays. Nodes are pure and hash-consed
-// by the builder (build.h): equal nodes are the same node, and common subexpressions never
-// arise. A pass reads one function and builds another. What an op is called, takes and means
-// stands in one table, ops.def; everything here and in print.c, parse.c, verify.c, eval.c
-// and the language reference follows from it.
+// named by its index (nid), so side tables are plain arrays. Nodes are pure and
+// hash-consed by the builder (build.h): equal nodes are the same node, and common
+// subexpressions never arise. A pass reads one function and builds another. What an op is
+// called, takes and means stands in one table, ops.def; everything here and in print.c,
+// parse.c, verify.c, eval.c and the language reference follows from it.
 #ifndef DDG_IR_H
 #define DDG_IR_H
 
@@ -23,7 +23,7 @@ enum op {
     OP_COUNT
 };
 
-// ---- the op table ---------------------------------------------------------------------
+// ---- the op table --------------------------------------------------------------------
 enum family { FAMILY_PIPELINE, FAMILY_TENSOR };
 
 // Whether a result row depends on its own input row, on the rows of its class, or on all.
@@ -41,7 +41,7 @@ enum op_flags {
     OPF_VARIADIC = 256,  // the last operand may be repeated
     OPF_STATEMENT = 512, // gives no value: stands on a line of its own
     OPF_NETWORK = 1024,  // a model that the frontend makes (frontend/networks.h)
-    OPF_BATCH = 2048,    // over all rows of a call, so one for all of them; in joint functions
+    OPF_BATCH = 2048,    // over all rows of a call, one for all of them; joint functions
 };
 
 struct operand_spec {
@@ -69,8 +69,9 @@ struct node;
 struct func;
 struct builder;
 
-// Works out a node's type from its operands and attributes, or says in words why it cannot
-// (the message names what was expected and what came). ins[i] is NULL for an absent operand.
+// Works out a node's type from its operands and attributes, or says in words why it
+// cannot (the message names what was expected and what came). ins[i] is NULL for an
+// absent operand.
 struct rule_ctx {
     struct arena *arena;
     const struct type *const *ins;
@@ -110,7 +111,7 @@ static inline bool op_picks(enum op op) {
     return op == OP_TOPK || op == OP_WHERE;
 }
 
-// ---- nodes and functions --------------------------------------------------------------
+// ---- nodes and functions -------------------------------------------------------------
 struct node {
     enum op op;
     struct type type;
@@ -119,8 +120,8 @@ struct node {
     const struct value *attrs; // by position in the op's table row
     struct span span;
     const char *name; // the user's or the model's name for it; not part of its identity
-    // OP_CONST and OP_PARAM: dense elements of type; NULL in functions read back from a dump
-    // that elided them. Identity is the digest. OP_ONNX, networks: the model.
+    // OP_CONST and OP_PARAM: dense elements of type; NULL in functions read back from a
+    // dump that elided them. Identity is the digest. OP_ONNX, networks: the model.
     const void *data;
     struct digest digest;
     const struct model *model;
@@ -151,12 +152,12 @@ struct model {
         const char *name; // as the file calls it: for people
         struct digest digest;
     } * weights;
-    // The same network for images of another size, or NULL with the reason in d (a network
-    // that flattens its features takes one size only). The result lives in arena.
+    // The same network for images of another size, or NULL with the reason in d (a
+    // network that flattens its features takes one size only). The result lives in arena.
     const struct func *(*at_size)(const struct model *m, struct arena *arena, size_t h,
                                   size_t w, struct diags *d, struct span at);
-    // What it computes of images of that size, which at_size takes: the graph may hold what
-    // does nothing at its own.
+    // What it computes of images of that size, which at_size takes: the graph may hold
+    // what does nothing at its own.
     struct digest (*digest_at)(const struct model *m, struct arena *arena, size_t h,
                                size_t w);
     const void *source; // what these read; its owner's business

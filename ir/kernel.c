@@ -83,7 +83,8 @@ bool kernel_joins_rows(const struct kfunc *kf, const struct kernel *k) {
     return k->prologue == NID_NONE && weights > kernel_row_bytes(kf, k);
 }
 
-// Each of the three faces of a convolution multiplies every weight with every output pixel.
+// Each of the three faces of a convolution multiplies every weight with every output
+// pixel.
 static double conv_flops(const struct type *d, double weights) {
     return 2.0 * weights * (double)d->dim[1] * (double)d->dim[2];
 }
@@ -120,7 +121,7 @@ double func_flops(const struct func *f) {
     return flops;
 }
 
-// ---- packed weights -------------------------------------------------------------------
+// ---- packed weights ------------------------------------------------------------------
 #define WIDEST ((size_t)6) // blocks of channels in a tile (codegen/conv_plan.c)
 
 // Each result channel has the taps of all operand channels that its tile depends on: with

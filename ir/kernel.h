@@ -1,10 +1,12 @@
-// A tensor function made ready for code generation: which nodes are stored, how, where, and
-// which kernel computes each. The fuse, layout and memory passes fill it; codegen reads it.
+// A tensor function made ready for code generation: which nodes are stored, how, where,
+// and which kernel computes each. The fuse, layout and memory passes fill it; codegen
+// reads it.
 //
 // A kernel stores one node (its root), or several of one shape, for n rows. Everything
-// between the root and the stored nodes it reads is computed in registers. At most one node
-// in between is an anchor (conv, matmul, ...), whose own loop nest drives the kernel; then
-// all nodes on the way from it to the root are elementwise with the anchor's shape.
+// between the root and the stored nodes it reads is computed in registers. At most one
+// node in between is an anchor (conv, matmul, ...), whose own loop nest drives the
+// kernel; then all nodes on the way from it to the root are elementwise with the anchor's
+// shape.
 #ifndef DDG_KERNEL_H
 #define DDG_KERNEL_H
 
@@ -21,16 +23,16 @@ struct target {
     bool fma;
     bool bf16; // sums of products of bf16 pairs; programs that want none have it unset
     size_t l1, l2; // bytes of data cache a core
-    // All that decides the rounding of results, in words: "f32 fma lanes=16 registers=32 v2".
-    // The version is raised when emitted code comes to round otherwise (codegen.h); they
-    // enter the store's keys.
+    // All that decides the rounding of results, in words: "f32 fma lanes=16 registers=32
+    // v2". The version is raised when emitted code comes to round otherwise (codegen.h);
+    // they enter the store's keys.
     const char *numerics;
 };
 
 enum layout_kind {
-    LAYOUT_PLANAR, // row-major, no border; rows are dense
-    LAYOUT_BLOCKED, // rank 3 f32 or bf16 [C,H,W] as [C/lanes][H+2*border][W+2*border][lanes];
-                    // the border and the lanes past C hold zero
+    LAYOUT_PLANAR,  // row-major, no border; rows are dense
+    LAYOUT_BLOCKED, // rank 3 f32 or bf16 [C,H,W]:
+    // [C/lanes][H+2*border][W+2*border][lanes]; the border and the lanes past C hold zero
     LAYOUT_WEIGHT, // a constant packed as the one kernel that reads it wants it
 };
 
@@ -52,16 +54,16 @@ enum place_kind {
 struct place {
     enum place_kind kind;
     size_t offset; // bytes; ARENA: of the rows, one behind the other
-    // ARENA: read in the band that makes it only, so that there is room for the rows of one
-    // round of the band; else for those of the batch.
+    // ARENA: read in the band that makes it only, so that there is room for the rows of
+    // one round of the band; else for those of the batch.
     bool local;
     struct layout layout;
 };
 
 #define KERNEL_MAX_BUFFERS 24
 
-// How an anchor is computed. It decides how results round, so it follows from shapes and from
-// what the target's numerics say, never from caches or from how many rows there are.
+// How an anchor is computed. It decides how results round, so it follows from shapes and
+// from what the target's numerics say, never from caches or from how many rows there are.
 enum algorithm {
     ALGORITHM_DIRECT,     // sums of products, tap by tap
     ALGORITHM_WINOGRAD_2, // F(2x2, 3x3), Lavin & Gray 2016, arXiv 1509.09308
@@ -86,25 +88,28 @@ struct kernel {
     nid anchor;                  // NID_NONE: plain loops
     nid ins[KERNEL_MAX_BUFFERS]; // stored nodes it reads, constants included
     size_t nins;
-    // The anchor's first operand when it is computed inside the kernel (masking, cropping,
-    // normalising): made for one row at a time in the scratch buffer, in scratch_layout.
+    // The anchor's first operand when it is computed inside the kernel (masking,
+    // cropping, normalising): made for one row at a time in the scratch buffer, in
+    // scratch_layout.
     nid prologue; // NID_NONE
     struct layout scratch_layout;
     size_t scratch_offset;    // bytes, in the arena
     enum algorithm algorithm; // of the anchor
     struct tiling tiling;
     bool tuned; // one of the two is another than what costs least
-    // Memory of its own that the kernel uses while it runs, once a call: what is between the
-    // steps of an algorithm.
+    // Memory of its own that the kernel uses while it runs, once a call: what is between
+    // the steps of an algorithm.
     size_t work_bytes, work_offset; // 0 bytes: none
     bool runtime;                   // the root is an OPF_RUNTIME op: no code
     bool all_rows; // the root is a batch_sum: it reads all rows of the batch
-    // Cut into so many parts, each some of the result's elements: see plan_call. 0: it is not.
+    // Cut into so many parts, each some of the result's elements: see plan_call. 0: it is
+    // not.
     size_t parts;
 };
 
-// Kernels that follow each other and go through a few rows at a time: what they hand on stays
-// in cache. A call of the function takes all rows through the first band, then through the next.
+// Kernels that follow each other and go through a few rows at a time: what they hand on
+// stays in cache. A call of the function takes all rows through the first band, then
+// through the next.
 struct band {
     size_t nkernels;
     size_t rows;  // of one round
@@ -123,8 +128,9 @@ struct kfunc {
 };
 
 // For profiles: what a kernel computes, in words ("conv 64x56x56, 3x3 > 64"), and how
-// ("winograd 4x4", "direct, tuned", "product", "dot products": of bf16, "loops"); what one row
-// of it takes: operations, and bytes that are read or written, each once, constants left out.
+// ("winograd 4x4", "direct, tuned", "product", "dot products": of bf16, "loops"); what
+// one row of it takes: operations, and bytes that are read or written, each once,
+// constants left out.
 const char *kernel_what(struct arena *a, const struct kfunc *kf, const struct kernel *k);
 const char *kernel_how(const struct kfunc *kf, const struct kernel *k);
 double kernel_row_flops(const struct kfunc *kf, const struct kernel *k);
@@ -132,13 +138,13 @@ double kernel_row_bytes(const struct kfunc *kf, const struct kernel *k);
 
 // How the code of a kernel is called: kernel_fn in runtime/plan.h.
 
-// Whether the kernel takes all rows of a call (or as many as stay in cache) through one weight
-// before the next: where weights are more than what a row reads and writes.
+// Whether the kernel takes all rows of a call (or as many as stay in cache) through one
+// weight before the next: where weights are more than what a row reads and writes.
 bool kernel_joins_rows(const struct kfunc *kf, const struct kernel *k);
 // The zero border that an anchor wants around its first operand [C,H,W].
 size_t kernel_border(const struct func *f, nid anchor);
-// How many rows at once the kernel's algorithm makes good use of; fewer take longer each, but
-// give the same results.
+// How many rows at once the kernel's algorithm makes good use of; fewer take longer each,
+// but give the same results.
 size_t kernel_wants_rows(const struct kfunc *kf, const struct kernel *k);
 // The kernel whose weights the packed value is.
 const struct kernel *pack_reader(const struct kfunc *kf, nid pack);

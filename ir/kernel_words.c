@@ -3,7 +3,7 @@
 
 #include "ir/build.h"
 
-// ---- what -----------------------------------------------------------------------------
+// ---- what ----------------------------------------------------------------------------
 static void add_dims(struct text *out, const struct type *t) {
     for (uint32_t i = 0; i < t->rank; i++)
         text_add(out, "%s%zu", i ? "x" : " ", t->dim[i]);
@@ -42,8 +42,8 @@ static bool is_read(const struct kernel *k, nid v) {
     return false;
 }
 
-// What it computes, not how that is put down: below reshapes and the like, unless the kernel
-// does nothing else.
+// What it computes, not how that is put down: below reshapes and the like, unless the
+// kernel does nothing else.
 static const struct node *computed(const struct kfunc *kf, const struct kernel *k) {
     const struct node *root = node_at(kf->f, k->outs[0]), *n = root;
     while (op_info(n->op)->flags & OPF_MOVE && !is_read(k, n->in[0]))
@@ -79,7 +79,7 @@ const char *kernel_how(const struct kfunc *kf, const struct kernel *k) {
     return algorithms[k->algorithm][k->tuned];
 }
 
-// ---- how much -------------------------------------------------------------------------
+// ---- how much ------------------------------------------------------------------------
 // Of all that is computed between what the kernel reads and what it stores.
 static double flops_below(const struct kfunc *kf, const struct kernel *k, nid v,
                           bool *seen) {

@@ -293,7 +293,7 @@ bool rule_grad(struct rule_ctx *c, struct type *out) {
     return true;
 }
 
-// ---- batches --------------------------------------------------------------------------
+// ---- batches -------------------------------------------------------------------------
 bool rule_pack(struct rule_ctx *c, struct type *out) {
     *out = *c->ins[0];
     if (out->elem != ELEM_F32)

@@ -40,12 +40,12 @@ struct type {
     uint32_t rank;
     size_t dim[TYPE_MAX_RANK]; // a model's input dimensions
     size_t classes;            // a model's K
-    // Pipeline values: which set of rows this is (values of one set stay aligned), and the
-    // height and width of the images its rows were first read as.
+    // Pipeline values: which set of rows this is (values of one set stay aligned), and
+    // the height and width of the images its rows were first read as.
     uint32_t rowset;
     size_t origin_h, origin_w;
-    // A map's entry i along a side of `map_side` pixels covers [i*stride, i*stride+window);
-    // stride 0: patches, [floor(i*side/n), floor((i+1)*side/n)).
+    // A map's entry i along a side of `map_side` pixels covers [i*stride,
+    // i*stride+window); stride 0: patches, [floor(i*side/n), floor((i+1)*side/n)).
     size_t map_side, map_window, map_stride;
 };
 

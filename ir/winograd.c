@@ -30,7 +30,7 @@ size_t winograd_row_tiles(const struct winograd *w) {
     return w->tiles[0] * w->tiles[1];
 }
 
-// ---- tiles of sums, groups ------------------------------------------------------------
+// ---- tiles of sums, groups -----------------------------------------------------------
 
 #define ENOUGH    64 // tiles over which the reading of weights is spread
 #define MOST_ROWS 16
@@ -47,8 +47,8 @@ size_t kernel_wants_rows(const struct kfunc *kf, const struct kernel *k) {
     return wanted_rows((size[0] + m - 1) / m * ((size[1] + m - 1) / m));
 }
 
-// As many sums as hide the latency of an addition, and by which the tiles of the rows that
-// go through together (`some`) divide best; of these the most.
+// As many sums as hide the latency of an addition, and by which the tiles of the rows
+// that go through together (`some`) divide best; of these the most.
 static void choose_tile(const struct target *t, size_t some, struct winograd *w) {
     size_t least_waste = SIZE_MAX;
     w->tile_blocks = size_min(w->out, 2);
@@ -62,7 +62,8 @@ static void choose_tile(const struct target *t, size_t some, struct winograd *w)
 }
 
 // What is between the steps had better stay in caches near by, and few tiles do. But each
-// group reads all weights: the farther these come from, the more tiles had better share them.
+// group reads all weights: the farther these come from, the more tiles had better share
+// them.
 static void choose_group(const struct target *t, size_t some, struct winograd *w) {
     size_t planes = w->n * w->n, line = w->lanes * sizeof(float);
     size_t tile = planes * (w->in + w->out) * line;
@@ -118,7 +119,7 @@ struct winograd winograd_of_kernel(const struct target *t, const struct kfunc *k
     return w;
 }
 
-// ---- work memory ----------------------------------------------------------------------
+// ---- work memory ---------------------------------------------------------------------
 
 bool winograd_in_place(const struct winograd *w) {
     return w->in == w->out && w->out == w->tile_blocks;
@@ -146,9 +147,9 @@ size_t winograd_work_bytes(const struct winograd *w) {
     return bytes;
 }
 
-// ---- weights --------------------------------------------------------------------------
-// The polynomial g at the points, each over what the interpolation divides by. g and out are
-// lines of three and of n vectors, `step` and `out_step` numbers apart.
+// ---- weights -------------------------------------------------------------------------
+// The polynomial g at the points, each over what the interpolation divides by. g and out
+// are lines of three and of n vectors, `step` and `out_step` numbers apart.
 
 static void weights_2(size_t wide, const double *restrict g, size_t step,
                       double *restrict out, size_t out_step) {

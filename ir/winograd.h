@@ -3,16 +3,18 @@
 //
 //     A^T [ sum over channels of (G g G^T) . (B^T d B) ] A
 //
-// of n x n operand places d, n = m + 2: n * n products in place of 9 * m * m. Place (i, j)
-// of all tiles and channels together is a plane, and a plane's sums are a matrix product.
+// of n x n operand places d, n = m + 2: n * n products in place of 9 * m * m. Place (i,
+// j) of all tiles and channels together is a plane, and a plane's sums are a matrix
+// product.
 //
-// The matrices evaluate polynomials at 0, a, -a, b, -b and infinity (m = 4), or 0, a, -a and
-// infinity (m = 2). With a = 5/8 and b = 3/2 the error is half of that with the 1 and 2 of
-// the paper, and as small as that of sums tap by tap; all constants are exact in f32.
+// The matrices evaluate polynomials at 0, a, -a, b, -b and infinity (m = 4), or 0, a, -a
+// and infinity (m = 2). With a = 5/8 and b = 3/2 the error is half of that with the 1 and
+// 2 of the paper, and as small as that of sums tap by tap; all constants are exact in
+// f32.
 //
-// Tiles lie m apart; the last along an axis begins where it ends with the results, so that
-// it may compute some that the tile before it has computed. So there is nothing at the edges
-// to treat apart, and operands need no wider border than others do.
+// Tiles lie m apart; the last along an axis begins where it ends with the results, so
+// that it may compute some that the tile before it has computed. So there is nothing at
+// the edges to treat apart, and operands need no wider border than others do.
 #ifndef DDG_IR_WINOGRAD_H
 #define DDG_IR_WINOGRAD_H
 
@@ -56,13 +58,14 @@ bool winograd_takes(const struct winograd *w, const struct tiling *t);
 // Floats of one plane: of the operand's transform, of the sums.
 size_t winograd_in_plane(const struct winograd *w);
 size_t winograd_out_plane(const struct winograd *w);
-// Whether a tile of sums is all that is made of its operands, so that it can lie where they
-// were: half the memory, and in a cache nearer by.
+// Whether a tile of sums is all that is made of its operands, so that it can lie where
+// they were: half the memory, and in a cache nearer by.
 bool winograd_in_place(const struct winograd *w);
 size_t winograd_work_bytes(const struct winograd *w);
 // Tiles of one row.
 size_t winograd_row_tiles(const struct winograd *w);
-// G g G^T for `wide` pairs of channels together: the taps g [3][3][wide], out [n][n][wide].
+// G g G^T for `wide` pairs of channels together: the taps g [3][3][wide], out
+// [n][n][wide].
 void winograd_weights(size_t m, size_t wide, const double *g, double *out);
 
 #endif

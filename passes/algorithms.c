@@ -1,9 +1,10 @@
 // Algorithms: how each convolution is computed, by what it costs.
 //
 // Costs are in multiply-adds of vectors, as measured with ddg-bench-kernels. They follow
-// from shapes alone: another algorithm rounds otherwise, and what is computed must not depend
-// on a cache or on how many rows go through together. They count on kernel_wants_rows rows.
-// A module's tuning may know better; that is part of what results are remembered by.
+// from shapes alone: another algorithm rounds otherwise, and what is computed must not
+// depend on a cache or on how many rows go through together. They count on
+// kernel_wants_rows rows. A module's tuning may know better; that is part of what results
+// are remembered by.
 #include "passes/algorithms.h"
 
 #include "passes/tuning.h"
@@ -67,8 +68,8 @@ static struct choice least_cost(const struct target *t, const struct kfunc *kf,
     return (struct choice){.algorithm = winograd ? c.winograd : ALGORITHM_DIRECT};
 }
 
-// Only another algorithm can be seen in results. Which kernel it is of is said by its problem:
-// its number would stand for another one when kernels come to be made otherwise.
+// Only another algorithm can be seen in results. Which kernel it is of is said by its
+// problem: its number would stand for another one when kernels come to be made otherwise.
 static void note_tuned(struct arena *a, struct module_func *mf, struct kernel *k,
                        struct choice usual, struct choice c) {
     bool other = c.algorithm != usual.algorithm;
@@ -89,7 +90,8 @@ static void choose(struct module *m, struct module_func *mf, size_t i) {
     choice_take(m->target, mf->k, k, c);
 }
 
-// Needs: kernels and places (fuse). Fills the kernels' algorithms, tilings and work memory.
+// Needs: kernels and places (fuse). Fills the kernels' algorithms, tilings and work
+// memory.
 bool pass_algorithms(struct module *m, struct module_func *mf, struct diags *d) {
     (void)d;
     for (size_t i = 0; i < mf->k->kernels.n; i++) choose(m, mf, i);

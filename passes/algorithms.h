@@ -4,8 +4,8 @@
 
 #include "ir/kernel.h"
 
-// A row of the anchor, computed the way that the algorithms pass chooses where its operand
-// lies in blocks; in multiply-adds of vectors.
+// A row of the anchor, computed the way that the algorithms pass chooses where its
+// operand lies in blocks; in multiply-adds of vectors.
 double algorithms_cost(const struct target *t, const struct func *f, nid anchor);
 
 #endif

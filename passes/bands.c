@@ -1,22 +1,23 @@
-// See bands.h. Depth first: a few rows go through kernel after kernel while what one hands
-// to the next is in the second-level cache (KERNELS: worth 1.25 to 1.75 times). How many
-// rows, and through how many kernels, is a matter of what has to come from farther away:
+// See bands.h. Depth first: a few rows go through kernel after kernel while what one
+// hands to the next is in the second-level cache (KERNELS: worth 1.25 to 1.75 times). How
+// many rows, and through how many kernels, is a matter of what has to come from farther
+// away:
 //
 // - what a band reads of others, and what others read of it;
-// - what lives inside of a band but is pushed out before it is read, by as many rows of what
-//   is read and written meanwhile, and the weights;
-// - weights: once for each call if those of the whole band stay in cache, else once for as
-//   many rows of a round as a kernel takes through each of them; never, if those of all
-//   kernels stay;
-// - as if they were bytes, too: the call of a kernel; and sums of nothing, where the rows of a
-//   round do not fill the tiles of Winograd's kernels.
+// - what lives inside of a band but is pushed out before it is read, by as many rows of
+//   what is read and written meanwhile, and the weights;
+// - weights: once for each call if those of the whole band stay in cache, else once for
+//   as many rows of a round as a kernel takes through each of them; never, if those of
+//   all kernels stay;
+// - as if they were bytes, too: the call of a kernel; and sums of nothing, where the rows
+//   of a round do not fill the tiles of Winograd's kernels.
 //
-// What is touched again only when more than a core's part of the third-level cache has been
-// comes from farther still; weights do so, too, but are asked for ahead.
+// What is touched again only when more than a core's part of the third-level cache has
+// been comes from farther still; weights do so, too, but are asked for ahead.
 //
-// The sum, in bytes a row, is least over all ways of cutting the kernels into bands and all
-// numbers of rows; larger calls are taken only where they save something to speak of. None
-// of it can be seen in results: kernels compute each row by itself.
+// The sum, in bytes a row, is least over all ways of cutting the kernels into bands and
+// all numbers of rows; larger calls are taken only where they save something to speak of.
+// None of it can be seen in results: kernels compute each row by itself.
 #include "passes/bands.h"
 
 #include "passes/joint.h"
@@ -84,7 +85,7 @@ struct bands {
     struct cut *best[NROWS]; // by kernels in front, for calls of so many rows
 };
 
-// ---- what kernels need ----------------------------------------------------------------
+// ---- what kernels need ---------------------------------------------------------------
 
 // Winograd's weights have as many places as its tiles.
 static double growth(enum algorithm a) {
@@ -167,14 +168,14 @@ static void sum_before(struct bands *b) {
     }
 }
 
-// Of bytes that are touched again when `need` others have been, what coming from behind the
-// third-level cache costs.
+// Of bytes that are touched again when `need` others have been, what coming from behind
+// the third-level cache costs.
 static double farther(double bytes, double need) {
     return need > THIRD ? FARTHER * bytes * (1 - THIRD / need) : 0;
 }
 
-// What is pushed out between two touches of a value: as much as all that is touched by then
-// exceeds the cache, rows being taken one after the other.
+// What is pushed out between two touches of a value: as much as all that is touched by
+// then exceeds the cache, rows being taken one after the other.
 static void find_lost(const struct bands *b, struct touch *from) {
     struct touch *to = from->next;
     if (!to) return;
@@ -210,7 +211,7 @@ static void find_costs(struct arena *arena, struct bands *b) {
     }
 }
 
-// ---- what a band costs ----------------------------------------------------------------
+// ---- what a band costs ---------------------------------------------------------------
 
 struct span_of { // a band: kernels [first, end)
     size_t first, end;
@@ -221,9 +222,9 @@ struct span_of { // a band: kernels [first, end)
     double cost[NROWS], streamed[NROWS];
 };
 
-// A kernel comes in front: what it reads comes from outside. What was read from outside up to
-// now, but is touched by it, may still be in cache; if it makes it for the band alone, what is
-// pushed out was written, too.
+// A kernel comes in front: what it reads comes from outside. What was read from outside
+// up to now, but is touched by it, may still be in cache; if it makes it for the band
+// alone, what is pushed out was written, too.
 static void extend_by(const struct bands *b, struct span_of *s, const struct touch *t) {
     const struct datum *v = t->value;
     bool makes = v->made == t->kernel, leaves = v->last >= s->end;
@@ -247,15 +248,15 @@ static void extend(const struct bands *b, struct span_of *s) {
     }
 }
 
-// ---- the best cut ---------------------------------------------------------------------
+// ---- the best cut --------------------------------------------------------------------
 
 static void improve(struct cut *to, double cost, size_t first, size_t rows) {
     if (!to->rows || cost < to->cost) *to = (struct cut){cost, first, rows};
 }
 
 // Calls of ROWS[r] rows can take the band as many rows, or fewer, at a time. Weights that
-// stay while it is at work have to come once a call. What is handed on to the next band is
-// read when all rows of the call have been touched.
+// stay while it is at work have to come once a call. What is handed on to the next band
+// is read when all rows of the call have been touched.
 static void try_band(struct bands *b, const struct span_of *s) {
     double made = b->kernels[s->end - 1].made_before - b->kernels[s->first].made_before;
     double one_more = b->k->joint ? PHASE_BYTES : BAND_BYTES;

@@ -4,17 +4,17 @@
 // sixteen bytes that stand for the map they were found on. Pooling, noise and pixels cost
 // less to make again than to look up.
 //
-// A value's record says what is computed: every op between the column and the leaves of its
-// stage, with its version and all of its attributes, the model's content, and how the target
-// rounds. Its keys say what of, and are read off the leaves of the stage, so that neither
-// can forget what the code really uses. Two cuts are made:
-//   - pixels are known by the image's content and the boxes that were cut, not by how these
-//     were found: another sigma that finds the same window finds the same gradient norm;
+// A value's record says what is computed: every op between the column and the leaves of
+// its stage, with its version and all of its attributes, the model's content, and how the
+// target rounds. Its keys say what of, and are read off the leaves of the stage, so that
+// neither can forget what the code really uses. Two cuts are made:
+//   - pixels are known by the image's content and the boxes that were cut, not by how
+//     these were found: another sigma that finds the same window finds the same norm;
 //   - a map is known by how it was computed, not by its numbers: where a crop lies can be
 //     looked up without reading the map.
 //
-// A path never enters: files count by their content. How kernels are computed enters where it
-// is not what costs least (passes/tuning.h).
+// A path never enters: files count by their content. How kernels are computed enters
+// where it is not what costs least (passes/tuning.h).
 #include "passes/late.h"
 #include "passes/lower.h"
 #include "passes/tuning.h"
@@ -44,7 +44,7 @@ static const struct node *graph_node(const struct cache *c, nid v) {
     return node_at(c->m->graph, v);
 }
 
-// ---- fields ---------------------------------------------------------------------------
+// ---- fields --------------------------------------------------------------------------
 static void field(struct cache *c, const char *prefix, const char *name,
                   const char *value, const char *label) {
     struct arena *a = c->m->arena;
@@ -111,8 +111,8 @@ static void model_fields(struct cache *c, const char *prefix, const struct model
               digest_text(c, m->weights[i].digest), m->weights[i].name);
 }
 
-// A library solves for the Shapley values, and its last bits are its own. A layer is found by
-// the names in a file, which are no part of what the network is known by.
+// A library solves for the Shapley values, and its last bits are its own. A layer is
+// found by the names in a file, which are no part of what the network is known by.
 static void more_field(struct cache *c, const char *prefix, nid v) {
     enum op op = graph_node(c, v)->op;
     if (op != OP_SHAP_PATCHES && op != OP_GRADCAM) return;
@@ -122,7 +122,7 @@ static void more_field(struct cache *c, const char *prefix, nid v) {
                   digest_text(c, c->m->kept[i].more), NULL);
 }
 
-// ---- from a value down to what it is known by -------------------------------------------
+// ---- from a value down to what it is known by ----------------------------------------
 static const char *below(struct cache *c, const char *prefix, const char *name) {
     return *prefix ? arena_printf(c->m->arena, "%s.%s", prefix, name) : name;
 }
@@ -132,7 +132,8 @@ static nid behind_topk(const struct cache *c, nid v) {
     return v;
 }
 
-// Pixels cut out of others are known by the size they were given: their box is in the key.
+// Pixels cut out of others are known by the size they were given: their box is in the
+// key.
 static void pixel_fields(struct cache *c, const char *prefix, nid v) {
     const struct node *n = graph_node(c, v = behind_topk(c, v));
     const size_t *dim = n->type.dim;
@@ -223,7 +224,7 @@ static void column_fields(struct cache *c, struct kept k) {
     numerics_field(c);
 }
 
-// ---- trainings --------------------------------------------------------------------------
+// ---- trainings -----------------------------------------------------------------------
 // Which epochs are kept changes no weight.
 static void train_attrs(struct cache *c, const struct node *n) {
     for (size_t i = 0; i < op_attr_count(n->op); i++) {
@@ -254,8 +255,8 @@ static void augment_fields(struct cache *c, const struct node *n) {
     }
 }
 
-// A network is known by its arithmetic as it answers; which of that normalises batches while
-// it is trained is said here.
+// A network is known by its arithmetic as it answers; which of that normalises batches
+// while it is trained is said here.
 static void norm_fields(struct cache *c, const struct func *net) {
     struct text t = {.arena = c->m->arena};
     for (nid v = 0; v < net->nodes.n; v++) {
@@ -282,7 +283,7 @@ static void train_fields(struct cache *c, const struct node *n) {
     numerics_field(c);
 }
 
-// ---- keys -----------------------------------------------------------------------------
+// ---- keys ----------------------------------------------------------------------------
 static void key_add(struct cache *c, enum key_kind kind, uint32_t rowset,
                     uint32_t column) {
     for (size_t i = 0; i < c->keys.n; i++) {
@@ -346,7 +347,7 @@ static void op_versions(struct cache *c) {
                   arena_printf(c->m->arena, "%d", op_info(op)->version), NULL);
 }
 
-// ---- the pass -------------------------------------------------------------------------
+// ---- the pass ------------------------------------------------------------------------
 // What the last value was made of stays where it is.
 static void start(struct cache *c) {
     memset(&c->fields, 0, sizeof c->fields);
@@ -392,8 +393,8 @@ static void remember(struct cache *c, uint32_t column) {
     }
 }
 
-// Its keys are those of a row; what is learnt of is all rows. When it is computed nothing of
-// it can be set any more, so what is late is not listed.
+// Its keys are those of a row; what is learnt of is all rows. When it is computed nothing
+// of it can be set any more, so what is late is not listed.
 static void remember_train(struct cache *c, uint32_t which) {
     struct plan_train *t = &c->m->plan->trains[which];
     start(c);
@@ -417,8 +418,8 @@ struct code { // of one column
     size_t n;
 };
 
-// Only when all records are there: finding the algorithms of a function changes which ops it
-// is made of.
+// Only when all records are there: finding the algorithms of a function changes which ops
+// it is made of.
 static bool tuned(struct cache *c, const struct code *code) {
     for (uint32_t i = 0; i < c->m->plan->ncolumns; i++)
         if (code[i].n && !tuned_record(c->m, i, code[i].funcs, code[i].n, c->d))
@@ -426,7 +427,8 @@ static bool tuned(struct cache *c, const struct code *code) {
     return true;
 }
 
-// Needs the plan as lower made it; fills the memo of the columns worth one, and of trainings.
+// Needs the plan as lower made it; fills the memo of the columns worth one, and of
+// trainings.
 bool pass_cache(struct module *m, struct diags *d) {
     struct cache c = {.m = m, .d = d};
     struct code *code = NEW_N(m->arena, struct code, m->plan->ncolumns + 1);

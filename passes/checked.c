@@ -1,8 +1,8 @@
 // A program with a check of every model on the images that its program gives to it.
 //
-// Crops and the like would say little of a network that was trained on whole images, and may
-// take long to find. So the images are those that were read; where the model was exported for
-// another size, resized to that.
+// Crops and the like would say little of a network that was trained on whole images, and
+// may take long to find. So the images are those that were read; where the model was
+// exported for another size, resized to that.
 #include "ir/build.h"
 #include "passes/pass.h"
 

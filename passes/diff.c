@@ -6,9 +6,9 @@
 // gradient of a row's scalar is one a row, for a weight that all rows share just as for a
 // row's pixels. What comes out can be differentiated again.
 //
-// In a joint function y may be one number of the whole batch. What is one a row then has its
-// own part of the gradient, and what all rows share the sum of theirs (batch_sum), taken where
-// a row's value reads it.
+// In a joint function y may be one number of the whole batch. What is one a row then has
+// its own part of the gradient, and what all rows share the sum of theirs (batch_sum),
+// taken where a row's value reads it.
 #include "passes/rewrite.h"
 
 #include <float.h>
@@ -28,7 +28,7 @@ static const struct type *dtype(const struct diff *x, nid n) {
     return type_at(x->b->f, n);
 }
 
-// ---- helpers for the rules ------------------------------------------------------------
+// ---- helpers for the rules -----------------------------------------------------------
 // Sums g over what broadcasting an operand of type t repeated.
 static nid unbroadcast(struct diff *x, nid g, const struct type *t) {
     const struct type *gt = dtype(x, g);
@@ -70,7 +70,7 @@ static nid conv_like(struct diff *x, enum op op, nid p, nid q, const struct node
     return b_conv_dw(x->b, p, q, &c, size[0], size[1]);
 }
 
-// ---- rules: y is the node, g its gradient, n->in its operands -------------------------
+// ---- rules: y is the node, g its gradient, n->in its operands ------------------------
 static void vjp_neg(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     add_to(x, n->in[0], b_unary(x->b, OP_NEG, g));
@@ -89,7 +89,8 @@ static void vjp_sqrt(struct diff *x, const struct node *n, nid y, nid g) {
     nid slope = b_binary(x->b, OP_DIV, mul(x, y, b_f32(x->b, 0.5f)), at);
     add_to(x, n->in[0], mul(x, g, slope));
 }
-// A norm of the batch, scaled and shifted: two operations away from what is stored anyway.
+// A norm of the batch, scaled and shifted: two operations away from what is stored
+// anyway.
 static bool is_scaled_norm(const struct diff *x, nid v) {
     const struct node *sum = node_at(x->b->f, v);
     if (!x->batch || sum->op != OP_ADD || dtype(x, sum->in[1])->rows) return false;
@@ -98,8 +99,8 @@ static bool is_scaled_norm(const struct diff *x, nid v) {
     return node_at(x->b->f, product->in[0])->op == OP_BATCH_NORM;
 }
 
-// Which elements are above zero is told from the result, which others read as well; unless it
-// is cheaper to make the operand again than to read the result.
+// Which elements are above zero is told from the result, which others read as well;
+// unless it is cheaper to make the operand again than to read the result.
 static void vjp_relu(struct diff *x, const struct node *n, nid y, nid g) {
     nid above = is_scaled_norm(x, n->in[0]) ? n->in[0] : y;
     add_to(x, n->in[0], mul(x, g, b_unary(x->b, OP_STEP, above)));
@@ -219,10 +220,10 @@ static void vjp_concat(struct diff *x, const struct node *n, nid y, nid g) {
     }
 }
 
-// ---- gather: entries of g are added where they came from --------------------------------
-// Places of the axis are taken together by how many entries they get, rounded up to a power
-// of two: one gather of g and one sum for each such class. So no place takes more than
-// twice the work of its entries, however unevenly the index repeats.
+// ---- gather: entries of g are added where they came from -----------------------------
+// Places of the axis are taken together by how many entries they get, rounded up to a
+// power of two: one gather of g and one sum for each such class. So no place takes more
+// than twice the work of its entries, however unevenly the index repeats.
 struct scatter {
     struct diff *x;
     nid g; // [before, count, after], with a slab of zeros behind when some are missing
@@ -329,7 +330,7 @@ static void vjp_gather(struct diff *x, const struct node *n, nid y, nid g) {
     add_to(x, n->in[0], b_reshape(x->b, scatter_all(&s), to.dim, to.rank));
 }
 
-// ---- places known only when the function runs ---------------------------------------------
+// ---- places known only when the function runs ----------------------------------------
 // f32[count, places]: row i is 1 at start + i, held in [0, places - count], 0 elsewhere.
 static nid selector(struct diff *x, nid start, size_t count, size_t places) {
     struct builder *b = x->b;
@@ -403,7 +404,7 @@ static void vjp_window(struct diff *x, const struct node *n, nid y, nid g) {
     add_to(x, n->in[0], g);
 }
 
-// ---- reductions, products, layers ---------------------------------------------------------
+// ---- reductions, products, layers ----------------------------------------------------
 static nid keep_axes(struct diff *x, const struct node *n, nid v) {
     const struct type *t = dtype(x, n->in[0]);
     size_t dim[TYPE_MAX_RANK], count;
@@ -503,14 +504,14 @@ static void vjp_pack(struct diff *x, const struct node *n, nid y, nid g) {
     add_to(x, n->in[0], g);
 }
 
-// ---- batches --------------------------------------------------------------------------
+// ---- batches -------------------------------------------------------------------------
 static void vjp_batch_sum(struct diff *x, const struct node *n, nid y, nid g) {
     (void)y;
     add_to(x, n->in[0], g); // to each row
 }
 
-// v summed over the batch and over all axes but the channels', as add_to sums what goes to a
-// scale or shift: it often is the same node.
+// v summed over the batch and over all axes but the channels', as add_to sums what goes
+// to a scale or shift: it often is the same node.
 static nid channel_sums(struct diff *x, nid v) {
     const struct type *t = dtype(x, v);
     int64_t axes[TYPE_MAX_RANK];
@@ -533,9 +534,9 @@ static nid channel_factor(const struct diff *x, nid g, nid *p) {
     return n->in[1];
 }
 
-// Mean and variance are the batch's: x' = k (g - mean(g) - y mean(g y)), k = scale / deviation,
-// of a scaled result's gradient g before it was scaled, so that its sums are those that the
-// scale and the shift have for gradients.
+// Mean and variance are the batch's: x' = k (g - mean(g) - y mean(g y)), k = scale /
+// deviation, of a scaled result's gradient g before it was scaled, so that its sums are
+// those that the scale and the shift have for gradients.
 static void vjp_batch_norm(struct diff *x, const struct node *n, nid y, nid g) {
     struct builder *b = x->b;
     struct type t = n->type;
@@ -610,7 +611,7 @@ static const vjp_rule rules[OP_COUNT] = {
     [OP_BATCH_NORM] = vjp_batch_norm,
 };
 
-// ---- the sweep ------------------------------------------------------------------------
+// ---- the sweep -----------------------------------------------------------------------
 // Which nodes up to y some x in `of` reaches.
 static void find_wanted(struct diff *x, nid y, const nid *of, size_t n) {
     x->cap = (size_t)y + 1;
@@ -681,9 +682,9 @@ static nid diff_rule(struct rewrite *r, nid v, const nid *in) {
     return node_at(r->old, v)->op == OP_GRAD ? expand(r, v, in) : NID_NONE;
 }
 
-// ---- marks that stay until every gradient has been taken ------------------------------
-// norm(x) scale + shift, in a batch: x k + t, with the k and t of all rows. NID_NONE: n is
-// something else.
+// ---- marks that stay until every gradient has been taken -----------------------------
+// norm(x) scale + shift, in a batch: x k + t, with the k and t of all rows. NID_NONE: n
+// is something else.
 static nid scaled_norm(struct rewrite *r, const struct node *n) {
     const struct func *f = r->old;
     if (n->op != OP_ADD || type_at(f, n->in[1])->rows) return NID_NONE;

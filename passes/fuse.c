@@ -61,7 +61,7 @@ static nid sum_of(const struct fuse *s, nid anchor) {
     return fits ? sum : NID_NONE;
 }
 
-// ---- what must be stored --------------------------------------------------------------
+// ---- what must be stored -------------------------------------------------------------
 // A small-channel image is made in the scratch of the convolution that reads it: there
 // masking, cropping and normalising cost least.
 static bool wants_prologue(const struct fuse *s, nid anchor) {
@@ -98,7 +98,7 @@ static void store_required(struct fuse *s) {
     }
 }
 
-// ---- what had better be stored --------------------------------------------------------
+// ---- what had better be stored -------------------------------------------------------
 static size_t op_cost(enum op op) {
     switch (op) {
     case OP_EXP:
@@ -242,7 +242,7 @@ static void store_worthwhile(struct fuse *s) {
     }
 }
 
-// ---- drawing chains into anchors ------------------------------------------------------
+// ---- drawing chains into anchors -----------------------------------------------------
 static void mark_late(struct fuse *s, nid anchor) {
     for (nid v = 0; v < s->f->nodes.n; v++) {
         const struct node *n = fnode(s, v);
@@ -354,7 +354,7 @@ static void draw_in(struct fuse *s, struct kernel *k) {
     for (size_t i = 0; i < k->nouts; i++) s->stored[k->outs[i]] = true;
 }
 
-// ---- kernels --------------------------------------------------------------------------
+// ---- kernels -------------------------------------------------------------------------
 static void add_input(struct kernel *k, nid v) {
     for (size_t i = 0; i < k->nins; i++)
         if (k->ins[i] == v) return;

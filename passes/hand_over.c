@@ -1,6 +1,6 @@
 // Handing over: a result that is a feature map in blocks of channels, [C / lanes, H, W,
-// lanes], lies as a kernel stores the map anyway. So the map itself becomes the function's
-// output, and no kernel copies it.
+// lanes], lies as a kernel stores the map anyway. So the map itself becomes the
+// function's output, and no kernel copies it.
 #include "passes/pass.h"
 
 #include "ir/build.h"

@@ -15,7 +15,7 @@ enum joint_sort joint_sort(const struct kfunc *k, const struct kernel *kernel) {
     return kernel->parts ? SORT_PARTS : SORT_SHARED;
 }
 
-// ---- order ------------------------------------------------------------------------------
+// ---- order ---------------------------------------------------------------------------
 struct ordering {
     struct kfunc *k;
     bool *ready, *done; // by nid, by kernel
@@ -61,7 +61,7 @@ void joint_order(struct arena *arena, struct kfunc *k) {
     memcpy(k->kernels.at, o.out, n * sizeof *o.out);
 }
 
-// ---- parts ------------------------------------------------------------------------------
+// ---- parts ---------------------------------------------------------------------------
 #define PART_BYTES ((size_t)64 << 10) // of a packed weight, at least
 #define MOST_PARTS ((size_t)32)
 
@@ -82,7 +82,7 @@ void joint_parts(const struct target *t, struct kfunc *k) {
     }
 }
 
-// ---- phases -----------------------------------------------------------------------------
+// ---- phases --------------------------------------------------------------------------
 struct phases {
     struct kfunc *k;
     size_t *band;  // by kernel

@@ -29,7 +29,7 @@ void late_use(struct module *m, const struct node *n, const char *attr,
         plan_use_late(m->arena, m->plan, place, a, b, 0, late_of(m, n, attr));
 }
 
-// ---- what cannot ----------------------------------------------------------------------
+// ---- what cannot ---------------------------------------------------------------------
 struct fixing {
     const char **why;
     const char *reason;
@@ -40,8 +40,8 @@ static void fix(void *ctx, uint32_t param) {
     if (!f->why[param]) f->why[param] = f->reason;
 }
 
-// What trainings are made of: they are done before anything can be set. And where networks go,
-// which are written by the compiler.
+// What trainings are made of: they are done before anything can be set. And where
+// networks go, which are written by the compiler.
 static bool *settled(struct arena *arena, const struct func *graph) {
     bool *all = NEW_N(arena, bool, graph->nodes.n);
     for (nid v = (nid)graph->nodes.n; v-- > 0;) {

@@ -44,10 +44,11 @@ static bool anchor_operand(const struct kfunc *k, nid v) {
     return false;
 }
 
-// ---- what is a feature map ------------------------------------------------------------
+// ---- what is a feature map -----------------------------------------------------------
 // Channels come first in what convolutions and pools read and make, and in all that is
-// computed of it, or it of, with the axes left in their places. Other values of three axes
-// are stacks of matrices or lie with their channels last, and are read along the last axis.
+// computed of it, or it of, with the axes left in their places. Other values of three
+// axes are stacks of matrices or lie with their channels last, and are read along the
+// last axis.
 
 static bool is_spatial(enum op op) {
     switch (op) {
@@ -101,12 +102,12 @@ static const bool *find_maps(struct arena *arena, const struct func *f) {
     return m.is;
 }
 
-// ---- packed weights -------------------------------------------------------------------
+// ---- packed weights ------------------------------------------------------------------
 static size_t pack_bytes(const struct target *t, const struct kfunc *k, nid v) {
     return round_bytes(kernel_pack_bytes(t, k, pack_reader(k, v)));
 }
 
-// ---- layouts --------------------------------------------------------------------------
+// ---- layouts -------------------------------------------------------------------------
 
 static struct layout layout_of(const struct module *m, const struct kfunc *k, nid v,
                                bool map) {

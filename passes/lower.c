@@ -11,7 +11,7 @@ static const struct node *graph_node(const struct lower *l, nid v) {
     return node_at(l->graph, v);
 }
 
-// ---- rowsets --------------------------------------------------------------------------
+// ---- rowsets -------------------------------------------------------------------------
 uint32_t rowset_at(const struct lower *l, nid v) {
     return l->rowset_of[graph_node(l, v)->type.rowset];
 }
@@ -143,7 +143,7 @@ size_t mult_of(const struct lower *l, const struct stage_build *s, uint32_t rows
     return rows_between(l, s->rowset, rowset);
 }
 
-// ---- slots ----------------------------------------------------------------------------
+// ---- slots ---------------------------------------------------------------------------
 struct stage_build *stage_new(struct lower *l, uint32_t rowset, const char *name,
                               bool saves, uint32_t target) {
     struct stage_build *s = NEW(l->arena, struct stage_build);
@@ -282,7 +282,7 @@ uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet
     return slot;
 }
 
-// ---- functions ------------------------------------------------------------------------
+// ---- functions -----------------------------------------------------------------------
 static bool is_twin(const struct lower *l, nid v) {
     for (size_t k = 0; k < l->m->ntwins; k++)
         if (l->m->twins[k].in_fp32 == v) return true;
@@ -357,7 +357,7 @@ uint32_t fn_finish(struct fn *f, nid result) {
     return out;
 }
 
-// ---- what is wanted -------------------------------------------------------------------
+// ---- what is wanted ------------------------------------------------------------------
 void sink_add(struct lower *l, struct stage_build *s, enum sink_role role,
               uint32_t slot) {
     VEC_PUSH(l->arena, &s->sinks, (struct plan_sink){role, slot});
@@ -488,8 +488,8 @@ static enum agree_kind agree_kind_of(const struct node *n) {
     }
 }
 
-// A twin explains the class that its own network answers: what is kept of it is what a run in
-// fp32 keeps. The run leaves out the rows where the answers differ.
+// A twin explains the class that its own network answers: what is kept of it is what a
+// run in fp32 keeps. The run leaves out the rows where the answers differ.
 static void want_twin(struct lower *l, uint32_t column, nid twin) {
     struct plan_agreement g = {.column = column,
                                .kind = agree_kind_of(graph_node(l, twin)),
@@ -548,8 +548,8 @@ static void plan_finish(struct lower *l) {
         p->stages[i] = stage_finish(l->stages.at[i]);
 }
 
-// Needs a checked pipeline graph whose outputs are saves, checks and reports, or trainings of
-// models that are known (cli/acts.h); makes module->funcs and plan.
+// Needs a checked pipeline graph whose outputs are saves, checks and reports, or
+// trainings of models that are known (cli/acts.h); makes module->funcs and plan.
 bool pass_lower(struct module *m, struct diags *d) {
     struct lower l = {.m = m, .arena = m->arena, .d = d, .graph = m->graph};
     m->plan = NEW(m->arena, struct plan);

@@ -1,11 +1,11 @@
-// Inside the lowering pass: what lower.c (rowsets, stages, slots) and lower_ops.c (what each
-// pipeline op becomes) share.
+// Inside the lowering pass: what lower.c (rowsets, stages, slots) and lower_ops.c (what
+// each pipeline op becomes) share.
 //
-// Lowering works backwards from the saves. A want names a pipeline value and a facet of it.
-// What is costly, what places crops, and what belongs to the rows of another rowset becomes
-// a column, with a stage of its own that computes it; everything else is computed where it
-// is wanted. Inside a stage a want becomes a slot: a leaf (a column among them), or the
-// output of a tensor function. Pixels are never columns but made again.
+// Lowering works backwards from the saves. A want names a pipeline value and a facet of
+// it. What is costly, what places crops, and what belongs to the rows of another rowset
+// becomes a column, with a stage of its own that computes it; everything else is computed
+// where it is wanted. Inside a stage a want becomes a slot: a leaf (a column among them),
+// or the output of a tensor function. Pixels are never columns but made again.
 #ifndef DDG_LOWER_H
 #define DDG_LOWER_H
 
@@ -72,7 +72,7 @@ struct fn {
     VEC(nid) inputs;  // parallel to in
 };
 
-// ---- lower.c --------------------------------------------------------------------------
+// ---- lower.c -------------------------------------------------------------------------
 const char *shown_name(const struct node *n); // the user's, or its op's
 struct stage_build *stage_new(struct lower *l, uint32_t rowset, const char *name,
                               bool saves, uint32_t target);
@@ -98,8 +98,9 @@ uint32_t slot_of(struct lower *l, struct stage_build *s, nid v, enum facet facet
 
 struct fn *fn_begin(struct lower *l, struct stage_build *s, size_t mult, nid v,
                     const char *part);
-// The slot as an argument: one row for a row, a group of rows ([g, ...]) when the slot has a
-// higher multiplicity, a value shared by the rows of a call when it has a lower one.
+// The slot as an argument: one row for a row, a group of rows ([g, ...]) when the slot
+// has a higher multiplicity, a value shared by the rows of a call when it has a lower
+// one.
 nid fn_input(struct fn *f, uint32_t slot);
 // Ends the function with its one result, and returns the slot that holds it. A function
 // that only hands its argument on makes no step: the slot is the argument's.
@@ -107,7 +108,7 @@ uint32_t fn_finish(struct fn *f, nid result);
 // Ends it with several results, each in a slot of its own.
 void fn_finish_all(struct fn *f, const nid *results, size_t n, uint32_t *slots);
 
-// ---- lower_ops.c ----------------------------------------------------------------------
+// ---- lower_ops.c ---------------------------------------------------------------------
 // Computes a value of the stage's multiplicity for it, in functions of its own.
 uint32_t lower_compute(struct lower *l, struct stage_build *s, nid v, enum facet facet);
 // shap_patches, in lower_shap.c.
@@ -131,8 +132,8 @@ void rows_have_classes(struct lower *l, nid x, size_t classes, const struct node
 // i32[]: the class of v's row, for a model of `classes` outputs.
 nid part_class(struct fn *f, nid v, size_t classes, nid user);
 nid part_normalise(struct fn *f, const struct model *model, nid pixels);
-// The model's logits f32[K], the network read again at the pixels' size if need be. After an
-// error (said) some value of that type. user: the node to blame.
+// The model's logits f32[K], the network read again at the pixels' size if need be. After
+// an error (said) some value of that type. user: the node to blame.
 nid part_logits(struct fn *f, nid model_node, nid normalised, bool keep_params, nid user);
 nid part_log_sum_exp(struct fn *f, nid logits);
 nid part_pick(struct fn *f, nid values, nid index); // values[index]

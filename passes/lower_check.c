@@ -14,7 +14,8 @@ static nid of_way(struct fn *f, const float *table, size_t each, nid way) {
     return b_take(&f->b, all, way);
 }
 
-// The channels backwards where the way says so. x holds whole numbers: nothing is rounded.
+// The channels backwards where the way says so. x holds whole numbers: nothing is
+// rounded.
 static nid reversed(struct fn *f, nid x, nid way) {
     static const int64_t backwards[CHANNELS] = {2, 1, 0};
     float table[TRIAL_VARIANTS];
@@ -36,7 +37,8 @@ static nid normalised(struct fn *f, const struct model *m, nid x, nid way) {
     return b_binary(&f->b, OP_MUL, x, of_way(f, scale[0], CHANNELS, way));
 }
 
-// One row a way; the image is shared by the ways of a row. The column takes them together.
+// One row a way; the image is shared by the ways of a row. The column takes them
+// together.
 uint32_t lower_variants(struct lower *l, struct stage_build *s, nid v) {
     const struct node *n = node_at(l->graph, v);
     uint32_t rowset = rowset_at(l, v);

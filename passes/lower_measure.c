@@ -1,5 +1,5 @@
-// accuracy, confusion, mean_std and report: a column of what the model says of each row, and
-// what is made of columns when all rows are there (runtime/measure.h).
+// accuracy, confusion, mean_std and report: a column of what the model says of each row,
+// and what is made of columns when all rows are there (runtime/measure.h).
 #include "passes/late.h"
 #include "passes/lower.h"
 
@@ -7,7 +7,7 @@ static const struct node *gnode(const struct lower *l, nid v) {
     return node_at(l->graph, v);
 }
 
-// ---- columns ----------------------------------------------------------------------------
+// ---- columns -------------------------------------------------------------------------
 // i32[K] 0, 1, 2, ...
 static nid numbers(struct fn *f, size_t k) {
     int32_t *count = NEW_N(f->l->arena, int32_t, k);
@@ -15,8 +15,8 @@ static nid numbers(struct fn *f, size_t k) {
     return b_const(&f->b, type_tensor(ELEM_I32, false, 1, &k), count);
 }
 
-// How many logits come before the class's: those that are larger, and equal ones of earlier
-// classes.
+// How many logits come before the class's: those that are larger, and equal ones of
+// earlier classes.
 static nid logits_before(struct fn *f, nid logits, nid own, nid cls) {
     nid which = numbers(f, type_at(f->b.f, logits)->dim[0]);
     nid larger = b_unary(&f->b, OP_STEP, b_binary(&f->b, OP_SUB, logits, own));
@@ -26,8 +26,8 @@ static nid logits_before(struct fn *f, nid logits, nid own, nid cls) {
     return b_sum_all(&f->b, b_binary(&f->b, OP_ADD, larger, tied));
 }
 
-// i32: whether the class is among the `top` best. Of NaN nothing is larger, but a network that
-// answers none is right about nothing.
+// i32: whether the class is among the `top` best. Of NaN nothing is larger, but a network
+// that answers none is right about nothing.
 uint32_t lower_right(struct lower *l, struct stage_build *s, nid v) {
     const struct node *n = gnode(l, v);
     const struct model *model = gnode(l, n->in[0])->model;
@@ -42,7 +42,7 @@ uint32_t lower_right(struct lower *l, struct stage_build *s, nid v) {
     return fn_finish(f, b_cast(&f->b, right, ELEM_I32));
 }
 
-// ---- measures ---------------------------------------------------------------------------
+// ---- measures ------------------------------------------------------------------------
 static uint32_t measure_of(struct lower *l, nid v);
 
 static uint32_t measure_add(struct lower *l, nid v, struct plan_measure m) {
@@ -85,7 +85,7 @@ static uint32_t measure_of(struct lower *l, nid v) {
     }
 }
 
-// ---- tables -----------------------------------------------------------------------------
+// ---- tables --------------------------------------------------------------------------
 void want_table(struct lower *l, nid out) {
     const struct node *n = gnode(l, out);
     const struct value *to = node_attr(n, "to");

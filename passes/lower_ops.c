@@ -1,8 +1,8 @@
 // What each pipeline op becomes: a part of a tensor function (expr), or functions of its
 // own.
 //
-// expr(f, v, facet) gives v inside the function f, computing it there unless it is a column
-// or has a slot of its own already.
+// expr(f, v, facet) gives v inside the function f, computing it there unless it is a
+// column or has a slot of its own already.
 #include "passes/late.h"
 #include "passes/lower.h"
 
@@ -16,7 +16,7 @@ static nid input_of(struct fn *f, nid v, enum facet facet) {
     return fn_input(f, slot_of(f->l, f->s, v, facet));
 }
 
-// ---- small parts ----------------------------------------------------------------------
+// ---- small parts ---------------------------------------------------------------------
 static nid part_i32s(struct fn *f, const int32_t *v, size_t n) {
     return b_const(&f->b, type_tensor(ELEM_I32, false, 1, &n), v);
 }
@@ -122,7 +122,7 @@ static nid part_loss(struct fn *f, const struct node *n, nid v, bool keep_params
                     part_pick(f, logits, cls));
 }
 
-// ---- images ---------------------------------------------------------------------------
+// ---- images --------------------------------------------------------------------------
 nid part_pixels(struct fn *f, nid v) {
     return expr(f, v, FACET_PIXELS);
 }
@@ -224,7 +224,7 @@ static nid pixels(struct fn *f, const struct node *n, nid v) {
     }
 }
 
-// ---- where pixels come from -----------------------------------------------------------
+// ---- where pixels come from ----------------------------------------------------------
 // Pixels [start, start + length) that entry i of a map's side covers.
 static void map_entry(const struct type *map, size_t n, size_t i, size_t *start,
                       size_t *length) {
@@ -307,7 +307,7 @@ static nid box(struct fn *f, const struct node *n, nid v) {
     return compose(f, expr(f, n->in[0], FACET_BOX), place, &gnode(f, n->in[0])->type);
 }
 
-// ---- maps -----------------------------------------------------------------------------
+// ---- maps ----------------------------------------------------------------------------
 // Weight of each patch in each window along one side: pixels shared / window.
 static nid pool_weights(struct fn *f, const struct type *map, size_t n, size_t windows,
                         size_t window, size_t stride) {
@@ -362,7 +362,7 @@ static nid perturb(struct fn *f, const struct node *n) {
     return b_binary(&f->b, OP_ADD, map, noise);
 }
 
-// ---- scores and labels ----------------------------------------------------------------
+// ---- scores and labels ---------------------------------------------------------------
 // sqrt of the sum over parameters of the squares of the row's gradient.
 static nid gradnorm(struct fn *f, const struct node *n, nid v) {
     nid loss = part_loss(f, n, v, true), total = NID_NONE;
@@ -414,7 +414,7 @@ static nid relabel(struct fn *f, const struct node *n, nid v) {
     return b_unary(&f->b, OP_EXP, b_binary(&f->b, OP_SUB, z, part_log_sum_exp(f, z)));
 }
 
-// ---- dispatch -------------------------------------------------------------------------
+// ---- dispatch ------------------------------------------------------------------------
 static nid body(struct fn *f, nid v, enum facet facet) {
     const struct node *n = gnode(f, v);
     if (facet == FACET_PIXELS) return pixels(f, n, v);

@@ -123,7 +123,7 @@ static nid value_of(struct fn *f, const struct node *n, nid logits, nid target) 
     return strcmp(value, "prob") ? log_prob : b_unary(&f->b, OP_EXP, log_prob);
 }
 
-// ---- the coalitions' values -----------------------------------------------------------
+// ---- the coalitions' values ----------------------------------------------------------
 
 struct game { // an image's, for one shap_patches
     nid v;

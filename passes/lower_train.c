@@ -1,7 +1,7 @@
 // train: what a training learns from, its three tensor functions, and its numbers.
 //
-// A training is asked for like a save: it has a stage that gathers the pixels and the labels
-// of all rows. Its functions are no steps of a stage, since they see batches
+// A training is asked for like a save: it has a stage that gathers the pixels and the
+// labels of all rows. Its functions are no steps of a stage, since they see batches
 // (passes/train_step.h); the runtime calls them by their number (struct plan_train).
 #include "ir/text.h"
 #include "passes/lower.h"
@@ -22,7 +22,7 @@ static bool asks(const struct lower *l, const struct node *n) {
     return labels != NID_NONE && gnode(l, labels)->type.kind == KIND_ASK;
 }
 
-// ---- what it learns from ----------------------------------------------------------------
+// ---- what it learns from -------------------------------------------------------------
 static void gather(struct lower *l, const struct node *n, struct plan_train *t) {
     const struct type *x = &gnode(l, n->in[TRAIN_DATA])->type;
     nid labels = train_labels(n);
@@ -36,7 +36,7 @@ static void gather(struct lower *l, const struct node *n, struct plan_train *t) 
     if (labels == NID_NONE) rows_have_classes(l, n->in[TRAIN_DATA], t->classes, n);
 }
 
-// ---- functions --------------------------------------------------------------------------
+// ---- functions -----------------------------------------------------------------------
 // Of images of the data's size. NULL: the network takes none such, said.
 static const struct func *net_for(struct lower *l, const struct model *m,
                                   const struct plan_train *t, struct span at) {
@@ -44,8 +44,8 @@ static const struct func *net_for(struct lower *l, const struct model *m,
     return m->at_size(m, l->arena, t->height, t->width, l->d, at);
 }
 
-// Functions take weights as arguments, so that trainings which differ in seeds have the same
-// ones: these are there once. Their text says all of what they are.
+// Functions take weights as arguments, so that trainings which differ in seeds have the
+// same ones: these are there once. Their text says all of what they are.
 static uint32_t same_func(struct lower *l, const struct func *f) {
     struct text t = {.arena = l->arena};
     ir_print(f, &t);
@@ -103,7 +103,7 @@ static bool functions(struct lower *l, const struct node *n, struct plan_train *
     return !l->failed;
 }
 
-// ---- numbers ----------------------------------------------------------------------------
+// ---- numbers -------------------------------------------------------------------------
 static enum plan_optimizer optimizer_of(const char *name) {
     if (!strcmp(name, "sgd")) return OPTIMIZER_SGD;
     return !strcmp(name, "adam") ? OPTIMIZER_ADAM : OPTIMIZER_ADAMW;
@@ -159,7 +159,7 @@ static void keep(struct lower *l, const struct node *n, struct plan_train *t) {
     t->keep = all, t->nkeep = kept;
 }
 
-// ---- augmentations ----------------------------------------------------------------------
+// ---- augmentations -------------------------------------------------------------------
 // Their parameters are their attributes in order, lists element by element
 // (runtime/augment.h).
 static enum augment_kind augment_of(enum op op) {
@@ -201,7 +201,7 @@ static void augments(struct lower *l, const struct node *n, struct plan_train *t
     t->augments = all;
 }
 
-// ---- all --------------------------------------------------------------------------------
+// ---- all -----------------------------------------------------------------------------
 void want_train(struct lower *l, nid out) {
     const struct node *n = gnode(l, out);
     struct plan_train t = {.name = shown_name(n),

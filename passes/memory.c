@@ -1,13 +1,13 @@
 // Memory: lifetimes become offsets in the worker's arena.
 //
 // In a joint function a worker has for itself what rows of a round and kernels at work
-// need; what crosses bands is in memory that all have in common, from the phase that makes
-// it to the last that reads it.
+// need; what crosses bands is in memory that all have in common, from the phase that
+// makes it to the last that reads it.
 //
-// A value that is read in the band that makes it only has room for the rows of a round; its
-// room is free for others before and after. One that crosses bands has room for all rows of
-// a call and, as bands go through their kernels round after round, keeps it from the first
-// kernel of the band that makes it to the last of the last band that reads it.
+// A value that is read in the band that makes it only has room for the rows of a round;
+// its room is free for others before and after. One that crosses bands has room for all
+// rows of a call and, as bands go through their kernels round after round, keeps it from
+// the first kernel of the band that makes it to the last of the last band that reads it.
 #include "passes/bands.h"
 
 #include "passes/joint.h"

@@ -11,8 +11,8 @@
 #include "runtime/plan.h"
 #include "runtime/timeline.h"
 
-// A map of so few channels is not worth blocks of its own, and convolutions that read it make
-// it themselves, a row at a time.
+// A map of so few channels is not worth blocks of its own, and convolutions that read it
+// make it themselves, a row at a time.
 #define FEW_CHANNELS 4
 
 // What of a pipeline value is meant.
@@ -21,7 +21,7 @@ enum facet {
     FACET_PIXELS, // u8 [C,H,W] of images
     FACET_PLACE,  // i32[4]: where a crop lies in its operand
     FACET_BOX,    // i32[4]: where images' pixels lie in the image they were read from
-    FACET_PREDICTED, // i32: the class that the model of shap_patches, check or confusion answers
+    FACET_PREDICTED, // i32: what the model of shap_patches, check or confusion answers
     FACET_VARIANTS, // i32[TRIAL_VARIANTS]: the same of images given to it otherwise
     FACET_RIGHT,    // i32: 1 where the model of accuracy is right
 };
@@ -29,8 +29,8 @@ enum facet {
 struct kept { // what a column of the plan keeps
     nid v;    // of the graph
     enum facet facet;
-    // What no attribute says. shap_patches: the constant matrix that solves for the values;
-    // gradcam: which of the network's maps are taken.
+    // What no attribute says. shap_patches: the constant matrix that solves for the
+    // values; gradcam: which of the network's maps are taken.
     struct digest more;
 };
 
@@ -97,12 +97,12 @@ bool module_flops(struct module *m, size_t i, double *flops, struct diags *d);
 // The module as text: the graph before lower, then the stages and the tensor functions.
 void module_print(const struct module *m, struct text *out);
 
-// The pipeline with a `check` of every model and the images that it is given somewhere, as
-// they were read; what the program checks itself is not checked again.
+// The pipeline with a `check` of every model and the images that it is given somewhere,
+// as they were read; what the program checks itself is not checked again.
 struct func *graph_checked(struct arena *a, const struct func *graph);
 
-// The pipeline with a twin of every value that a network may compute in bf16: the same value
-// of the same images, in fp32. Nothing reads it; a run compares some of its rows.
+// The pipeline with a twin of every value that a network may compute in bf16: the same
+// value of the same images, in fp32. Nothing reads it; a run compares some of its rows.
 const struct func *graph_twinned(struct arena *a, const struct func *graph,
                                  const struct twin **twins, size_t *n);
 

@@ -1,17 +1,18 @@
-// Precision: which products are of bf16, in functions that permit it, on targets that have
-// sums of such products. Permission is not an order: operands are cast where that is faster.
+// Precision: which products are of bf16, in functions that permit it, on targets that
+// have sums of such products. Permission is not an order: operands are cast where that is
+// faster.
 //
 // A layer is cast when its weights are constant and its operand is made by the function
-// itself, so that the kernel that makes it can round it as it is stored. Weights are rounded
-// here. Products of two computed values, weight gradients among them, stay as they are: there
-// the sums are of what may cancel out, and nothing can be prepared.
+// itself, so that the kernel that makes it can round it as it is stored. Weights are
+// rounded here. Products of two computed values, weight gradients among them, stay as
+// they are: there the sums are of what may cancel out, and nothing can be prepared.
 #include "passes/algorithms.h"
 #include "passes/rewrite.h"
 
 #include "ir/bf16.h"
 
-// In multiply-adds of vectors. A product of bf16 takes half of those of f32; around them there
-// is more to do for each. An operand is rounded and stored once more.
+// In multiply-adds of vectors. A product of bf16 takes half of those of f32; around them
+// there is more to do for each. An operand is rounded and stored once more.
 #define PAIRS    0.5
 #define AROUND   1.1
 #define ROUNDING 4.0  // a vector

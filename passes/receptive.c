@@ -1,5 +1,5 @@
-// See receptive.h. One rule an op says from where the elements at one place come; what has
-// no rule depends on all that its operands depend on.
+// See receptive.h. One rule an op says from where the elements at one place come; what
+// has no rule depends on all that its operands depend on.
 #include "passes/receptive.h"
 
 #include "ir/build.h"
@@ -63,7 +63,7 @@ static struct reach from_all(struct search *s, const struct node *n) {
     return everywhere(s->arena, all);
 }
 
-// ---- elementwise ----------------------------------------------------------------------
+// ---- elementwise ---------------------------------------------------------------------
 
 // The axis along which the operands differ; NO_AXIS: there is none. False: there are two.
 static bool common_axis(const struct search *s, const struct node *n, uint32_t *axis) {
@@ -88,7 +88,7 @@ static struct reach elementwise(struct search *s, const struct node *n) {
     return out;
 }
 
-// ---- windows --------------------------------------------------------------------------
+// ---- windows -------------------------------------------------------------------------
 
 struct window { // along one axis
     int64_t taps, stride, before, dilation;
@@ -126,9 +126,10 @@ static struct reach windowed(struct search *s, const struct node *n) {
     return out;
 }
 
-// ---- moves ----------------------------------------------------------------------------
+// ---- moves ---------------------------------------------------------------------------
 
-// Where along the axis the elements at `place` of the result were before; -1: they are new.
+// Where along the axis the elements at `place` of the result were before; -1: they are
+// new.
 static int64_t moved_from(const struct node *n, uint32_t axis, size_t place) {
     int64_t at = (int64_t)place, gap;
     switch (n->op) {
@@ -211,7 +212,7 @@ static struct reach reduced(struct search *s, const struct node *n) {
     return out;
 }
 
-// ---- all nodes ------------------------------------------------------------------------
+// ---- all nodes -----------------------------------------------------------------------
 
 static struct reach reach_of(struct search *s, const struct node *n) {
     if (op_info(n->op)->flags & OPF_ELEMENTWISE) return elementwise(s, n);

@@ -1,5 +1,5 @@
-// What values depend on of an image cut into strips: all its patches in one line across, or
-// all in one column.
+// What values depend on of an image cut into strips: all its patches in one line across,
+// or all in one column.
 //
 // The elements of a value that lie at place i along one of its axes depend on a range of
 // neighbouring strips; where no axis tells the elements apart, all depend on one range.

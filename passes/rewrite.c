@@ -11,13 +11,13 @@ static nid rewrite_node(struct rewrite *r, nid v, rewrite_rule rule) {
     return made == NID_NONE ? build_copy(&r->b, n, in) : made;
 }
 
-// ---- outputs --------------------------------------------------------------------------
-// A kernel stores each output, one a row where the function says so. One that has become a
-// constant, an input or the same as another (gradients often do) is copied; taking it from a
-// table of one entry is a copy that nothing folds away.
+// ---- outputs -------------------------------------------------------------------------
+// A kernel stores each output, one a row where the function says so. One that has become
+// a constant, an input or the same as another (gradients often do) is copied; taking it
+// from a table of one entry is a copy that nothing folds away.
 
-// An input that is one a row (of a batch's values: that is not), or else any; NID_NONE: there
-// is none.
+// An input that is one a row (of a batch's values: that is not), or else any; NID_NONE:
+// there is none.
 static nid some_input(const struct func *f, bool rows) {
     nid found = NID_NONE;
     for (nid v = (nid)f->nodes.n; v-- > 0;) {

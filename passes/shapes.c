@@ -1,14 +1,14 @@
 // Values in the shapes that kernels want them in.
 //
-//     f(reshape(a), c), a made by a convolution or product   ->  reshape(f(a, reshape(c)))
-//     matmul(transpose(x), y)                                ->  matmul(x, y, tx)
-//     matmul(x, y, ty), y no packed weight                   ->  matmul(x, transpose(y))
+//     f(reshape(a), c), a of a convolution or product   ->  reshape(f(a, reshape(c)))
+//     matmul(transpose(x), y)                           ->  matmul(x, y, tx)
+//     matmul(x, y, ty), y no packed weight              ->  matmul(x, transpose(y))
 //
 // The first lets bias and activation join the kernel of what they are applied to; the
 // others have the left operand read as it lies and the right one along its last axis.
 #include "passes/rewrite.h"
 
-// ---- elementwise ops before reshapes --------------------------------------------------
+// ---- elementwise ops before reshapes -------------------------------------------------
 
 #define FAR 16 // ops between an anchor and what may follow it
 
@@ -74,7 +74,7 @@ static nid before_reshape(struct rewrite *r, const struct node *n, const nid *in
     return b_reshape(&r->b, made, n->type.dim, n->type.rank);
 }
 
-// ---- operands of products -------------------------------------------------------------
+// ---- operands of products ------------------------------------------------------------
 
 static nid swap_last(struct rewrite *r, nid x) {
     int64_t perm[TYPE_MAX_RANK];

@@ -1,7 +1,7 @@
 // Coalitions and the constant matrices that turn their values into Shapley values.
 //
-// Coalitions depend on the seed only, so the least-squares solve of KernelSHAP is one matrix:
-// phi = v . S with v the values of the coalitions [n] and S [n, m].
+// Coalitions depend on the seed only, so the least-squares solve of KernelSHAP is one
+// matrix: phi = v . S with v the values of the coalitions [n] and S [n, m].
 #ifndef DDG_SHAPLEY_H
 #define DDG_SHAPLEY_H
 
@@ -22,8 +22,8 @@ void coalitions_draw(struct arena *a, size_t n, size_t m, uint64_t seed, bool pa
 // All 2^m (m <= 16); coalition s has player j present when bit j of s is set.
 void coalitions_all(struct arena *a, size_t m, struct coalitions *out);
 
-// Those of c that no earlier one equals, without a matrix; returns which of them each of c
-// is.
+// Those of c that no earlier one equals, without a matrix; returns which of them each of
+// c is.
 const int64_t *coalitions_distinct(struct arena *a, const struct coalitions *c,
                                    struct coalitions *out);
 

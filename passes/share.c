@@ -1,6 +1,6 @@
 // Where coalitions part ways: see share.h. Candidates are the nodes up to one of them, as
-// far as a range of patches reaches, with all that is elementwise after them; the cheapest
-// chain of candidates is found level by level.
+// far as a range of patches reaches, with all that is elementwise after them; the
+// cheapest chain of candidates is found level by level.
 #include "passes/share_impl.h"
 
 #define MOST_STATES ((size_t)4096)
@@ -34,7 +34,7 @@ struct chooser {
     VEC(struct cut) cuts;
 };
 
-// ---- one cut --------------------------------------------------------------------------
+// ---- one cut -------------------------------------------------------------------------
 
 static bool stays_in(const struct chooser *c, const struct cut *k, nid v) {
     const struct node *n = node_at(c->f, v);
@@ -66,7 +66,8 @@ bool share_can_gather(const struct share_ground *g, nid v) {
            (x == 2 || x == NO_AXIS);
 }
 
-// The nodes that others read; the image is masked anew instead. False: one cannot be kept.
+// The nodes that others read; the image is masked anew instead. False: one cannot be
+// kept.
 static bool cut_outs(struct chooser *c, struct cut *k) {
     memset(c->read, 0, c->f->nodes.n * sizeof *c->read);
     c->read[c->s->value] = true;
@@ -96,7 +97,7 @@ static bool fits(const struct chooser *c, const struct cut *k) {
     return elements <= MOST_BYTES / sizeof(float) / states_of(k);
 }
 
-// ---- chains of levels -----------------------------------------------------------------
+// ---- chains of levels ----------------------------------------------------------------
 
 // From one level to a later one, of so many rows.
 static double step_cost(const struct cut *from, double inside, double rows) {
@@ -221,7 +222,7 @@ struct share_plan share_choose(struct arena *a, const struct func *f,
     return best_chain(&c);
 }
 
-// ---- masks ----------------------------------------------------------------------------
+// ---- masks ---------------------------------------------------------------------------
 
 size_t share_state(const struct share_level *l, const uint8_t *z, size_t grid,
                    struct strips down, struct strips across) {

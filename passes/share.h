@@ -1,17 +1,18 @@
-// Coalitions share work. What an early layer computes at one place depends on the presence
-// of the few patches that its receptive field touches: of a range of a x b neighbours. The
-// masks with period (a, b) over the grid, 2^(a b) of them, show every such range in every
-// state. So the first layers go over images masked with these (rows of an ordinary
-// function), and where the others go on with all coalitions, each place takes the value
-// that the image in the right state has there: gathering is exact.
+// Coalitions share work. What an early layer computes at one place depends on the
+// presence of the few patches that its receptive field touches: of a range of a x b
+// neighbours. The masks with period (a, b) over the grid, 2^(a b) of them, show every
+// such range in every state. So the first layers go over images masked with these (rows
+// of an ordinary function), and where the others go on with all coalitions, each place
+// takes the value that the image in the right state has there: gathering is exact.
 //
 //     states   a row for each mask: the first layers
-//     tiles    a row for each state in which any coalition shows a tile of a map: one layer
-//              each, of those where masks are too many but coalitions are still alike
+//     tiles    a row for each state in which any coalition shows a tile of a map: one
+//              layer each, of those where masks are too many but coalitions still alike
 //     values   a row for each coalition: gathers, and goes on
 //
-// How far the first layers go, and how large a and b are, is chosen by counting operations.
-// With many coalitions two sets of masks can pay, the second made from the first.
+// How far the first layers go, and how large a and b are, is chosen by counting
+// operations. With many coalitions two sets of masks can pay, the second made from the
+// first.
 #ifndef DDG_SHARE_H
 #define DDG_SHARE_H
 

@@ -25,7 +25,7 @@ static const struct func *whole_func(const struct build *b) {
     return b->whole->b.f;
 }
 
-// ---- nodes ----------------------------------------------------------------------------
+// ---- nodes ---------------------------------------------------------------------------
 
 static nid input_again(struct part *p, nid v) {
     const struct fn *whole = p->b->whole;
@@ -116,7 +116,7 @@ static bool *needed(const struct part *p, const nid *outs, size_t nouts) {
     return need;
 }
 
-// ---- functions ------------------------------------------------------------------------
+// ---- functions -----------------------------------------------------------------------
 
 static struct part part_begin(struct build *b, size_t level, struct part_rows rows) {
     static const char *const names[] = {"states", "tiles", "values"};
@@ -187,10 +187,10 @@ static uint32_t make_values(struct build *b) {
     return fn_finish(p.fn, p.map[b->shared->value]);
 }
 
-// ---- how maps are cut -----------------------------------------------------------------
+// ---- how maps are cut ----------------------------------------------------------------
 
-// Tiles that node v of t reads of `in` lie so far apart: it is cut into tiles that all of them
-// begin with. Of weights nothing is cut.
+// Tiles that node v of t reads of `in` lie so far apart: it is cut into tiles that all of
+// them begin with. Of weights nothing is cut.
 static void cut_for(struct build *b, const struct share_tiles *t, nid v, uint32_t i) {
     const struct node *n = node_at(whole_func(b), v);
     nid in = n->in[i];

@@ -1,12 +1,13 @@
 // Looking up what masks and tiles have computed: a window of a map, put together of the
-// tiles it touches, each from the row of the table that shows what the function's row does.
+// tiles it touches, each from the row of the table that shows what the function's row
+// does.
 //
-// All tiles of a part look the same way: they lie a multiple of the table's tiles apart. So
-// where in a tile a place of the window lies is known when the function is made, and the
-// places between two edges of tiles are one run, with one number a row in a constant.
+// All tiles of a part look the same way: they lie a multiple of the table's tiles apart.
+// So where in a tile a place of the window lies is known when the function is made, and
+// the places between two edges of tiles are one run, with one number a row in a constant.
 #include "passes/share_impl.h"
 
-// ---- blocks of channels ---------------------------------------------------------------
+// ---- blocks of channels --------------------------------------------------------------
 
 nid share_packed(struct fn *f, nid x, size_t lanes, const size_t side[2]) {
     static const int64_t none[3] = {0}, perm[4] = {0, 2, 3, 1},
@@ -32,7 +33,7 @@ static nid unpacked(struct fn *f, nid x, size_t channels) {
     return b_slice(&f->b, x, zero, one, sizes, 3);
 }
 
-// ---- runs -----------------------------------------------------------------------------
+// ---- runs ----------------------------------------------------------------------------
 
 struct axis {                     // of the window
     size_t tiles, step, size, by; // tiles of the part
@@ -91,7 +92,7 @@ static bool leaves(const struct axis *x) { // does any tile's window leave the m
            !is_inside(x, place_of(x, x->tiles - 1, x->size - 1));
 }
 
-// ---- rows of the table ----------------------------------------------------------------
+// ---- rows of the table ---------------------------------------------------------------
 
 struct lookup {
     const struct gather *g;

@@ -1,6 +1,6 @@
-// Inside sharing: share.c (where to cut), share_tiles.c (what is shared tile by tile behind
-// the cut), share_gather.c (what was computed before is looked up) and share_build.c
-// (functions of the parts).
+// Inside sharing: share.c (where to cut), share_tiles.c (what is shared tile by tile
+// behind the cut), share_gather.c (what was computed before is looked up) and
+// share_build.c (functions of the parts).
 #ifndef DDG_SHARE_IMPL_H
 #define DDG_SHARE_IMPL_H
 
@@ -57,7 +57,7 @@ struct share_ground {
     const bool *depends;               // on the coalition
 };
 
-// ---- share.c --------------------------------------------------------------------------
+// ---- share.c -------------------------------------------------------------------------
 // The cut that takes the fewest operations; n 0: coalitions are best taken one by one.
 struct share_plan share_choose(struct arena *a, const struct func *f,
                                const struct shared *s);
@@ -70,7 +70,7 @@ bool share_goes_along(const struct func *f, nid v); // elementwise: with what it
 // Whether lines and columns of a map tell its elements apart, so that it can be gathered.
 bool share_can_gather(const struct share_ground *g, nid v);
 
-// ---- share_tiles.c --------------------------------------------------------------------
+// ---- share_tiles.c -------------------------------------------------------------------
 struct tiler; // remembers what was counted
 struct tiler *tiler_new(const struct share_ground *g);
 struct tiles_found {
@@ -85,7 +85,7 @@ const struct share_tiles *tiles_plan(struct tiler *t, const bool *cut, size_t *n
 // Places that a convolution reads for a tile of this side, along axis 0 (down) or 1.
 size_t tile_window(const struct func *f, nid head, size_t side, int axis);
 
-// ---- share_gather.c -------------------------------------------------------------------
+// ---- share_gather.c ------------------------------------------------------------------
 struct made {       // what a level or tiles hand on
     uint32_t level; // UINT32_MAX: nothing; from plan.n on: tiles
     // All of an image as one table f32 [.., blocks of channels, side[0], side[1], lanes]:
@@ -114,8 +114,8 @@ struct gather {
     nid subrow;
 };
 
-// Channels in blocks, [C / lanes, H, W, lanes], so that a place is a vector; cut into tiles
-// [H / side, W / side, C / lanes, side, side, lanes].
+// Channels in blocks, [C / lanes, H, W, lanes], so that a place is a vector; cut into
+// tiles [H / side, W / side, C / lanes, side, side, lanes].
 nid share_packed(struct fn *f, nid x, size_t lanes, const size_t side[2]);
 // The window of node v of the whole function, which is of type t; zero outside of it.
 nid share_gathered(const struct gather *g, nid v, const struct type *t,

@@ -1,10 +1,10 @@
-// Tiles: behind the cut of share.c more patches are in sight of a place than masks can have
-// states for, but coalitions are few and much alike (a third of them show one patch, or all
-// but one). So of each tile of a map only the states are computed that coalitions
+// Tiles: behind the cut of share.c more patches are in sight of a place than masks can
+// have states for, but coalitions are few and much alike (a third of them show one patch,
+// or all but one). So of each tile of a map only the states are computed that coalitions
 // show it in, a convolution at a time, as rows of a function that gathers what it reads.
 //
-// Each convolution behind the cut goes tile by tile if that takes fewer operations than all
-// coalitions do, with the tiles' side that takes the fewest.
+// Each convolution behind the cut goes tile by tile if that takes fewer operations than
+// all coalitions do, with the tiles' side that takes the fewest.
 #include "passes/share_impl.h"
 
 #define MOST_COALITIONS ((size_t)2048) // and
@@ -48,7 +48,7 @@ struct tiler *tiler_new(const struct share_ground *g) {
     return t;
 }
 
-// ---- states ---------------------------------------------------------------------------
+// ---- states --------------------------------------------------------------------------
 
 // Tells apart the coalitions that do and that do not show one patch more.
 static void split(const struct tiler *t, size_t patch, struct states *s) {
@@ -109,7 +109,7 @@ static size_t count_rows(struct tiler *t, nid v, size_t side) {
     return rows;
 }
 
-// ---- convolutions ---------------------------------------------------------------------
+// ---- convolutions --------------------------------------------------------------------
 
 // Whether tiles so far apart in a value read can be looked up: all at the same places in
 // the tiles that it has been cut into, or will be.
@@ -185,7 +185,7 @@ static void add_head(struct tiler *t, nid v) {
     t->saved += all - least;
 }
 
-// ---- what is elementwise after them ---------------------------------------------------
+// ---- what is elementwise after them --------------------------------------------------
 
 static bool is_flat(const struct type *t) { // the same at all places
     return t->rank == 0 || (t->rank == 3 && t->dim[1] == 1 && t->dim[2] == 1);
@@ -225,7 +225,7 @@ static void find(struct tiler *t, const bool *cut) {
     }
 }
 
-// ---- for share.c ----------------------------------------------------------------------
+// ---- for share.c ---------------------------------------------------------------------
 
 struct tiles_found tiles_find(struct tiler *t, const bool *cut) {
     find(t, cut);

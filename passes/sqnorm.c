@@ -7,10 +7,10 @@
 //
 // The last is a linear layer over T tokens, whose weight has far more than T^2 entries; a
 // convolution whose result has few places and many channels is the same, X the part of x
-// that each place sees. Their terms may cancel: with k = |p| |q| / |p q| (Frobenius norms)
-// the relative error is up to k^2 roundings, where k^2 = T for tokens orthogonal to one
-// another. Measured in ViT-B/16 (T = 197): 3e-6, and 2e-5 when the products' entries are
-// squared and summed.
+// that each place sees. Their terms may cancel: with k = |p| |q| / |p q| (Frobenius
+// norms) the relative error is up to k^2 roundings, where k^2 = T for tokens orthogonal
+// to one another. Measured in ViT-B/16 (T = 197): 3e-6, and 2e-5 when the products'
+// entries are squared and summed.
 #include "passes/rewrite.h"
 
 // The value whose squares node v sums (into rank 0), or NID_NONE. Order does not matter
@@ -30,7 +30,7 @@ static nid sum_squares(struct rewrite *r, nid x) {
     return b_sum_all(&r->b, b_binary(&r->b, OP_MUL, x, x));
 }
 
-// ---- convolutions ---------------------------------------------------------------------
+// ---- convolutions --------------------------------------------------------------------
 // Places that see x through one tap of the kernel see every stride-th element of it: a
 // phase of x, shifted. So X^T X, the sum over taps, needs but one product a phase.
 
@@ -151,7 +151,7 @@ static nid conv_sqnorm(struct rewrite *r, const struct node *n) {
     return b_sum_all(&r->b, both);
 }
 
-// ---- products -------------------------------------------------------------------------
+// ---- products ------------------------------------------------------------------------
 
 // Of the product g = p q, or of a stack of them.
 static nid product_sqnorm(struct rewrite *r, const struct node *g) {

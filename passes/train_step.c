@@ -1,9 +1,9 @@
 // The tensor functions of a training. See train_step.h.
 //
-// The statistics of a batch are taken in two steps that need each row but once: a row's mean
-// and the squares around it, while its map is still in cache; then, of one number a channel
-// and row, those of the batch (Chan, Golub & LeVeque 1983). Nothing is lost by that where the
-// mean is large beside the deviation.
+// The statistics of a batch are taken in two steps that need each row but once: a row's
+// mean and the squares around it, while its map is still in cache; then, of one number a
+// channel and row, those of the batch (Chan, Golub & LeVeque 1983). Nothing is lost by
+// that where the mean is large beside the deviation.
 #include "passes/train_step.h"
 
 #include "ir/build.h"
@@ -11,7 +11,7 @@
 #include <float.h>
 #include <string.h>
 
-// ---- the tensors of a network ---------------------------------------------------------
+// ---- the tensors of a network --------------------------------------------------------
 static size_t tensor_end(const struct plan_tensor *t) {
     size_t end;
     CHECK(size_add(t->at, t->count, &end));
@@ -87,7 +87,7 @@ void train_net_of(struct arena *arena, const struct func *net, bool decay_all,
     fill_initial(net, out);
 }
 
-// ---- parts of the functions -----------------------------------------------------------
+// ---- parts of the functions ----------------------------------------------------------
 static nid mul(struct builder *b, nid p, nid q) {
     return b_binary(b, OP_MUL, p, q);
 }
@@ -127,7 +127,7 @@ static nid sum_of_exponents(struct builder *b, nid z) {
     return b_sum(b, b_unary(b, OP_EXP, z), first_axis, 1, true);
 }
 
-// ---- batch norm ------------------------------------------------------------------------
+// ---- batch norm ----------------------------------------------------------------------
 struct stepping {
     struct builder b;
     const struct train_net *t;
@@ -174,7 +174,8 @@ static void run_on(struct stepping *s, const char *name, nid to, double momentum
     *now = b_binary(&s->b, OP_ADD, kept, scaled(&s->b, to, momentum));
 }
 
-// N / (N - 1) of the N numbers a channel; of one number, whose variance is 0, something finite.
+// N / (N - 1) of the N numbers a channel; of one number, whose variance is 0, something
+// finite.
 static nid unbiased(struct stepping *s, nid var, double each) {
     struct builder *b = &s->b;
     nid rest = b_binary(b, OP_SUB, b_f32(b, 1), scaled(b, s->share, 1 / each));
@@ -192,7 +193,7 @@ static nid batch_norm(struct stepping *s, const struct node *mark, nid x) {
     return b_batch_norm(&s->b, x, batch.mean, batch.var, s->share, &n);
 }
 
-// ---- a step ----------------------------------------------------------------------------
+// ---- a step --------------------------------------------------------------------------
 static nid step_node(struct stepping *s, const struct node *n, const nid *in, nid x) {
     switch (n->op) {
     case OP_INPUT: return x;
@@ -280,7 +281,7 @@ struct func *train_step(struct arena *arena, const struct model *model,
     return builder_finish(b);
 }
 
-// ---- the update ------------------------------------------------------------------------
+// ---- the update ----------------------------------------------------------------------
 struct updating {
     struct builder b;
     const struct plan_train *t;
@@ -373,7 +374,7 @@ struct func *train_update(struct arena *arena, const struct plan_train *t, bool 
     return builder_finish(&u.b);
 }
 
-// ---- labels ----------------------------------------------------------------------------
+// ---- labels --------------------------------------------------------------------------
 struct func *train_ask(struct arena *arena, const struct model *teacher,
                        const struct func *net, double temperature) {
     struct builder b;

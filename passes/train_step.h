@@ -1,10 +1,10 @@
-// The tensor functions of a training, from a network in inference form: see plan_train for
-// what they take and give.
+// The tensor functions of a training, from a network in inference form: see plan_train
+// for what they take and give.
 //
 // Each batch_norm of the network becomes statistics of the batch (biased variance to
-// normalise, unbiased into the running one, as PyTorch does); the loss is the mean over the
-// batch of -sum(target * log_softmax(logits / T)); gradients are `grad` marks of that scalar,
-// which the differentiation pass expands, summing over rows.
+// normalise, unbiased into the running one, as PyTorch does); the loss is the mean over
+// the batch of -sum(target * log_softmax(logits / T)); gradients are `grad` marks of that
+// scalar, which the differentiation pass expands, summing over rows.
 #ifndef DDG_TRAIN_STEP_H
 #define DDG_TRAIN_STEP_H
 
@@ -32,8 +32,8 @@ struct func *train_step(struct arena *arena, const struct model *model,
                         const struct train_loss *loss, size_t batch, struct diags *d);
 struct func *train_update(struct arena *arena, const struct plan_train *t, bool nesterov,
                           double epsilon);
-// The teacher's soft labels of augmented images; takes f32[C,H,W] rows. The model's function
-// for images of that size is `net`.
+// The teacher's soft labels of augmented images; takes f32[C,H,W] rows. The model's
+// function for images of that size is `net`.
 struct func *train_ask(struct arena *arena, const struct model *teacher,
                        const struct func *net, double temperature);
 

@@ -31,7 +31,7 @@ void choice_take(const struct target *t, const struct kfunc *kf, struct kernel *
     k->work_bytes = winograd_work_bytes(&w);
 }
 
-// ---- a problem in words ---------------------------------------------------------------
+// ---- a problem in words --------------------------------------------------------------
 static void add_type(struct text *out, const struct type *t) {
     text_add(out, " %s%s", t->rows ? "rows " : "", elem_name(t->elem));
     for (uint32_t i = 0; i < t->rank; i++) text_add(out, ",%zu", t->dim[i]);
@@ -79,7 +79,7 @@ const char *kernel_problem(struct arena *a, const struct kfunc *kf,
     return out.at;
 }
 
-// ---- what columns are known by --------------------------------------------------------
+// ---- what columns are known by -------------------------------------------------------
 static bool any(struct digest d) {
     return d.lo || d.hi;
 }

@@ -1,9 +1,9 @@
 // A program with an fp32 twin of everything that its networks may compute in bf16.
 //
-// A twin differs from its value in the network's precision alone: it is computed of the very
-// same images, also where those were cut out by what bf16 said. So what a twin tells is the
-// error of one value, not of all that led to it; and what is kept of it is what a run in fp32
-// keeps of the same images.
+// A twin differs from its value in the network's precision alone: it is computed of the
+// very same images, also where those were cut out by what bf16 said. So what a twin tells
+// is the error of one value, not of all that led to it; and what is kept of it is what a
+// run in fp32 keeps of the same images.
 #include "ir/build.h"
 #include "passes/pass.h"
 

@@ -1,6 +1,6 @@
-// Convolutions with weights that are computed, as gradients of gradients have them, become
-// products of matrices: what each place of the result sees is gathered into columns. (The
-// kernels of convolutions read packed weights: see pack.c.)
+// Convolutions with weights that are computed, as gradients of gradients have them,
+// become products of matrices: what each place of the result sees is gathered into
+// columns. (The kernels of convolutions read packed weights: see pack.c.)
 //
 //     conv(x, w)      ->  [G, O/G, C/G k] times the columns of x, [G, C/G k, places]
 //     conv_dx(d, w)   ->  [G, C/G, O/G k] times the columns of d, [G, O/G k, places]
@@ -16,7 +16,8 @@ struct unfold {
     bool back;              // conv_dx
 };
 
-// Which element along an axis the place `at` of the result sees through a tap; false: none.
+// Which element along an axis the place `at` of the result sees through a tap; false:
+// none.
 static bool seen(const struct unfold *u, int axis, size_t at, size_t tap, size_t *out) {
     int64_t stride = u->c.strides[axis], pad = u->c.pads[axis];
     int64_t reach = (int64_t)tap * u->c.dilations[axis], v;

@@ -1,4 +1,5 @@
-// See agree.h. Sums go over rows in their order, in double: the same rows give the same words.
+// See agree.h. Sums go over rows in their order, in double: the same rows give the same
+// words.
 #include "runtime/agree.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@
 #define SAMPLE_LEAST 32 // but not fewer
 #define SAMPLE_MOST  256
 
-// ---- which rows -------------------------------------------------------------------------
+// ---- which rows ----------------------------------------------------------------------
 size_t agree_sample(size_t n) {
     size_t wanted = size_max(n / SAMPLE_SHARE, SAMPLE_LEAST);
     return size_min(n, size_min(wanted, SAMPLE_MOST));
@@ -19,7 +20,7 @@ size_t agree_pick(size_t n, size_t i) {
     return i * each + i * over / parts + each / 2;
 }
 
-// ---- ranks ------------------------------------------------------------------------------
+// ---- ranks ---------------------------------------------------------------------------
 struct ranked {
     float value;
     size_t at;
@@ -65,7 +66,7 @@ bool agree_spearman(struct arena *a, const float *x, const float *y, size_t n,
     return true;
 }
 
-// ---- errors -----------------------------------------------------------------------------
+// ---- errors --------------------------------------------------------------------------
 static double error_at(const struct agree_rows *r, size_t i) {
     return fabs((double)r->got[i] - (double)r->want[i]);
 }
@@ -91,7 +92,8 @@ static void measure_numbers(struct arena *a, const struct agree_rows *r,
     out->median /= scale;
 }
 
-// Most of many probabilities are next to nought: what counts of a row is the largest error.
+// Most of many probabilities are next to nought: what counts of a row is the largest
+// error.
 static void measure_labels(struct arena *a, const struct agree_rows *r,
                            struct agreement *out) {
     double *error = NEW_N(a, double, out->rows);
@@ -100,7 +102,7 @@ static void measure_labels(struct arena *a, const struct agree_rows *r,
     list_errors(error, out->rows, out);
 }
 
-// ---- order ------------------------------------------------------------------------------
+// ---- order ---------------------------------------------------------------------------
 static void take_correlation(struct agreement *out, double rho) {
     out->least = out->ranked ? fmin(out->least, rho) : rho;
     out->mean += (rho - out->mean) / (double)++out->ranked;
@@ -136,7 +138,7 @@ static void count_tops(const struct agree_rows *r, struct agreement *out) {
             top_of(r->got + i * r->row, r->row) == top_of(r->want + i * r->row, r->row);
 }
 
-// ---- all of it --------------------------------------------------------------------------
+// ---- all of it -----------------------------------------------------------------------
 // The rows that can be compared, in memory of their own.
 static struct agree_rows comparable(struct arena *a, const struct agree_rows *r,
                                     struct agreement *out) {
@@ -171,7 +173,7 @@ struct agreement agree_of(struct arena *a, const struct agree_rows *r) {
     return out;
 }
 
-// ---- words ------------------------------------------------------------------------------
+// ---- words ---------------------------------------------------------------------------
 static const char *rows_text(struct arena *a, size_t n) {
     return arena_printf(a, "%zu row%s", n, n == 1 ? "" : "s");
 }

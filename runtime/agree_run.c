@@ -14,7 +14,7 @@ static bool no_memory(const struct comparing *c) {
     return diag_no_memory(c->d, NO_SPAN);
 }
 
-// ---- which rows the results follow from --------------------------------------------------
+// ---- which rows the results follow from ----------------------------------------------
 static bool want_inputs(struct comparing *c, const struct plan_stage *s,
                         const struct list *rows);
 
@@ -78,7 +78,7 @@ static bool want_results(struct comparing *c) {
     return ok;
 }
 
-// ---- a sample of them ----------------------------------------------------------------------
+// ---- a sample of them ----------------------------------------------------------------
 static bool sample_rows(const struct comparing *c, uint32_t column, struct list *out) {
     size_t rows = c->m->rowsets->at[c->m->plan->columns[column].rowset].rows, n = 0;
     const bool *wanted = c->wanted[column];
@@ -99,7 +99,7 @@ static bool need_columns(struct comparing *c, const struct plan_agreement *g,
            need_column(c, g->twin_answers, rows) && need_column(c, g->twin, rows);
 }
 
-// ---- comparing -------------------------------------------------------------------------------
+// ---- comparing -----------------------------------------------------------------------
 static void *values_of(const struct comparing *c, uint32_t column,
                        const struct list *rows) {
     if (column == UINT32_MAX) return NULL;
@@ -150,7 +150,7 @@ static bool run_one(struct comparing *c, const struct plan_agreement *g) {
     return ok;
 }
 
-// ---- looking ----------------------------------------------------------------------------------
+// ---- looking -------------------------------------------------------------------------
 static bool all_made(const struct demand *m) {
     for (size_t i = 0; i < m->plan->nrowsets; i++)
         if (!m->rowsets->at[i].made) return false;

@@ -40,7 +40,7 @@ void augment_saturation(const struct augment_image *m, float factor) {
     }
 }
 
-// ---- hue ------------------------------------------------------------------------------
+// ---- hue -----------------------------------------------------------------------------
 struct hsv {
     float h, s, v;
 };
@@ -81,7 +81,7 @@ void augment_hue(const struct augment_image *m, float shift) {
     }
 }
 
-// ---- all four -------------------------------------------------------------------------
+// ---- all four ------------------------------------------------------------------------
 static float factor_around_one(struct random *r, double by) {
     return (float)random_between(r, fmax(0, 1 - by), 1 + by);
 }
@@ -95,7 +95,8 @@ static void change(const struct augment_image *m, int what, float by) {
     }
 }
 
-// Each is drawn whether it is applied or not, so that one param changes no other's numbers.
+// Each is drawn whether it is applied or not, so that one param changes no other's
+// numbers.
 void augment_jitter(const struct augment_image *m, const double *params,
                     struct random *r) {
     int order[4] = {0, 1, 2, 3};

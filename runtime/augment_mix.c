@@ -1,12 +1,13 @@
-// Augmentations that mix the images of a batch, and the distribution that says by how much.
+// Augmentations that mix the images of a batch, and the distribution that says by how
+// much.
 #include "runtime/augment_impl.h"
 
 #include <math.h>
 
-// ---- Beta(alpha, alpha) ---------------------------------------------------------------
-// The logarithm of a number of Gamma(shape, 1), by Marsaglia and Tsang, "A simple method for
-// generating gamma variables" (2000); shapes below 1 by their section 6. Logarithms, since
-// numbers of small shapes are smaller than there are.
+// ---- Beta(alpha, alpha) --------------------------------------------------------------
+// The logarithm of a number of Gamma(shape, 1), by Marsaglia and Tsang, "A simple method
+// for generating gamma variables" (2000); shapes below 1 by their section 6. Logarithms,
+// since numbers of small shapes are smaller than there are.
 static double log_gamma_draw(struct random *r, double shape) {
     double boost = 0;
     if (shape < 1) {
@@ -30,7 +31,7 @@ double augment_beta(struct random *r, double alpha) {
     return 1 / (1 + exp(b - a));
 }
 
-// ---- what is mixed --------------------------------------------------------------------
+// ---- what is mixed -------------------------------------------------------------------
 static void choose_partners(struct augment_batch *b, struct random *r) {
     for (size_t i = 0; i < b->n; i++) b->partner[i] = (uint32_t)i;
     for (size_t i = b->n; i > 1; i--) {

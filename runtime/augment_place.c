@@ -2,13 +2,14 @@
 #include "runtime/augment_impl.h"
 #include "runtime/builtin.h"
 
-// ---- resized crop ---------------------------------------------------------------------
+// ---- resized crop --------------------------------------------------------------------
 struct tap { // where a place of the result falls between two of the box
     size_t at, next;
     float part; // of the next
 };
 
-// torch's area_pixel_compute_source_index, in single precision as there: half-pixel centres.
+// torch's area_pixel_compute_source_index, in single precision as there: half-pixel
+// centres.
 static struct tap tap_of(size_t i, float scale, size_t n) {
     float at = ((float)i + 0.5f) * scale - 0.5f;
     if (at < 0) at = 0;
@@ -57,7 +58,7 @@ void augment_resized_crop(const struct augment_image *m, const double *params,
     augment_resize(m->scratch, m->c, m->h, m->w, box, m->x);
 }
 
-// ---- padded crop, flip ----------------------------------------------------------------
+// ---- padded crop, flip ---------------------------------------------------------------
 // The part of a line that is moved by `shift` and stays inside: n from `from` to `to`.
 struct moved {
     size_t from, to, n;
@@ -98,7 +99,7 @@ void augment_flip(const struct augment_image *m, const double *params, struct ra
     }
 }
 
-// ---- cutout ---------------------------------------------------------------------------
+// ---- cutout --------------------------------------------------------------------------
 // [begin, end) of a side of `size` around a place, inside of n.
 static void side_around(size_t place, size_t size, size_t n, size_t *begin, size_t *end) {
     *begin = place > size / 2 ? place - size / 2 : 0;
@@ -115,7 +116,7 @@ void augment_cutout(const struct augment_image *m, const double *params,
             memset(m->x + (k * m->h + y) * m->w + x0, 0, (x1 - x0) * sizeof *m->x);
 }
 
-// ---- patch shuffle --------------------------------------------------------------------
+// ---- patch shuffle -------------------------------------------------------------------
 #define TILES_MOST 64 // a side
 
 struct tiles { // as `stitch` cuts a side: what is over goes to the first ones, one each

@@ -3,7 +3,7 @@
 //   builtin      parameters                        buffers
 //   NORMAL       count, seed, purpose              f32[count], u64[2] key
 //   RANDOM_BOX   h, w, scale[2], ratio[2], seed    i32[4], u64[2] key, i32 index
-//   RESIZE       c, in h, in w, out h, out w       u8[c,h,w], u8[c,h,w], i32[4] box or none
+//   RESIZE       c, in h, in w, out h, out w       two u8[c,h,w], i32[4] box or none
 //
 // Outputs come first. Rows of buffer i lie strides[i] bytes apart.
 #ifndef DDG_BUILTIN_H

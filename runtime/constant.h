@@ -21,8 +21,8 @@ bool constant_negate(struct arena *a, const struct value *v, struct value *out,
 // Makes v a value of that kind where nothing is lost: an int is a float, ints are floats.
 bool constant_convert(struct arena *a, struct value *v, enum value_kind kind);
 
-// What is wrong with a number, or one of a list, of the attribute `name`, which is to be from
-// min to max (both 0: any); NULL: nothing.
+// What is wrong with a number, or one of a list, of the attribute `name`, which is to be
+// from min to max (both 0: any); NULL: nothing.
 const char *constant_out_of_range(struct arena *a, const char *name, double min,
                                   double max, const struct value *v);
 

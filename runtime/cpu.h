@@ -1,4 +1,5 @@
-// What this processor is ("x86-64", "aarch64") and what it can do, by LLVM's feature names.
+// What this processor is ("x86-64", "aarch64") and what it can do, by LLVM's feature
+// names.
 #ifndef DDG_CPU_H
 #define DDG_CPU_H
 

@@ -28,7 +28,7 @@ static bool out_of_memory(struct diags *d) {
     return diag_no_memory(d, NO_SPAN);
 }
 
-// ---- what a stage reads ---------------------------------------------------------------
+// ---- what a stage reads --------------------------------------------------------------
 static bool identities_need(struct demand *m, uint32_t rowset, const struct list *rows,
                             struct diags *d) {
     uint32_t root = rowset_root(m->rowsets, rowset);
@@ -79,7 +79,7 @@ bool demand_keys(struct demand *m, const struct plan_memo *memo, uint32_t rowset
     return true;
 }
 
-// ---- progress -------------------------------------------------------------------------
+// ---- progress ------------------------------------------------------------------------
 struct tally *demand_tally(struct demand *m, const struct plan_stage *s) {
     return &m->tallies[s - m->plan->stages];
 }
@@ -123,7 +123,7 @@ static bool stop_here(struct demand *m, const struct plan_stage *s) {
     return false;
 }
 
-// ---- computing ------------------------------------------------------------------------
+// ---- computing -----------------------------------------------------------------------
 static struct stage_run stage_of(struct demand *m, const struct plan_stage *s,
                                  const struct list *rows) {
     return (struct stage_run){.plan = m->plan,
@@ -204,7 +204,7 @@ static bool compute_rounds(struct demand *m, const struct plan_stage *s,
     return ok;
 }
 
-// ---- rows of one content --------------------------------------------------------------
+// ---- rows of one content -------------------------------------------------------------
 static void share_copies(struct demand *m, uint32_t column, const struct same *same,
                          size_t n) {
     struct kept_column *c = &m->rowsets->columns[column];
@@ -243,7 +243,7 @@ static bool compute_column(struct demand *m, uint32_t column, struct list *rows,
     return ok;
 }
 
-// ---- looking in the store ---------------------------------------------------------------
+// ---- looking in the store ------------------------------------------------------------
 // A key that is made of what would be computed first is not known.
 bool demand_key_known(const struct demand *m, const struct plan_memo *memo,
                       uint32_t rowset, size_t row) {
@@ -317,7 +317,7 @@ static bool take_stored(struct demand *m, uint32_t column, struct list *rows,
     return ok;
 }
 
-// ---- audits -----------------------------------------------------------------------------
+// ---- audits --------------------------------------------------------------------------
 static bool audit_hits(struct demand *m, uint32_t column, struct list *hits,
                        struct diags *d) {
     const struct plan_stage *s = stage_for(m, column);
@@ -337,7 +337,7 @@ static bool audit_hits(struct demand *m, uint32_t column, struct list *hits,
     return ok;
 }
 
-// ---- columns ----------------------------------------------------------------------------
+// ---- columns -------------------------------------------------------------------------
 static void plan_rows(struct demand *m, uint32_t column, const struct list *rows) {
     for (size_t i = 0; i < rows->n; i++)
         m->rowsets->columns[column].have[rows->at[i]] = HAVE_PLANNED;
@@ -417,7 +417,7 @@ bool demand_column(struct demand *m, uint32_t column, const struct list *rows,
     return ok;
 }
 
-// ---- rowsets ----------------------------------------------------------------------------
+// ---- rowsets -------------------------------------------------------------------------
 static bool all_known(const struct demand *m, uint32_t column) {
     const struct kept_column *c = &m->rowsets->columns[column];
     size_t rows = m->rowsets->at[m->plan->columns[column].rowset].rows;
@@ -449,7 +449,7 @@ bool demand_rowset(struct demand *m, uint32_t which, struct diags *d) {
     return rowset_make(m->rowsets, which, d);
 }
 
-// ---- looking ahead ------------------------------------------------------------------------
+// ---- looking ahead -------------------------------------------------------------------
 static bool count_stored(struct demand *m, uint32_t column, struct list *rows,
                          struct list *vague, size_t *stored, struct diags *d) {
     const struct plan_column *c = &m->plan->columns[column];
@@ -493,8 +493,8 @@ static bool is_ancestor(const struct demand *m, uint32_t ancestor, uint32_t whic
     return which == ancestor;
 }
 
-// Whether what the rows of a rowset read of a column was foreseen of a rowset that they are
-// chosen from, or made of.
+// Whether what the rows of a rowset read of a column was foreseen of a rowset that they
+// are chosen from, or made of.
 static bool is_foreseen(const struct demand *m, uint32_t rowset, uint32_t column) {
     for (size_t i = 0; i < m->foreseen.n; i++)
         if (m->foreseen.at[i].column == column &&
@@ -557,7 +557,7 @@ bool demand_foresee(struct demand *m, uint32_t save, struct diags *d) {
            demand_perhaps(m, s, rowset_count(m->rowsets, s->rowset), d);
 }
 
-// ---- saves ------------------------------------------------------------------------------
+// ---- saves ---------------------------------------------------------------------------
 bool demand_write(struct demand *m, const struct plan_stage *s, const struct list *rows,
                   const struct gather *g, struct diags *d) {
     struct tally *t = demand_tally(m, s);

@@ -1,10 +1,10 @@
 // What a run asks for, from the saves backwards.
 //
-// A save asks for the columns its stage reads, for all of its rows. A column asked for some
-// rows looks first at what this run has, then in the store, and only for the rows that are
-// left asks for what its own stage reads, and computes them. To look in the store a row's
-// key must be known, which may ask for other columns (where a crop lies) and for images'
-// contents, but never for pixels.
+// A save asks for the columns its stage reads, for all of its rows. A column asked for
+// some rows looks first at what this run has, then in the store, and only for the rows
+// that are left asks for what its own stage reads, and computes them. To look in the
+// store a row's key must be known, which may ask for other columns (where a crop lies)
+// and for images' contents, but never for pixels.
 //
 // With `look` set nothing is computed: rows that would be are marked as planned, and what
 // follows from them is not known.
@@ -62,14 +62,14 @@ void demand_init(struct demand *m, struct arena *arena, const struct plan *plan,
                  struct saves *saves);
 // Computes and writes (or, looking, goes through) one save. The readers are open.
 bool demand_save(struct demand *m, uint32_t save, struct diags *d);
-// Leaves a column's values of these rows, ascending, in the rowsets; looking, goes through
-// what that takes. The rowset is made.
+// Leaves a column's values of these rows, ascending, in the rowsets; looking, goes
+// through what that takes. The rowset is made.
 bool demand_column(struct demand *m, uint32_t column, const struct list *rows,
                    struct diags *d);
 // Makes a rowset; looking, leaves it when its rows follow from what would be computed.
 bool demand_rowset(struct demand *m, uint32_t which, struct diags *d);
-// Runs a training, with all it is learnt from; out->stages is there when it is known. Looking,
-// goes through what that takes: known when the store has it.
+// Runs a training, with all it is learnt from; out->stages is there when it is known.
+// Looking, goes through what that takes: known when the store has it.
 bool demand_train(struct demand *m, uint32_t train, struct trained *out, struct diags *d);
 // Looking: a stage may be asked for so many of its rows.
 bool demand_perhaps(struct demand *m, const struct plan_stage *s, size_t rows,

@@ -1,5 +1,5 @@
-// Trainings, as demands: the store is asked before anything is decoded or compiled; what is
-// not there is trained on rows gathered for it alone.
+// Trainings, as demands: the store is asked before anything is decoded or compiled; what
+// is not there is trained on rows gathered for it alone.
 #include "runtime/demand_impl.h"
 #include "runtime/identity.h"
 
@@ -46,7 +46,7 @@ static bool find_trained(const struct wish *w, struct trained *out) {
     return train_find(m->plan, w->which, w->key, m->options, m->arena, out);
 }
 
-// ---- training ---------------------------------------------------------------------------
+// ---- training ------------------------------------------------------------------------
 static bool load_funcs(const struct wish *w, struct diags *d) {
     const struct run_options *o = w->m->options;
     const struct plan_train *t = w->train;

@@ -1,7 +1,7 @@
 // See formula.h.
 #include "runtime/formula.h"
 
-// ---- the same? ------------------------------------------------------------------------
+// ---- the same? -----------------------------------------------------------------------
 static bool same_items(const struct formula *a, const struct formula *b) {
     if (a->nitems != b->nitems) return false;
     for (size_t i = 0; i < a->nitems; i++)
@@ -30,7 +30,7 @@ bool formula_eq(const struct formula *a, const struct formula *b) {
     BUG("no such formula");
 }
 
-// ---- working it out -------------------------------------------------------------------
+// ---- working it out ------------------------------------------------------------------
 struct eval {
     struct arena *arena;
     const struct formula_param *params;
@@ -103,7 +103,7 @@ bool formula_eval(struct arena *a, const struct formula *f,
     return eval(&e, f, out, folder ? folder : &ignored);
 }
 
-// ---- making them ----------------------------------------------------------------------
+// ---- making them ---------------------------------------------------------------------
 void formula_params(const struct formula *f, void (*fn)(void *, uint32_t), void *ctx) {
     if (f->kind == FORMULA_PARAM) fn(ctx, f->param);
     if (f->l) formula_params(f->l, fn, ctx);

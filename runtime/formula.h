@@ -43,14 +43,15 @@ bool formula_eval(struct arena *a, const struct formula *f,
                   const struct formula_param *params, struct value *out,
                   const char **folder, struct fault *why);
 
-// ---- values that keep what they follow from -----------------------------------------------
+// ---- values that keep what they follow from ------------------------------------------
 // The value, following from what f says (its size and depth are worked out).
 struct value value_from(struct arena *a, struct value v, struct formula f);
 // The same for what lowering makes of a late value by one operation: it is late, too.
 struct value value_made(struct arena *a, struct value v, struct formula f);
 // The value, following from the same params as f, in a way that a formula cannot say.
 struct value value_opaque(struct arena *a, struct value v, const struct formula *f);
-// The value's formula; one that follows from nothing is itself, its paths starting at folder.
+// The value's formula; one that follows from nothing is itself, its paths starting at
+// folder.
 const struct formula *formula_of(struct arena *a, const struct value *v,
                                  const char *folder);
 // Calls fn for every param that the formula follows from, again and again for some.

@@ -1,6 +1,6 @@
 // What a training learns from: the images and labels of all rows of a set, as a stage
-// computes them. Up to GATHER_MEMORY lies in the process's memory, more in a mapped file that
-// has no name and goes with the process.
+// computes them. Up to GATHER_MEMORY lies in the process's memory, more in a mapped file
+// that has no name and goes with the process.
 #ifndef DDG_GATHER_H
 #define DDG_GATHER_H
 

@@ -122,7 +122,7 @@ bool identity_learn(struct rowsets *r, uint32_t reader, const uint32_t *rows, si
     return ok;
 }
 
-// ---- keys -------------------------------------------------------------------------------
+// ---- keys ----------------------------------------------------------------------------
 #define OWN_CLASS UINT32_MAX
 
 static struct digest one_key(const struct rowsets *r, const struct plan_key *k,

@@ -193,8 +193,9 @@ static void write_header(struct writing *w, size_t c, size_t height, size_t widt
     png_set_IHDR(w->png, w->info, (png_uint_32)width, (png_uint_32)height, 8,
                  c == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    // Fixed, so that the bytes do not change with a library's defaults; level 6 is a tenth
-    // smaller and takes twice as long, which is what a run that finds all else would wait for.
+    // Fixed, so that the bytes do not change with a library's defaults; level 6 is a
+    // tenth smaller and takes twice as long, which is what a run that finds all else
+    // would wait for.
     png_set_compression_level(w->png, 2);
     png_set_compression_mem_level(w->png, 8);
     png_set_compression_window_bits(w->png, 15);

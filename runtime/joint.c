@@ -50,7 +50,7 @@ struct calling { // of one worker
     struct profile_lane *lane;
 };
 
-// ---- meeting ----------------------------------------------------------------------------
+// ---- meeting -------------------------------------------------------------------------
 static inline void look_away(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -100,7 +100,7 @@ void joint_meet(struct joint *j, size_t which) {
     else await(&j->meeting, turn);
 }
 
-// ---- tasks ------------------------------------------------------------------------------
+// ---- tasks ---------------------------------------------------------------------------
 #define ROUNDS 4 // for each worker, so that they come to the end at about the same time,
 #define LEAST  8 // where these are of as many rows
 
@@ -157,7 +157,7 @@ static void do_task(const struct calling *c, const struct unit *u, size_t task) 
     }
 }
 
-// ---- phases -----------------------------------------------------------------------------
+// ---- phases --------------------------------------------------------------------------
 static size_t phase_end(const struct joint *j, size_t first) {
     size_t i = first;
     while (i < j->nunits && j->units[i].phase == j->units[first].phase) i++;
@@ -216,7 +216,7 @@ void joint_call(struct joint *j, size_t which, char *const *in, char *const *out
     profile_call_done(lane, n);
 }
 
-// ---- beginning and end --------------------------------------------------------------------
+// ---- beginning and end ---------------------------------------------------------------
 static struct unit unit_of(const struct plan_func *f, size_t band, size_t first) {
     const struct plan_band *b = &f->bands[band];
     const struct plan_call *k = &f->calls[first];

@@ -19,7 +19,7 @@ void keep_describe(struct keep *k, size_t which, const struct plan_save *p,
     memcpy(s->dim + 1, p->dim, p->rank * sizeof *p->dim);
 }
 
-// ---- memory ---------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 // rows * each elements of so many bytes.
 static void *array(size_t rows, size_t each, size_t bytes, bool *ok) {
     size_t n;
@@ -64,7 +64,7 @@ void keep_free(struct keep *k) {
     k->n = 0;
 }
 
-// ---- rows -----------------------------------------------------------------------------
+// ---- rows ----------------------------------------------------------------------------
 void keep_image(struct keep *k, size_t which, size_t row, uint32_t cls,
                 const uint8_t *pixels, const float *soft) {
     struct keep_save *s = &k->at[which];

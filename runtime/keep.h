@@ -1,7 +1,7 @@
 // What a run's saves hold, kept in memory: for programs that call ddg and read arrays.
 //
-// It owns all that it says, so it may outlive the plan and the run. Rows arrive in order, as
-// they do in files (save.h), and are the same numbers.
+// It owns all that it says, so it may outlive the plan and the run. Rows arrive in order,
+// as they do in files (save.h), and are the same numbers.
 #ifndef DDG_KEEP_H
 #define DDG_KEEP_H
 

@@ -45,7 +45,7 @@ bool list_ancestors(const struct rowsets *r, uint32_t which, const struct list *
     return ok;
 }
 
-// ---- rows of one key ------------------------------------------------------------------
+// ---- rows of one key -----------------------------------------------------------------
 static int by_key(const void *a, const void *b) {
     const struct same *x = a, *y = b;
     if (x->key.hi != y->key.hi) return x->key.hi < y->key.hi ? -1 : 1;

@@ -19,7 +19,7 @@ struct reader {
     const char *why;
 };
 
-// ---- what is wrong --------------------------------------------------------------------
+// ---- what is wrong -------------------------------------------------------------------
 static bool fails(struct reader *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static bool fails(struct reader *r, const char *fmt, ...) {
     va_list ap;
@@ -60,7 +60,7 @@ static bool several(struct reader *r, const char *instead) {
                  instead);
 }
 
-// ---- numbers --------------------------------------------------------------------------
+// ---- numbers -------------------------------------------------------------------------
 static void skip_blank(struct reader *r) {
     r->at += strspn(r->at, " \t");
 }
@@ -132,7 +132,7 @@ static bool read_bool(struct reader *r, struct value *out) {
     return yes || strcmp(r->text, "false") == 0 || other_kind(r, VAL_BOOL);
 }
 
-// ---- lists ----------------------------------------------------------------------------
+// ---- lists ---------------------------------------------------------------------------
 struct numbers {
     VEC(int64_t) is;
     VEC(double) fs;
@@ -164,7 +164,7 @@ static bool read_list(struct reader *r, enum value_kind kind, struct value *out)
     return (ok && ends(r)) || other_kind(r, kind);
 }
 
-// ---- commas ---------------------------------------------------------------------------
+// ---- commas --------------------------------------------------------------------------
 // Past the string that opens at s; at its end where it does not close.
 static const char *skip_string(const char *s) {
     for (s++; *s && *s != '"'; s++)
@@ -188,7 +188,7 @@ const char *literal_comma(const char *s) {
     return s;
 }
 
-// ---- strings --------------------------------------------------------------------------
+// ---- strings -------------------------------------------------------------------------
 static bool check_text(struct reader *r, const char *s) {
     size_t n = strlen(s);
     if (n > STRING_MAX_BYTES)
@@ -239,7 +239,7 @@ static bool read_string(struct reader *r, const char *text, struct value *out) {
     return true;
 }
 
-// ---- both ways ------------------------------------------------------------------------
+// ---- both ways -----------------------------------------------------------------------
 static const char *trimmed(struct arena *a, const char *s) {
     s += strspn(s, " \t");
     size_t n = strlen(s);

@@ -13,7 +13,7 @@ const char *measure_word(enum measure_kind k) {
     return words[k];
 }
 
-// ---- of rows ----------------------------------------------------------------------------
+// ---- of rows -------------------------------------------------------------------------
 static int32_t answer(const struct demand *m, const struct plan_measure *p, size_t row) {
     int32_t v;
     memcpy(&v, m->rowsets->columns[p->column].values + row * sizeof v, sizeof v);
@@ -75,7 +75,7 @@ static bool of_rows(struct demand *m, const struct plan_measure *p, struct measu
     return true;
 }
 
-// ---- of measures ------------------------------------------------------------------------
+// ---- of measures ---------------------------------------------------------------------
 // Two passes: the numbers lie close together.
 static void mean_std(struct measured *out) {
     double sum = 0, squares = 0;
@@ -109,7 +109,7 @@ bool measures_demand(struct demand *m, struct measured **out, struct diags *d) {
     return true;
 }
 
-// ---- tables -----------------------------------------------------------------------------
+// ---- tables --------------------------------------------------------------------------
 // One a line. NULL: there are none.
 static const char *const *split(struct arena *a, const char *text, size_t n) {
     const char **out = NEW_N(a, const char *, n);

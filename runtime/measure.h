@@ -1,8 +1,8 @@
 // Measures: numbers about whole sets of rows, and the tables that are made of them.
 //
-// What a model says of each row is a column, remembered like any other; a measure counts over
-// all rows of it. Tables are printed by who runs the plan (cli/base/tables.h) and written
-// here, as CSV and as JSON, which has all that is needed to repeat the run.
+// What a model says of each row is a column, remembered like any other; a measure counts
+// over all rows of it. Tables are printed by who runs the plan (cli/base/tables.h) and
+// written here, as CSV and as JSON, which has all that is needed to repeat the run.
 #ifndef DDG_MEASURE_H
 #define DDG_MEASURE_H
 
@@ -31,8 +31,8 @@ struct measured_table {
     const struct measured *const *cells; // row after row
 };
 
-// Asks for what the measures are made of and works them out, in the demand's arena. Looking,
-// goes through that alone.
+// Asks for what the measures are made of and works them out, in the demand's arena.
+// Looking, goes through that alone.
 bool measures_demand(struct demand *m, struct measured **out, struct diags *d);
 // The tables of the plan, over measures as measures_demand left them.
 const struct measured_table *measured_tables(struct arena *a, const struct plan *p,

@@ -1,5 +1,6 @@
-// Tables of measures as files. CSV has one line a number, for programs that read tables; JSON
-// has also what made the numbers: params, seeds, networks by their content, ddg's version.
+// Tables of measures as files. CSV has one line a number, for programs that read tables;
+// JSON has also what made the numbers: params, seeds, networks by their content, ddg's
+// version.
 #include "runtime/measure.h"
 
 #include "runtime/json.h"
@@ -14,7 +15,7 @@ static const char *column_name(const struct measured_table *t, size_t column) {
     return t->columns ? t->columns[column] : "";
 }
 
-// ---- CSV --------------------------------------------------------------------------------
+// ---- CSV -----------------------------------------------------------------------------
 // In quotes where RFC 4180 wants them.
 static void csv_text(struct text *out, const char *s) {
     if (!s[strcspn(s, ",\"\n\r")]) {
@@ -61,7 +62,7 @@ static const char *csv(struct arena *a, const struct measured_table *t) {
     return out.at;
 }
 
-// ---- JSON -------------------------------------------------------------------------------
+// ---- JSON ----------------------------------------------------------------------------
 struct writing {
     struct arena *a;
     struct text out;
@@ -156,7 +157,7 @@ static const char *json(struct arena *a, const struct plan *p,
     return w.out.at;
 }
 
-// ---- places -----------------------------------------------------------------------------
+// ---- places --------------------------------------------------------------------------
 static const char *named(struct arena *a, const char *to, const char *ending) {
     return arena_printf(a, "%s%s", to, ending);
 }

@@ -231,7 +231,8 @@ static bool write_failed(const struct npy_writer *w, struct diags *d) {
                       strerror(errno));
 }
 
-// Removes what runs that were killed left beside the file; a lock says that a file's owner is alive.
+// Removes what runs that were killed left beside the file; a lock says that a file's
+// owner is alive.
 static void sweep(const struct out_place *p) {
     DIR *dir = opendir(p->folder);
     for (struct dirent *e; dir && (e = readdir(dir));) {

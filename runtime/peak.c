@@ -1,6 +1,6 @@
-// See peak.h. The loops are compiled for each instruction set and chosen when they run. Twelve
-// sums hide the latency of a multiply-add, which is four or five cycles in two units; those of
-// bf16 take six.
+// See peak.h. The loops are compiled for each instruction set and chosen when they run.
+// Twelve sums hide the latency of a multiply-add, which is four or five cycles in two
+// units; those of bf16 take six.
 #include "runtime/peak.h"
 
 #include "runtime/pool.h"
@@ -11,7 +11,8 @@
 #define TRIES  7
 #define WARM   1e-3 // seconds of it until the processor's pace has settled
 
-// name, how it is compiled, the vectors, how they are filled, multiplied and added, stored
+// name, how it is compiled, the vectors, how they are filled, multiplied and added,
+// stored
 #define LOOP(name, how, sums, vec, set, fma, store)                                      \
     how static void name(float *out) {                                                   \
         vec sum[sums], x = set(1.0f), y = set(1e-9f);                                    \
@@ -91,7 +92,7 @@ static struct loop loop_of_pairs(void) {
 
 #endif
 
-// ---- timing -----------------------------------------------------------------------------
+// ---- timing --------------------------------------------------------------------------
 // Seconds of `times` runs.
 static double time_loop(const struct loop *l, size_t times) {
     float out[16];

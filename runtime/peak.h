@@ -5,8 +5,9 @@
 #include "runtime/base/base.h"
 
 // Floating-point operations a second of one core, multiply-adds counting two: a loop of
-// independent ones, timed for some milliseconds by processor time while `threads` do the same.
-// lanes: of the vectors; 0: the widest there are. 0 when there is no such loop here.
+// independent ones, timed for some milliseconds by processor time while `threads` do the
+// same. lanes: of the vectors; 0: the widest there are. 0 when there is no such loop
+// here.
 double peak_flops(size_t threads, size_t lanes);
 // The same of products of bf16 pairs, summed in f32; 0: the processor has none.
 double peak_bf16_flops(size_t threads);

@@ -1,27 +1,30 @@
 // A plan: everything a run needs to know, and nothing about where it came from.
 //
 // A pipeline's values live on sets of rows. Each rowset is read from disk or made from
-// another one (its parent): `expand` makes count rows of each, `select` picks rows by score,
-// `group` takes factor consecutive rows together.
+// another one (its parent): `expand` makes count rows of each, `select` picks rows by
+// score, `group` takes factor consecutive rows together.
 //
 // A column keeps one small value for every row of a rowset (scores, boxes, maps). A stage
-// computes one column, or one save, for the rows asked for, chunk by chunk; it reads other
-// columns, and pixels, which are never kept but made again from the images. Nothing has an
-// order but for this reading: a run starts from the saves and asks for what they need.
+// computes one column, or one save, for the rows asked for, chunk by chunk; it reads
+// other columns, and pixels, which are never kept but made again from the images. Nothing
+// has an order but for this reading: a run starts from the saves and asks for what they
+// need.
 //
 // A column with a memo is remembered in the store. Its record says what is computed, its
 // keys what of: joined, they are the row's key.
 //
 //     row r of the stage's rowset --multiplicity m--> rows r*m .. r*m+m-1 of a slot
 //
-// What follows from the program's params and shapes no code can be changed in a plan: it is
-// listed (struct plan_late) with where it is used (struct plan_use); runtime/settings.h sets
-// params. A plan can be written to a file with its code and read back (runtime/bundle.h).
+// What follows from the program's params and shapes no code can be changed in a plan: it
+// is listed (struct plan_late) with where it is used (struct plan_use);
+// runtime/settings.h sets params. A plan can be written to a file with its code and read
+// back (runtime/bundle.h).
 //
 // A slot holds one value for the rows of a chunk. Multiplicity says how many of its rows
-// belong to one row of the stage's rowset: 128 coalition values of one image, four crops of
-// one stitched image. A step calls a function for every row of its multiplicity; an input of
-// lower multiplicity is shared by the rows of a call, one of higher is read as a group.
+// belong to one row of the stage's rowset: 128 coalition values of one image, four crops
+// of one stitched image. A step calls a function for every row of its multiplicity; an
+// input of lower multiplicity is shared by the rows of a call, one of higher is read as a
+// group.
 #ifndef DDG_PLAN_H
 #define DDG_PLAN_H
 
@@ -31,10 +34,10 @@
 
 // The code of a kernel:
 //     void kernel(char *const *buffers, size_t n);
-// buffers: outputs in order, then inputs in order, then the scratch buffer and the work buffer
-// when there are such.
-// Each points at row 0; row r of a row value lies its bytes a row further. Values that are
-// not rows lie at the pointer for every row.
+// buffers: outputs in order, then inputs in order, then the scratch buffer and the work
+// buffer when there are such.
+// Each points at row 0; row r of a row value lies its bytes a row further. Values that
+// are not rows lie at the pointer for every row.
 typedef void (*kernel_fn)(char *const *buffers, size_t n);
 
 // ---- functions -----------------------------------------------------------------------
@@ -44,8 +47,8 @@ struct plan_buffer {
     enum plan_space space;
     size_t offset; // bytes; for CONST, IN and OUT: which one
     size_t stride; // bytes from one row to the next; 0: shared by all rows
-    // ARENA: of the rows of one round of a band, not of the call; in a joint function such
-    // buffers, scratch and work too, lie in a worker's own memory.
+    // ARENA: of the rows of one round of a band, not of the call; in a joint function
+    // such buffers, scratch and work too, lie in a worker's own memory.
     bool local;
 };
 
@@ -65,22 +68,23 @@ struct plan_call {
     bool once;                      // computes a value shared by all rows of the call
     // Of a joint function: reads all rows of the batch, so it begins when they are there.
     bool all_rows;
-    // A `once` call whose work is cut into so many parts, which workers do in any order; the
-    // last buffer is then a size_t that says which. 0: all in one.
+    // A `once` call whose work is cut into so many parts, which workers do in any order;
+    // the last buffer is then a size_t that says which. 0: all in one.
     size_t parts;
     size_t nbuffers;
     struct plan_buffer *buffers;
-    // For profiles: what it computes and how, in words ("conv 64x56x56 3x3 > 64", "winograd
-    // 4x4"), and what one row costs: operations, and bytes read and written once each.
+    // For profiles: what it computes and how, in words ("conv 64x56x56 3x3 > 64",
+    // "winograd 4x4"), and what one row costs: operations, and bytes read and written
+    // once each.
     const char *what, *how;
     double flops, bytes;
 };
 
 struct plan_band { // calls that follow each other, a few rows at a time
     size_t ncalls, rows;
-    // Of a joint function, whose bands compute rows, or what all rows share, or are one call
-    // that has parts: bands of one phase wait for nothing of each other, but for the phases
-    // before.
+    // Of a joint function, whose bands compute rows, or what all rows share, or are one
+    // call that has parts: bands of one phase wait for nothing of each other, but for the
+    // phases before.
     size_t phase;
 };
 
@@ -97,8 +101,8 @@ struct plan_func {
     bool loaded;        // everything below is there (run.h: load)
     size_t batch;       // most rows of one call
     size_t arena_bytes; // a worker's scratch memory for one call
-    // A call is a whole batch, which all workers compute together (runtime/joint.h): the arena
-    // is theirs in common, and each has own_bytes besides.
+    // A call is a whole batch, which all workers compute together (runtime/joint.h): the
+    // arena is theirs in common, and each has own_bytes besides.
     bool joint;
     size_t own_bytes;
     size_t ncalls;
@@ -109,7 +113,7 @@ struct plan_func {
     double flops;
 };
 
-// ---- rowsets --------------------------------------------------------------------------
+// ---- rowsets -------------------------------------------------------------------------
 enum rowset_kind {
     ROWSET_READER,
     ROWSET_EXPAND,
@@ -144,7 +148,7 @@ static inline bool rowset_is_chosen(const struct plan_rowset *r) {
     return r->kind == ROWSET_SELECT || r->kind == ROWSET_FILTER;
 }
 
-// ---- columns --------------------------------------------------------------------------
+// ---- columns -------------------------------------------------------------------------
 enum key_kind {
     KEY_ROW,    // the row's identity (LEAF_KEY)
     KEY_CLASS,  // the row's class
@@ -176,7 +180,7 @@ struct plan_column {  // kept for every row of a rowset
     const struct plan_memo *memo; // NULL: computed anew in every run
 };
 
-// ---- stages ---------------------------------------------------------------------------
+// ---- stages --------------------------------------------------------------------------
 enum leaf_kind {
     LEAF_PIXELS, // u8 [3,size,size] of the reader's row
     LEAF_KEY,    // u64[2], the row's identity
@@ -193,8 +197,8 @@ struct plan_slot {
     enum leaf_kind kind; // of a leaf
     uint32_t rowset; // whose rows a leaf belongs to: the stage's rowset or an ancestor
     uint32_t column; // LEAF_COLUMN
-    // The memory of slot `of`, an earlier one that is no view, cut into other rows: all rows
-    // of one image, say, as one value.
+    // The memory of slot `of`, an earlier one that is no view, cut into other rows: all
+    // rows of one image, say, as one value.
     bool view;
     uint32_t of;
 };
@@ -220,8 +224,8 @@ struct plan_sink { // where a slot's rows go
     uint32_t slot;
 };
 
-// One SINK_COLUMN, whose slot's rows for a row of the stage together are the column's, or the
-// sinks of one save.
+// One SINK_COLUMN, whose slot's rows for a row of the stage together are the column's, or
+// the sinks of one save.
 struct plan_stage {
     const char *name; // for progress: the value it computes
     uint32_t rowset;
@@ -249,8 +253,8 @@ enum agree_kind { AGREE_MAPS, AGREE_SCORES, AGREE_LABELS };
 struct plan_agreement {    // what bf16 does to a column, told from some of its rows
     uint32_t column, twin; // the twin: the same in fp32
     enum agree_kind kind;
-    // The classes that their rows are about, where a model says them; UINT32_MAX: the rows'
-    // own.
+    // The classes that their rows are about, where a model says them; UINT32_MAX: the
+    // rows' own.
     uint32_t answers, twin_answers;
 };
 
@@ -265,7 +269,7 @@ struct plan_save {
     size_t map_h, map_w; // of SINK_MAPS; 0: none
 };
 
-// ---- training ---------------------------------------------------------------------------
+// ---- training ------------------------------------------------------------------------
 enum plan_optimizer { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
 enum plan_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP, SCHEDULE_LINEAR };
 
@@ -291,9 +295,9 @@ struct plan_tensor {  // parameters or running statistics of a network that is t
     bool decays;      // weight decay applies to it
 };
 
-// One training. Its state is flat arrays of floats: the parameters (with their moments beside
-// them, in arrays of the same layout), and the running statistics. Tensors start at multiples
-// of TRAIN_BLOCK floats; what is between them is zero and stays so.
+// One training. Its state is flat arrays of floats: the parameters (with their moments
+// beside them, in arrays of the same layout), and the running statistics. Tensors start
+// at multiples of TRAIN_BLOCK floats; what is between them is zero and stays so.
 #define TRAIN_BLOCK ((size_t)64)
 
 struct plan_train {
@@ -306,12 +310,12 @@ struct plan_train {
     size_t channels, height, width, classes;
     // Functions. Images come as f32[C,H,W], pixels / 255, augmented; n rows are a batch.
     //   step (joint): x rows, target rows f32[classes], f32[] 1 / n, the parameters, the
-    //     statistics -> f32[] loss of the batch, the gradients, the new statistics; in the
-    //     order of the tensors below.
+    //     statistics -> f32[] loss of the batch, the gradients, the new statistics; in
+    //     the order of the tensors below.
     //   update: rows of TRAIN_BLOCK floats of the flat arrays: parameters, gradients, the
-    //     optimizer's moments (SGD with momentum: 1, Adam: 2), decay f32[1]; then for all rows
-    //     f32[4]: learning rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), t = 1 ? 0 : momentum
-    //     -> new parameters, new moments.
+    //     optimizer's moments (SGD with momentum: 1, Adam: 2), decay f32[1]; then for all
+    //     rows f32[4]: learning rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t),
+    //     t = 1 ? 0 : momentum -> new parameters, new moments.
     //   ask: x rows -> rows f32[classes], the teacher's soft labels; UINT32_MAX: none.
     uint32_t step, update, ask;
     size_t nmoments;
@@ -334,15 +338,15 @@ struct plan_train {
     int64_t seed;
     const int64_t *keep; // epochs after which the model is kept, ascending;
     size_t nkeep;        // the last one is `epochs`
-    // What is learnt, in words, and what of: see plan_column. The keys are those of a row of
-    // the rowset; a training's key joins those of all rows in order.
+    // What is learnt, in words, and what of: see plan_column. The keys are those of a row
+    // of the rowset; a training's key joins those of all rows in order.
     const struct plan_memo *memo;
 };
 
-// ---- measures -----------------------------------------------------------------------------
+// ---- measures ------------------------------------------------------------------------
 enum measure_kind {
     MEASURE_ACCURACY, // share of the rows whose column says so
-    MEASURE_CONFUSION, // [classes, classes]: rows of a class, by the class that is answered
+    MEASURE_CONFUSION, // [classes, classes]: rows of a class, by the class answered
     MEASURE_MEAN_STD, // of other measures: mean, standard deviation (n - 1)
 };
 
@@ -368,7 +372,7 @@ struct plan_table { // a report: of a list of measures
     uint32_t *measures; // row after row
 };
 
-// ---- params -----------------------------------------------------------------------------
+// ---- params --------------------------------------------------------------------------
 struct plan_param {
     const char *name;
     const char *doc; // the comment behind it, or NULL
@@ -382,7 +386,8 @@ struct plan_param {
 };
 
 struct plan_late { // a value that follows from params
-    // The attribute it is, with what it may be; op NULL: part of something checked already.
+    // The attribute it is, with what it may be; op NULL: part of something checked
+    // already.
     const char *op, *attr;
     struct span span;
     enum value_kind kind;

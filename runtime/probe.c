@@ -1,6 +1,6 @@
-// See probe.h. What is remembered of a file is its stamp joined with the size asked for; the
-// content in its place is the verdict. Only that all went well is remembered: what went wrong
-// may have done so for want of memory.
+// See probe.h. What is remembered of a file is its stamp joined with the size asked for;
+// the content in its place is the verdict. Only that all went well is remembered: what
+// went wrong may have done so for want of memory.
 #include "runtime/probe.h"
 
 #include "runtime/pool.h"

@@ -4,8 +4,8 @@
 #include "runtime/base/mem.h"
 #include "runtime/ticks.h"
 
-// Spans of a lane: calls and kernels stop before chunks and their parts do, so that the end
-// of a long run is still there as a whole.
+// Spans of a lane: calls and kernels stop before chunks and their parts do, so that the
+// end of a long run is still there as a whole.
 #define SPANS_FINE    ((size_t)24 << 10)
 #define SPANS_MOST    ((size_t)64 << 10)
 #define LANES_WHOLE   ((size_t)64) // more lanes than that have fewer spans each
@@ -83,7 +83,7 @@ static struct moment moment_now(void) {
     return best;
 }
 
-// ---- its life ---------------------------------------------------------------------------
+// ---- its life ------------------------------------------------------------------------
 struct profile *profile_new(size_t workers, bool spans) {
     struct profile *p = mem_zalloc(1, sizeof *p);
     if (!p) return NULL;
@@ -134,7 +134,7 @@ void profile_begin(struct profile *p, const struct plan *plan) {
     p->offered = 0;
 }
 
-// ---- lanes ------------------------------------------------------------------------------
+// ---- lanes ---------------------------------------------------------------------------
 static size_t spans_most(const struct profile *p) {
     return SPANS_MOST * LANES_WHOLE / size_max(p->nlanes, LANES_WHOLE);
 }
@@ -210,7 +210,7 @@ void profile_lap(struct profile_lane *l, enum profile_part part) {
         add_span(l, SPAN_PART, names[part], 0, l->last - passed, l->last);
 }
 
-// ---- kernels ----------------------------------------------------------------------------
+// ---- kernels -------------------------------------------------------------------------
 void profile_call(struct profile_lane *l, const struct plan_func *f) {
     if (!l) return;
     size_t which = (size_t)(f - l->profile->plan->funcs);
@@ -218,8 +218,8 @@ void profile_call(struct profile_lane *l, const struct plan_func *f) {
     l->func = l->cells[which] ? f : NULL;
     l->close = l->closely[which] < CALLS_CLOSELY;
     l->closely[which] += l->close;
-    // A thread is most likely put aside where it asks the system for its own time: outside
-    // of the call, this way around.
+    // A thread is most likely put aside where it asks the system for its own time:
+    // outside of the call, this way around.
     l->worked_at = clock_thread_seconds();
     l->called_at = clock_seconds();
     if (l->ended_at > 0)
@@ -271,7 +271,7 @@ void profile_stage(struct profile *p, size_t workers, double seconds) {
     if (p) p->offered += (double)workers * seconds;
 }
 
-// ---- phases -----------------------------------------------------------------------------
+// ---- phases --------------------------------------------------------------------------
 // Those of worker 0, which is the same thread, are in its lane.
 void profile_phase(void *profile, const char *name, double began, double ended) {
     struct profile *p = profile;
@@ -286,7 +286,7 @@ void profile_phase(void *profile, const char *name, double began, double ended) 
     snprintf(at->name, sizeof at->name, "%s", name);
 }
 
-// ---- sums -------------------------------------------------------------------------------
+// ---- sums ----------------------------------------------------------------------------
 // Seconds of a tick, by all the time since the profile began.
 static double tick_seconds(const struct profile *p) {
     struct moment now = moment_now();
@@ -400,7 +400,7 @@ struct profile_sum profile_sum(const struct profile *p) {
     return s;
 }
 
-// ---- spans ------------------------------------------------------------------------------
+// ---- spans ---------------------------------------------------------------------------
 size_t profile_tracks(const struct profile *p) {
     return p->nlanes + 1;
 }

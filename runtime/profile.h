@@ -5,12 +5,12 @@
 //     ...                                    // plan_run, with run_options.profile = p
 //     profile_rows(p, arena, &rows);
 //
-// Each worker writes into a lane of its own, so nothing is locked and nothing is shared while
-// a stage runs. A lane is a stopwatch with laps: what passed since the last lap belongs to what
-// has just ended, so all of a chunk's time belongs to something, and a lap reads the clock
-// once. Laps are wall-clock time. The processor's time, read once a call of a function, says
-// whether other programs came between; kernels' times are at the pace of the calls that none
-// did.
+// Each worker writes into a lane of its own, so nothing is locked and nothing is shared
+// while a stage runs. A lane is a stopwatch with laps: what passed since the last lap
+// belongs to what has just ended, so all of a chunk's time belongs to something, and a
+// lap reads the clock once. Laps are wall-clock time. The processor's time, read once a
+// call of a function, says whether other programs came between; kernels' times are at the
+// pace of the calls that none did.
 //
 // Everything takes a NULL profile or lane, and does nothing then.
 #ifndef DDG_PROFILE_H
@@ -31,14 +31,14 @@ enum profile_part { // of a chunk, besides its kernels
     PROFILE_PARTS,
 };
 
-// spans: what happens is kept one by one, too, as far as memory for it goes (runtime/trace.h).
-// NULL: no memory.
+// spans: what happens is kept one by one, too, as far as memory for it goes
+// (runtime/trace.h). NULL: no memory.
 struct profile *profile_new(size_t workers, bool spans);
 void profile_free(struct profile *p);
 // A plan is about to be run; what was gathered of the one before is dropped.
 void profile_begin(struct profile *p, const struct plan *plan);
 
-// ---- workers ---------------------------------------------------------------------------
+// ---- workers -------------------------------------------------------------------------
 struct profile_lane *profile_lane(struct profile *p, size_t worker);
 void profile_chunk(struct profile_lane *l, const char *stage); // begins
 void profile_chunk_done(struct profile_lane *l, size_t rows);
@@ -50,7 +50,7 @@ void profile_kernel(struct profile_lane *l, size_t nth, size_t rows);
 // All workers of a stage are done, after so long.
 void profile_stage(struct profile *p, size_t workers, double seconds);
 
-// ---- what was gathered -----------------------------------------------------------------
+// ---- what was gathered ---------------------------------------------------------------
 struct profile_row { // kernels of a function that are equal in words, together
     const char *func, *what, *how;
     size_t layers;       // how many kernels these are
@@ -65,7 +65,7 @@ size_t profile_rows(const struct profile *p, struct arena *arena,
 
 // Seconds of all workers together; they add up to `all`.
 struct profile_sum {
-    double all; // of the stages' wall-clock time, for each worker
+    double all;            // of the stages' wall-clock time, for each worker
     double kernels, rough; // of them, what no call was without interruption of
     double parts[PROFILE_PARTS];
     double taken; // by other programs, while kernels were to run
@@ -73,7 +73,7 @@ struct profile_sum {
 };
 struct profile_sum profile_sum(const struct profile *p);
 
-// ---- spans -----------------------------------------------------------------------------
+// ---- spans ---------------------------------------------------------------------------
 enum profile_kind { SPAN_PHASE, SPAN_CHUNK, SPAN_PART, SPAN_CALL, SPAN_KERNEL };
 
 struct profile_span {

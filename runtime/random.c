@@ -22,8 +22,8 @@ struct random random_stream(const char *purpose, uint64_t seed, struct digest co
     struct digest d = digest_of(purpose, strlen(purpose));
     d = digest_join(d, (struct digest){seed, 0});
     d = digest_join(d, content);
-    // Half of the digest is the key, the other half where the counter starts; the low half
-    // of the counter is left to count.
+    // Half of the digest is the key, the other half where the counter starts; the low
+    // half of the counter is left to count.
     return (struct random){.key = {(uint32_t)d.lo, (uint32_t)(d.lo >> 32)},
                            .counter = {0, 0, (uint32_t)d.hi, (uint32_t)(d.hi >> 32)}};
 }

@@ -232,7 +232,8 @@ struct digest reader_key(const struct reader *r, struct digest content) {
 #define STAMP_VERSION 1
 
 // Clocks of file systems tick as slowly as every two seconds (FAT's). A file that was
-// changed longer ago than that when it was looked at cannot change again and look the same.
+// changed longer ago than that when it was looked at cannot change again and look the
+// same.
 static bool settled(struct timespec changed, struct timespec looked) {
     if (changed.tv_sec + 2 != looked.tv_sec) return changed.tv_sec + 2 < looked.tv_sec;
     return changed.tv_nsec <= looked.tv_nsec;

@@ -1,7 +1,7 @@
 // Readers: sets of labelled images, row by row, as u8 [3,size,size].
 //
-// A reader lists its rows when it is opened and decodes a row when it is asked for, from any
-// thread; it holds no pixels. Rows cost a few dozen bytes each.
+// A reader lists its rows when it is opened and decodes a row when it is asked for, from
+// any thread; it holds no pixels. Rows cost a few dozen bytes each.
 #ifndef DDG_READER_H
 #define DDG_READER_H
 
@@ -31,22 +31,23 @@ void reader_row_name(const struct reader *r, size_t row, char *out, size_t n);
 struct decoder;
 struct decoder *decoder_new(void);
 void decoder_free(struct decoder *d);
-// Whether the last row could not be loaded for want of memory, and not because of its file.
+// Whether the last row could not be loaded for want of memory, and not because of its
+// file.
 bool decoder_no_memory(const struct decoder *d);
 
-// The row's pixels, [3][size][size], and the digest of its encoded bytes. Either out may be
-// NULL (no pixels: nothing is decoded). On failure returns false and says why in why
+// The row's pixels, [3][size][size], and the digest of its encoded bytes. Either out may
+// be NULL (no pixels: nothing is decoded). On failure returns false and says why in why
 // ("airplane/0000.jpg: truncated JPEG ...").
 bool reader_load(const struct reader *r, struct decoder *d, size_t row, uint8_t *pixels,
                  struct digest *content, char *why, size_t why_n);
 
-// What the row's content digest can be remembered by without reading the file: a digest of
-// its device, inode, size, times of change, and which part of it the row is. False: the file
-// cannot be looked at, or was changed so lately that a later change might look the same.
-// Ask for it before the content is read: a file that changes in between then leaves a stamp
-// that nothing has any more, rather than its new stamp beside its old content. (A batch is
-// looked at once, when its rows are listed.) And what is read later need not be what the
-// stamp stood for: reader_load says what it read.
+// What the row's content digest can be remembered by without reading the file: a digest
+// of its device, inode, size, times of change, and which part of it the row is. False:
+// the file cannot be looked at, or was changed so lately that a later change might look
+// the same. Ask for it before the content is read: a file that changes in between then
+// leaves a stamp that nothing has any more, rather than its new stamp beside its old
+// content. (A batch is looked at once, when its rows are listed.) And what is read later
+// need not be what the stamp stood for: reader_load says what it read.
 bool reader_stamp(const struct reader *r, size_t row, struct digest *stamp);
 // The identity of a row whose content digest is known.
 struct digest reader_key(const struct reader *r, struct digest content);

@@ -247,8 +247,9 @@ static bool load(const struct reader *r, struct decoder *d, const struct reader_
     return why_no_memory(why, "out of memory to resize it");
 }
 
-// As the batch was when its labels were read: one look serves all its rows, and what it is
-// changed to in the meantime is not remembered by that look, because it looks otherwise.
+// As the batch was when its labels were read: one look serves all its rows, and what it
+// is changed to in the meantime is not remembered by that look, because it looks
+// otherwise.
 static bool look(const struct reader *r, const struct reader_row *row, struct look *out) {
     *out = r->files[row->file].look;
     out->at = row->record * RECORD + 1;

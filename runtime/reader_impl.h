@@ -21,7 +21,8 @@ struct names { // NUL-terminated names in one block
 
 // False when out of memory. offset: where the copy starts, or NULL.
 bool name_list_add(struct names *names, const char *name, size_t *offset);
-// Pointers to all of them in byte order, to be given to mem_free; NULL when out of memory.
+// Pointers to all of them in byte order, to be given to mem_free; NULL when out of
+// memory.
 const char **names_sorted(const struct names *names);
 void names_free(struct names *names);
 

@@ -13,7 +13,8 @@ struct canvas { // [3][h][w]
     uint8_t *at;
 };
 
-// at is for mem_free, and NULL when out of memory. What lies outside a canvas is not drawn.
+// at is for mem_free, and NULL when out of memory. What lies outside a canvas is not
+// drawn.
 struct canvas canvas_new(size_t h, size_t w, struct color paper);
 void canvas_set(struct canvas *c, size_t y, size_t x, struct color ink);
 void canvas_fill(struct canvas *c, size_t y, size_t x, size_t h, size_t w,

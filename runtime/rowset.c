@@ -41,7 +41,7 @@ uint32_t rowset_root(const struct rowsets *r, uint32_t which) {
     return which;
 }
 
-// ---- from row to row ------------------------------------------------------------------
+// ---- from row to row -----------------------------------------------------------------
 size_t rowset_mult(const struct rowsets *r, uint32_t which, uint32_t ancestor) {
     size_t mult = 1;
     for (; which != ancestor; which = spec(r, which)->parent)
@@ -103,7 +103,7 @@ struct digest rowset_key(const struct rowsets *r, uint32_t which, size_t row) {
     return joined;
 }
 
-// ---- readers --------------------------------------------------------------------------
+// ---- readers -------------------------------------------------------------------------
 static bool out_of_memory(struct diags *d) {
     return diag_no_memory(d, NO_SPAN);
 }
@@ -116,8 +116,8 @@ static bool note_skipped(struct rowsets *r, uint32_t which, size_t row) {
     return true;
 }
 
-// Which rows can be decoded is found out before the run, so that which rows there are does
-// not depend on what is computed of them.
+// Which rows can be decoded is found out before the run, so that which rows there are
+// does not depend on what is computed of them.
 static bool leave_out(struct rowsets *r, uint32_t which, struct store *store,
                       size_t threads, struct diags *d) {
     struct rowset *s = &r->at[which];
@@ -160,7 +160,7 @@ static bool check_classes(const struct rowsets *r, uint32_t which, struct diags 
                           : "");
 }
 
-// ---- choosing rows --------------------------------------------------------------------
+// ---- choosing rows -------------------------------------------------------------------
 struct ranked {
     float score;
     uint32_t row, cls;
@@ -332,7 +332,7 @@ bool rowset_make(struct rowsets *r, uint32_t which, struct diags *d) {
     return (out->made = columns_make(r, which, d));
 }
 
-// ---- looking ahead --------------------------------------------------------------------
+// ---- looking ahead -------------------------------------------------------------------
 struct count { // rows of a rowset, before the run
     size_t rows;
     size_t *of_class; // NULL: which classes they have is not known
@@ -368,8 +368,8 @@ static bool count_select(const struct rowsets *r, uint32_t which, const struct c
     return true;
 }
 
-// How many rows there will be follows from the readers, but for the classes of rows picked
-// of all: what cannot come out is said before anything is computed.
+// How many rows there will be follows from the readers, but for the classes of rows
+// picked of all: what cannot come out is said before anything is computed.
 static bool check_counts(struct rowsets *r, struct diags *d) {
     struct count *count = NEW_N(r->arena, struct count, r->plan->nrowsets);
     for (uint32_t i = 0; i < r->plan->nrowsets; i++) {

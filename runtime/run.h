@@ -94,8 +94,8 @@ struct run_options {
     void *ctx;
 };
 
-// Everything in the report lies in arena. False: said in d, or stopped; nothing was written
-// then but to the store, and what is in keep is incomplete.
+// Everything in the report lies in arena. False: said in d, or stopped; nothing was
+// written then but to the store, and what is in keep is incomplete.
 bool plan_run(const struct plan *p, const struct run_options *o, struct arena *arena,
               struct run_report *report, struct diags *d);
 

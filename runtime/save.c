@@ -33,7 +33,7 @@ void saves_init(struct saves *s, struct arena *arena, const struct plan *plan,
     keep->n = plan->nsaves;
 }
 
-// ---- before the run -------------------------------------------------------------------
+// ---- before the run ------------------------------------------------------------------
 static const char *const *class_names(const struct saves *s, uint32_t root, size_t *n) {
     const struct reader *r = s->rowsets->at[root].reader;
     *n = reader_classes(r);
@@ -83,8 +83,8 @@ static const char *from_root(const struct saves *s, const char *path) {
     return path_in(s->arena, getcwd(here, sizeof here), path);
 }
 
-// Compiled programs know where they were made: of two places one may start at the root, the
-// other, set since, here.
+// Compiled programs know where they were made: of two places one may start at the root,
+// the other, set since, here.
 static enum overlap places_overlap(const struct saves *s, const char *a, const char *b) {
     if ((*a == '/') == (*b == '/')) return path_overlap(a, b);
     return path_overlap(from_root(s, a), from_root(s, b));
@@ -144,7 +144,7 @@ bool saves_check(struct saves *s, struct diags *d) {
     return true;
 }
 
-// ---- during the run -------------------------------------------------------------------
+// ---- during the run ------------------------------------------------------------------
 static bool begin_file(struct save *save, size_t rows, struct diags *d) {
     const struct plan_save *p = save->plan;
     size_t dim[NPY_MAX_RANK] = {rows};
@@ -250,7 +250,7 @@ bool save_chunk(struct saves *s, size_t which, const struct save_chunk *c,
     return !s->files || npy_write(save->npy, c->values, c->rows * save->row_bytes, d);
 }
 
-// ---- after the run --------------------------------------------------------------------
+// ---- after the run -------------------------------------------------------------------
 bool saves_commit(struct saves *s, struct diags *d) {
     for (size_t i = 0; i < s->plan->nsaves; i++) {
         struct save *save = s->at[i];

@@ -1,5 +1,5 @@
-// What a run writes: one result folder or .npy file a save, and, where it was asked for, the
-// same in memory.
+// What a run writes: one result folder or .npy file a save, and, where it was asked for,
+// the same in memory.
 #ifndef DDG_SAVE_H
 #define DDG_SAVE_H
 

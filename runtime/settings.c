@@ -7,7 +7,7 @@
 
 #include "runtime/result.h"
 
-// ---- listing --------------------------------------------------------------------------
+// ---- listing -------------------------------------------------------------------------
 static bool same_text(const char *a, const char *b) {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
@@ -35,7 +35,7 @@ void plan_use_late(struct arena *a, struct plan *p, enum use_place place, uint32
     VEC_PUSH(a, &p->uses, (struct plan_use){place, ia, ib, ic, late});
 }
 
-// ---- putting values in place ----------------------------------------------------------
+// ---- putting values in place ---------------------------------------------------------
 struct fit { // what a use needs memory for
     const char *text;
     char *data;
@@ -152,7 +152,7 @@ void plan_settle(struct arena *a, struct plan *p) {
     put_uses(p, values, fits);
 }
 
-// ---- a change -------------------------------------------------------------------------
+// ---- a change ------------------------------------------------------------------------
 struct change {
     struct arena *arena;
     struct diags *d;
@@ -241,7 +241,7 @@ static bool take_setting(struct change *c, const struct setting *s) {
     return parse_setting(c, s, i, source);
 }
 
-// ---- what follows from it -------------------------------------------------------------
+// ---- what follows from it ------------------------------------------------------------
 struct search {
     const struct change *change;
     const struct span *cause; // of the first param that changes; NULL: none
@@ -296,7 +296,7 @@ static bool check_late(struct change *c, const struct plan_late *l, struct span 
     return !wrong || late_error(c, l, at, wrong, NULL);
 }
 
-// ---- defaults that follow from other params -------------------------------------------
+// ---- defaults that follow from other params ------------------------------------------
 // The formula of a param that is not being set, and was not set before.
 static const struct formula *default_of(const struct change *c, size_t i) {
     const struct formula *f = c->plan->params.at[i].at.value.of;
@@ -347,8 +347,8 @@ static bool default_waits(const struct change *c, size_t i, const bool *settled)
     return w.waits;
 }
 
-// In no order but this: each after those that it follows from. Only in a plan that was made
-// up do they follow from each other, and stay as they are.
+// In no order but this: each after those that it follows from. Only in a plan that was
+// made up do they follow from each other, and stay as they are.
 static bool settle_defaults(struct change *c) {
     bool *settled = NEW_N(c->arena, bool, c->plan->params.n);
     for (bool more = true; more;) {
@@ -376,7 +376,7 @@ static bool follow_defaults(struct change *c) {
     return ok && fixed;
 }
 
-// ---- late values ----------------------------------------------------------------------
+// ---- late values ---------------------------------------------------------------------
 static bool work_out(struct change *c, size_t i) {
     const struct plan_late *l = &c->plan->lates.at[i];
     const struct span *cause = cause_of(c, l->value.of);

@@ -1,8 +1,9 @@
 // See stage.h. A worker takes the next chunk of rows, fills the leaf slots (decoding as
 // it goes, while other workers compute), calls the steps in order, and hands the slots to
 // their sinks: a column at once, a save when the chunks before have been saved. Nothing a
-// chunk computes depends on how many rows it has or who computes it, so chunks are as long
-// as takes about half a second, in whole calls of the function that most of the work is in.
+// chunk computes depends on how many rows it has or who computes it, so chunks are as
+// long as takes about half a second, in whole calls of the function that most of the work
+// is in.
 #include "runtime/stage.h"
 
 #include "runtime/call.h"
@@ -55,7 +56,7 @@ struct worker {
     struct profile_lane *lane; // may be NULL
 };
 
-// ---- leaves ---------------------------------------------------------------------------
+// ---- leaves --------------------------------------------------------------------------
 static bool stopping(const struct shared *s) {
     return s->run->stop && atomic_load_explicit(s->run->stop, memory_order_relaxed);
 }
@@ -143,7 +144,7 @@ static bool fill_leaves(struct worker *w) {
     return true;
 }
 
-// ---- steps ----------------------------------------------------------------------------
+// ---- steps ---------------------------------------------------------------------------
 // Rows that share every argument of lower multiplicity; calls do not straddle them.
 static size_t unit_of(const struct plan_stage *s, const struct plan_step *step,
                       size_t rows) {
@@ -180,7 +181,7 @@ static bool run_step(struct worker *w, const struct plan_step *step) {
     return true;
 }
 
-// ---- columns --------------------------------------------------------------------------
+// ---- columns -------------------------------------------------------------------------
 static size_t value_bytes(const struct stage_run *run) {
     return run->plan->columns[run->stage->target].row_bytes;
 }
@@ -241,7 +242,7 @@ static void publish(struct worker *w, double seconds) {
               w->slots[run->stage->sinks[0].slot], seconds);
 }
 
-// ---- saves ----------------------------------------------------------------------------
+// ---- saves ---------------------------------------------------------------------------
 static bool save_rows(struct worker *w) {
     const struct stage_run *run = w->shared->run;
     struct save_chunk c = {.first = w->rows[0], .rows = w->nrows};
@@ -281,7 +282,7 @@ static bool save_in_turn(struct worker *w) {
     return true;
 }
 
-// ---- gathering ------------------------------------------------------------------------
+// ---- gathering -----------------------------------------------------------------------
 static const char *sink_slot(const struct worker *w, enum sink_role role) {
     const struct plan_stage *s = w->shared->run->stage;
     for (size_t i = 0; i < s->nsinks; i++)
@@ -299,7 +300,7 @@ static void gather_rows(struct worker *w) {
                    labels ? labels + i * g->label_bytes : NULL);
 }
 
-// ---- chunks ---------------------------------------------------------------------------
+// ---- chunks --------------------------------------------------------------------------
 static bool compute_rows(struct worker *w) {
     const struct plan_stage *stage = w->shared->run->stage;
     struct timeline *times = w->shared->run->times;
@@ -367,7 +368,8 @@ static bool run_chunk(struct worker *w) {
 }
 
 // So many rows as take half a second, but enough chunks for every worker to have several;
-// the last ones are shared out evenly, rather than fall short of a call one after another.
+// the last ones are shared out evenly, rather than fall short of a call one after
+// another.
 static size_t chunk_rows(const struct shared *s) {
     double rows = CHUNK_SECONDS / s->row_seconds;
     size_t left = s->run->nrows - s->next, n = s->most;
@@ -410,7 +412,7 @@ static void chunk_failed(struct shared *s, size_t first, const struct diag *why,
     pthread_mutex_unlock(&s->lock);
 }
 
-// ---- memory ---------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 // What one worker allocates; SIZE_MAX when that is not a number.
 static size_t slot_bytes(const struct plan_slot *slot, size_t rows) {
     size_t bytes;
@@ -486,7 +488,7 @@ static void worker_free(struct worker *w) {
     decoder_free(w->decoder);
 }
 
-// ---- workers' lives -------------------------------------------------------------------
+// ---- workers' lives ------------------------------------------------------------------
 static void out_of_memory(struct shared *s, size_t first) {
     chunk_failed(s, first, &(struct diag){.message = "out of memory"}, true);
 }

@@ -18,9 +18,10 @@ struct stage_run {
     size_t threads;
     const uint32_t *rows; // ascending; every row the stage reads is known and filled
     size_t nrows;
-    // Of a remembered column: rows are claimed, looked up once more, computed and published,
-    // chunk by chunk. keys and left are parallel to rows; left[i] comes back true for a row
-    // that another process is computing. store NULL: computed without asking anybody.
+    // Of a remembered column: rows are claimed, looked up once more, computed and
+    // published, chunk by chunk. keys and left are parallel to rows; left[i] comes back
+    // true for a row that another process is computing. store NULL: computed without
+    // asking anybody.
     struct store *store;
     const struct digest *keys;
     bool *left;

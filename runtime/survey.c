@@ -22,8 +22,8 @@ static double flop_seconds(const struct demand *m, const char *op) {
     return work > 0 ? seconds / work : -1;
 }
 
-// Seconds of one thread for a row: as this very value took, or else by its work, as the op
-// or any op took for it. < 0: not known.
+// Seconds of one thread for a row: as this very value took, or else by its work, as the
+// op or any op took for it. < 0: not known.
 static double row_seconds(const struct demand *m, const struct plan_column *c,
                           double flops) {
     const struct store_record *mine = &c->memo->record;

@@ -1,5 +1,5 @@
-// The cheapest clock there is: a counter that ticks at one pace on all cores, whatever that
-// pace is. What a tick is in seconds follows from reading it beside clock_seconds.
+// The cheapest clock there is: a counter that ticks at one pace on all cores, whatever
+// that pace is. What a tick is in seconds follows from reading it beside clock_seconds.
 #ifndef DDG_TICKS_H
 #define DDG_TICKS_H
 

@@ -1,6 +1,6 @@
-// Where the time goes, from the start of the process to the first kernel and beyond: phases
-// by name, each with when it first began and how long it took in all. Phases may overlap;
-// what several threads do at the same moment counts for each of them.
+// Where the time goes, from the start of the process to the first kernel and beyond:
+// phases by name, each with when it first began and how long it took in all. Phases may
+// overlap; what several threads do at the same moment counts for each of them.
 //
 //     double began = timeline_now(t);
 //     ...

@@ -1,5 +1,5 @@
-// See trace.h. The format: "Trace Event Format", the JSON object form. Complete events ("X")
-// carry all spans; times are microseconds.
+// See trace.h. The format: "Trace Event Format", the JSON object form. Complete events
+// ("X") carry all spans; times are microseconds.
 #include "runtime/trace.h"
 
 #include "runtime/json.h"
@@ -63,7 +63,7 @@ struct trace *trace_open(struct arena *arena, const char *path, const char *proc
     return t;
 }
 
-// ---- spans ------------------------------------------------------------------------------
+// ---- spans ---------------------------------------------------------------------------
 static const char *const categories[] = {[SPAN_PHASE] = "phase",
                                          [SPAN_CHUNK] = "chunk",
                                          [SPAN_PART] = "part",
@@ -86,9 +86,9 @@ static const char *words_of(struct adding *a, const char *s) {
     return json_string(a->words, s);
 }
 
-// To whole nanoseconds, both ends alike: what began when another ended then does so in the
-// file, where viewers let go of spans that cross others. 0 is also what came before there was
-// a clock to read.
+// To whole nanoseconds, both ends alike: what began when another ended then does so in
+// the file, where viewers let go of spans that cross others. 0 is also what came before
+// there was a clock to read.
 static double microseconds(const struct trace *t, double at) {
     return at > t->origin ? round(1e9 * (at - t->origin)) / 1e3 : 0;
 }

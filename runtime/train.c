@@ -1,5 +1,5 @@
-// See train.h: what a training needs is made ready, the workers run it (train_loop.c), and
-// what it ended with is said. What the store has of it: train_store.c.
+// See train.h: what a training needs is made ready, the workers run it (train_loop.c),
+// and what it ended with is said. What the store has of it: train_store.c.
 #include "runtime/pool.h"
 #include "runtime/train_impl.h"
 
@@ -8,7 +8,7 @@
 
 #define LOOK_SECONDS 0.05 // between looks at what another process trains
 
-// ---- what cannot be trained -----------------------------------------------------------
+// ---- what cannot be trained ----------------------------------------------------------
 static bool check_classes(const struct plan_train *t, const struct train_rows *rows,
                           struct diags *d) {
     uint32_t most = 0;
@@ -51,7 +51,7 @@ static void check_plan(const struct plan *p, const struct plan_train *t) {
     }
 }
 
-// ---- memory ---------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 static float *floats(size_t n) {
     size_t bytes;
     if (!size_mul(n, sizeof(float), &bytes) || bytes > PTRDIFF_MAX) return NULL;
@@ -124,7 +124,7 @@ static void training_free(void *training) {
     for (size_t i = 0; i < COUNT(all); i++) mem_free(all[i]);
 }
 
-// ---- the beginning --------------------------------------------------------------------
+// ---- the beginning -------------------------------------------------------------------
 static void set_decay(struct training *g) {
     const struct plan_train *t = g->train;
     for (size_t i = 0; i < t->nparams; i++) {
@@ -136,7 +136,8 @@ static void set_decay(struct training *g) {
     }
 }
 
-// What a step reads of one copy and writes of the other; x and targets change with the step.
+// What a step reads of one copy and writes of the other; x and targets change with the
+// step.
 static void set_arguments(struct training *g, struct train_copy *from,
                           struct train_copy *to) {
     const struct plan_train *t = g->train;
@@ -167,7 +168,7 @@ static void training_begin(struct training *g) {
     train_name_slices(g);
 }
 
-// ---- workers --------------------------------------------------------------------------
+// ---- workers -------------------------------------------------------------------------
 static size_t arena_bytes(const struct training *g) {
     const struct plan_train *t = g->train;
     size_t bytes = g->plan->funcs[t->update].arena_bytes;
@@ -210,7 +211,7 @@ static void run_workers(struct training *g) {
     workers_free(g);
 }
 
-// ---- the end --------------------------------------------------------------------------
+// ---- the end -------------------------------------------------------------------------
 static bool not_finite(struct training *g, struct diags *d) {
     const struct plan_train *t = g->train;
     bool params = isfinite(g->loss); // at the end of an epoch that is settled already
@@ -262,7 +263,7 @@ static bool train(struct training *g, size_t missing, struct diags *d) {
     return ok;
 }
 
-// ---- one process for one training -----------------------------------------------------
+// ---- one process for one training ----------------------------------------------------
 struct claim {
     struct store *store; // NULL: none is held
     struct digest record, row;
@@ -302,7 +303,7 @@ static bool await_turn(struct training *g, struct claim *c, size_t *missing) {
     return true;
 }
 
-// ---- from outside ---------------------------------------------------------------------
+// ---- from outside --------------------------------------------------------------------
 static struct trained begin_report(const struct plan_train *t, struct arena *arena) {
     struct trained out = {.name = t->name};
     train_stages(t, arena, &out);

@@ -1,13 +1,15 @@
 // Training: a plan_train run to its end.
 //
-// Every epoch takes the rows in a random order (Philox, by seed and epoch), `batch` at a time;
-// the last batch may be smaller. For each batch workers augment rows, ask the teacher when
-// there is one, and compute the step together (runtime/joint.h), then the update. Nothing is
-// allocated between the first step and the last, but for what the store is given.
+// Every epoch takes the rows in a random order (Philox, by seed and epoch), `batch` at a
+// time; the last batch may be smaller. For each batch workers augment rows, ask the
+// teacher when there is one, and compute the step together (runtime/joint.h), then the
+// update. Nothing is allocated between the first step and the last, but for what the
+// store is given.
 //
-// What is kept after the epochs in `keep` goes to the store: the parameters, the statistics,
-// and the losses so far. Every CHECKPOINT_SECONDS or so, and when the run is told to stop, the
-// whole state goes there too: a run that was killed goes on from it, to the same bits.
+// What is kept after the epochs in `keep` goes to the store: the parameters, the
+// statistics, and the losses so far. Every CHECKPOINT_SECONDS or so, and when the run is
+// told to stop, the whole state goes there too: a run that was killed goes on from it, to
+// the same bits.
 //
 // A step whose loss is no number, or an epoch after which a parameter is none, ends the
 // training with an error; the model as it was after the epoch before goes to the store.
@@ -44,13 +46,13 @@ struct trained {
     double seconds;
 };
 
-// Whether the store has every stage, of rows with this key (all rows' keys in order, joined):
-// then out says so, and nothing has to be computed.
+// Whether the store has every stage, of rows with this key (all rows' keys in order,
+// joined): then out says so, and nothing has to be computed.
 bool train_find(const struct plan *p, uint32_t which, struct digest key,
                 const struct run_options *o, struct arena *arena, struct trained *out);
 
-// Once its functions are loaded. Lies in arena. False: said in d (a loss that is no number,
-// with step, rate and the last state kept), or stopped.
+// Once its functions are loaded. Lies in arena. False: said in d (a loss that is no
+// number, with step, rate and the last state kept), or stopped.
 bool train_run(const struct plan *p, uint32_t which, const struct train_rows *rows,
                const struct run_options *o, struct arena *arena, struct trained *out,
                struct diags *d);

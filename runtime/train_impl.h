@@ -1,8 +1,9 @@
 // What the files of train.h share.
 //
-// A training's state is flat arrays, twice: a step reads one copy and writes the other, so
-// nothing is written in place and `now` says which one counts. Worker 0 does what is done
-// once a step while the others wait for it (train_loop.c); it alone touches the store.
+// A training's state is flat arrays, twice: a step reads one copy and writes the other,
+// so nothing is written in place and `now` says which one counts. Worker 0 does what is
+// done once a step while the others wait for it (train_loop.c); it alone touches the
+// store.
 #ifndef DDG_TRAIN_IMPL_H
 #define DDG_TRAIN_IMPL_H
 

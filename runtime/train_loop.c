@@ -1,9 +1,9 @@
 // The steps of a training, by all workers together. See train_impl.h.
 //
-// Worker 0 settles the step before and prepares the next; then all fill the batch's rows, mix
-// them, ask about them, compute the step and the update, and meet where one needs what others
-// did. Which worker takes which rows shows nowhere: each row, and each block of parameters, is
-// computed by itself.
+// Worker 0 settles the step before and prepares the next; then all fill the batch's rows,
+// mix them, ask about them, compute the step and the update, and meet where one needs
+// what others did. Which worker takes which rows shows nowhere: each row, and each block
+// of parameters, is computed by itself.
 #include "runtime/call.h"
 #include "runtime/train_impl.h"
 
@@ -16,7 +16,7 @@ static size_t epoch_of(const struct training *g, size_t step) {
     return step / g->per_epoch;
 }
 
-// ---- settling a step ------------------------------------------------------------------
+// ---- settling a step -----------------------------------------------------------------
 static bool all_finite(const float *v, size_t n) {
     float sum = 0; // of zeros, unless one is no number
     for (size_t i = 0; i < n; i++) sum += v[i] * 0;
@@ -81,7 +81,7 @@ static void tell(struct training *g) {
              now - g->began);
 }
 
-// ---- preparing a step -----------------------------------------------------------------
+// ---- preparing a step ----------------------------------------------------------------
 static void choose_rates(struct training *g) {
     const struct plan_train *t = g->train;
     double n = (double)g->step + 1;
@@ -125,7 +125,7 @@ static void between_steps(struct training *g, bool first) {
     else prepare(g);
 }
 
-// ---- a step ---------------------------------------------------------------------------
+// ---- a step --------------------------------------------------------------------------
 // The next rows of n, at most `most`: from *first on.
 static size_t take(atomic_size_t *next, size_t n, size_t most, size_t *first) {
     *first = atomic_fetch_add(next, most);

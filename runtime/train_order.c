@@ -22,7 +22,8 @@ static double by_schedule(const struct plan_train *t, double done, double epoch)
     BUG("no such schedule");
 }
 
-// The first step of a warmup has one share of the rate, not none: it would change nothing.
+// The first step of a warmup has one share of the rate, not none: it would change
+// nothing.
 double train_rate(const struct plan_train *t, size_t step, size_t per_epoch) {
     double at = (double)step, each = (double)per_epoch;
     double rising = t->warmup * each, all = (double)t->epochs * each;

@@ -4,10 +4,11 @@
 //     stage       parameters, statistics, losses of all epochs (0: not done yet)
 //     checkpoint  struct head, losses, then the state: parameters, moments, statistics
 //
-// Both are values of the training's record; their rows' keys join that of all that is learnt
-// from with what they are. A checkpoint is cut into slices that the store keeps in its database:
-// it is replaced again and again, and forgotten at the end, and a file that is no longer needed
-// stays until somebody tidies up. The slices are put in one call, so they are of one checkpoint.
+// Both are values of the training's record; their rows' keys join that of all that is
+// learnt from with what they are. A checkpoint is cut into slices that the store keeps in
+// its database: it is replaced again and again, and forgotten at the end, and a file that
+// is no longer needed stays until somebody tidies up. The slices are put in one call, so
+// they are of one checkpoint.
 #include "runtime/train_impl.h"
 
 #define CHECKPOINT_VERSION 1
@@ -36,7 +37,7 @@ static struct store *store_of(const struct plan_train *t, const struct run_optio
     return t->memo ? o->store : NULL;
 }
 
-// ---- stages ---------------------------------------------------------------------------
+// ---- stages --------------------------------------------------------------------------
 size_t train_stage_floats(const struct plan_train *t) {
     return t->param_floats + t->stat_floats + t->epochs;
 }
@@ -113,7 +114,7 @@ void train_keep_good(struct training *g) {
     put_stage(g, g->good_epoch, g->good);
 }
 
-// ---- checkpoints ----------------------------------------------------------------------
+// ---- checkpoints ---------------------------------------------------------------------
 static size_t state_floats(const struct plan_train *t) {
     return t->epochs + t->param_floats * (1 + t->nmoments) + t->stat_floats;
 }

@@ -1,6 +1,6 @@
-// See trial.h. Two ways are compared on the same images, by those that only one of them gets
-// right: if they were equally good, each would be as likely to be the better one (a sign
-// test, corrected for the number of ways).
+// See trial.h. Two ways are compared on the same images, by those that only one of them
+// gets right: if they were equally good, each would be as likely to be the better one (a
+// sign test, corrected for the number of ways).
 #include "runtime/trial_impl.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@
 // Images in all, where the classes have so many; and those tried in other ways.
 static const size_t looked_at[TRIAL_LOOKS] = {128, 512};
 
-// ---- ways -------------------------------------------------------------------------------
+// ---- ways ----------------------------------------------------------------------------
 static const struct trial_norm norms[TRIAL_NORMS] = {
     {"no normalisation, pixels from 0 to 1", {0, 0, 0}, {1, 1, 1}},
     {"pixels from -1 to 1", {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
@@ -29,7 +29,7 @@ struct trial_way trial_way(size_t i) {
     return (struct trial_way){i > TRIAL_NORMS, &norms[(i - 1) % TRIAL_NORMS]};
 }
 
-// ---- statistics -------------------------------------------------------------------------
+// ---- statistics ----------------------------------------------------------------------
 // P(at least so many of n), when each comes with probability p.
 static double at_least(size_t n, size_t least, double p) {
     if (!least) return 1;
@@ -59,7 +59,7 @@ static bool is_right(const struct trial *t, size_t i, int32_t said) {
     return said >= 0 && (uint32_t)said == t->cls[i];
 }
 
-// ---- which images -----------------------------------------------------------------------
+// ---- which images --------------------------------------------------------------------
 size_t trial_per_class(enum trial_look look, size_t wanted, size_t classes) {
     if (wanted || !classes) return size_max(wanted, 1);
     size_t least = (looked_at[look] + classes - 1) / classes;
@@ -118,7 +118,7 @@ bool trial_suspects(const struct trial *t) {
     return any;
 }
 
-// ---- guessing ---------------------------------------------------------------------------
+// ---- guessing ------------------------------------------------------------------------
 // What saying always the same class, or any, would come to.
 static double share_by_chance(const struct trial *t) {
     size_t *count = mem_zalloc(t->nnames + 1, sizeof *count), most = 0;
@@ -139,7 +139,7 @@ static void judge_guessing(const struct trial *t, struct trial_verdict *out) {
     out->unsure = !out->guessing;
 }
 
-// ---- what would be better ---------------------------------------------------------------
+// ---- what would be better ------------------------------------------------------------
 static double share(struct trial_counts c) {
     return c.n ? (double)c.right / (double)c.n : 0;
 }
@@ -237,7 +237,8 @@ void trial_judge(struct arena *a, const struct trial *t, struct trial_verdict *o
     *out = (struct trial_verdict){.way = -1, .given = {.n = t->n}};
     for (size_t i = 0; i < t->n; i++) out->given.right += is_right(t, i, t->said[i]);
     if (!t->n) return;
-    // Folders that are not the model's classes one by one are none of them by their number.
+    // Folders that are not the model's classes one by one are none of them by their
+    // number.
     if (t->nnames == t->classes) judge_guessing(t, out);
     judge_ways(t, out);
     judge_order(a, t, out);

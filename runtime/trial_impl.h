@@ -26,9 +26,9 @@ struct ordering { // another order of classes
 
 #define TRIAL_ORDERS 3 // besides that of the names
 
-// The best other order of classes for what the model says of images in some way, against how
-// it does as the program has it (`given`, of the same images); false: none is significantly
-// better. of: how many ways are tried.
+// The best other order of classes for what the model says of images in some way, against
+// how it does as the program has it (`given`, of the same images); false: none is
+// significantly better. of: how many ways are tried.
 bool trial_find_order(struct arena *a, const struct trial *t, const struct said *way,
                       const int32_t *given, size_t of, struct ordering *out);
 

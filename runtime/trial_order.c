@@ -1,13 +1,14 @@
-// Whether the model's outputs stand for the folders in another order than that of their names.
+// Whether the model's outputs stand for the folders in another order than that of their
+// names.
 //
-// Two orders follow from the names: people write 1, 2, 10 and sort without regard to capitals.
-// Any other is read off what the model says: the output that it gives most images of a folder
-// is taken for the folder's, where no other folder has more of it. So that this does not find
-// an order in mere confusion, the images are halved: what is read off one half is judged by
-// the other.
+// Two orders follow from the names: people write 1, 2, 10 and sort without regard to
+// capitals. Any other is read off what the model says: the output that it gives most
+// images of a folder is taken for the folder's, where no other folder has more of it. So
+// that this does not find an order in mere confusion, the images are halved: what is read
+// off one half is judged by the other.
 #include "runtime/trial_impl.h"
 
-// ---- by name ----------------------------------------------------------------------------
+// ---- by name -------------------------------------------------------------------------
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
@@ -77,7 +78,7 @@ static const uint32_t *named_order(struct arena *a, const struct trial *t,
     return other ? output : NULL;
 }
 
-// ---- by what is said --------------------------------------------------------------------
+// ---- by what is said -----------------------------------------------------------------
 struct vote { // images of a folder that an output was said of
     uint32_t folder, output;
     size_t count;
@@ -89,8 +90,8 @@ static int by_folder(const void *a, const void *b) {
     return x->output < y->output ? -1 : x->output > y->output;
 }
 
-// Of two outputs of a folder, or two folders of an output: more votes, then its own, then the
-// first.
+// Of two outputs of a folder, or two folders of an output: more votes, then its own, then
+// the first.
 static bool outvotes(const struct vote *x, const struct vote *y) {
     if (x->count != y->count) return x->count > y->count;
     return x->folder == x->output && y->folder != y->output;
@@ -156,7 +157,7 @@ static uint8_t *halves(struct arena *a, const struct trial *t, const struct said
     return half;
 }
 
-// ---- judging ----------------------------------------------------------------------------
+// ---- judging -------------------------------------------------------------------------
 static bool agrees(const uint32_t *output, uint32_t cls, int32_t said) {
     uint32_t meant = output[cls] == TRIAL_NO_OUTPUT ? cls : output[cls];
     return said >= 0 && (uint32_t)said == meant;

@@ -1,6 +1,6 @@
-// See trial_run.h. The model is asked as the program has it, and only when another way could
-// come out better, in the others: first for the images that it gets wrong, which mostly shows
-// that there is nothing to find.
+// See trial_run.h. The model is asked as the program has it, and only when another way
+// could come out better, in the others: first for the images that it gets wrong, which
+// mostly shows that there is nothing to find.
 #include "runtime/trial_run.h"
 
 #include "runtime/list.h"
@@ -22,7 +22,7 @@ static struct arena *arena_of(const struct asking *k) {
     return k->m->arena;
 }
 
-// ---- which images -----------------------------------------------------------------------
+// ---- which images --------------------------------------------------------------------
 // Of each class so many rows, spread evenly over those it has.
 static void choose_rows(struct asking *k, size_t per_class) {
     const struct rowsets *r = k->m->rowsets;
@@ -52,7 +52,7 @@ static void name_classes(struct asking *k) {
     k->trial.names = names;
 }
 
-// ---- asking -----------------------------------------------------------------------------
+// ---- asking --------------------------------------------------------------------------
 static int by_number(const void *a, const void *b) {
     const uint32_t *x = a, *y = b;
     return *x < *y ? -1 : *x > *y;
@@ -135,7 +135,7 @@ static bool ask(struct asking *k) {
     return try_otherwise(k);
 }
 
-// ---- reporting --------------------------------------------------------------------------
+// ---- reporting -----------------------------------------------------------------------
 static void list_ways(const struct asking *k, const struct trial_verdict *v,
                       struct run_check *out) {
     if (!k->trial.ntried) return;

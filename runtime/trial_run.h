@@ -5,8 +5,8 @@
 
 #include "runtime/demand.h"
 
-// Asks the model and judges; looking, goes through what that would ask for. False: said in
-// d, or stopped.
+// Asks the model and judges; looking, goes through what that would ask for. False: said
+// in d, or stopped.
 bool trial_run(struct demand *m, uint32_t which, struct diags *d);
 
 #endif

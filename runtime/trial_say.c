@@ -19,7 +19,7 @@ const char *trial_line(struct arena *a, const struct plan_trial *p,
                         v->unsure ? ", too few to tell that from guessing" : "");
 }
 
-// ---- ways -------------------------------------------------------------------------------
+// ---- ways ----------------------------------------------------------------------------
 static const char *numbers_text(struct arena *a, const double *v) {
     struct text t = {.arena = a};
     for (size_t i = 0; i < TRIAL_CHANNELS; i++)
@@ -73,7 +73,7 @@ static void help_way(struct diags *d, const struct plan_trial *p,
         diag_note(d, p->model_span, "`%s` is read here", p->model);
 }
 
-// ---- orders of classes ------------------------------------------------------------------
+// ---- orders of classes ---------------------------------------------------------------
 static const char *order_words(enum trial_order order) {
     static const char *const words[] = {
         [ORDER_NAMES] = "",
@@ -129,7 +129,7 @@ static const char *order_help(struct arena *a, const struct trial *t,
     BUG("no such order");
 }
 
-// ---- all of it --------------------------------------------------------------------------
+// ---- all of it -----------------------------------------------------------------------
 static void say_better(const struct plan_trial *p, const struct trial *t,
                        const struct trial_verdict *v, struct diags *d) {
     struct arena *a = d->arena;

@@ -34,7 +34,7 @@ bool value_eq(const struct value *a, const struct value *b) {
     return a->kind == b->kind && same_content(a, b) && formula_eq(a->of, b->of);
 }
 
-// ---- as text --------------------------------------------------------------------------
+// ---- as text -------------------------------------------------------------------------
 static const char *list_text(struct arena *a, const struct value *v) {
     struct text t = {.arena = a};
     for (size_t i = 0; i < v->n; i++)
@@ -57,7 +57,7 @@ const char *value_text(struct arena *a, const struct value *v) {
     BUG("no such kind of value");
 }
 
-// ---- as JSON --------------------------------------------------------------------------
+// ---- as JSON -------------------------------------------------------------------------
 static const char *list_json(struct arena *a, const struct value *v) {
     struct text t = {.arena = a};
     text_add(&t, "[");

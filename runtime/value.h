@@ -1,7 +1,7 @@
 // Compile-time values: what attributes, params and their defaults are.
 //
-// A value that follows from params says how (runtime/formula.h), so that it can be worked out
-// again when one of them is set after compiling.
+// A value that follows from params says how (runtime/formula.h), so that it can be worked
+// out again when one of them is set after compiling.
 #ifndef DDG_VALUE_H
 #define DDG_VALUE_H
 

@@ -1,5 +1,5 @@
-// See why.h. The survey says what would be computed; the records of the same op say what the
-// nearest thing was that is in the store.
+// See why.h. The survey says what would be computed; the records of the same op say what
+// the nearest thing was that is in the store.
 #include "runtime/why.h"
 
 #include "runtime/identity.h"
@@ -15,7 +15,7 @@ struct asking {
     const struct plan_memo *memo; // NULL: it is not remembered
 };
 
-// ---- which value ------------------------------------------------------------------------
+// ---- which value ---------------------------------------------------------------------
 struct names {
     const struct plan *plan;
 };
@@ -55,7 +55,7 @@ static bool no_such_value(const struct plan *p, const char *name, struct diags *
                      t.at);
 }
 
-// ---- the nearest record -----------------------------------------------------------------
+// ---- the nearest record --------------------------------------------------------------
 static const struct store_field *field_of(const struct store_record *r,
                                           const char *name) {
     for (size_t i = 0; i < r->nfields; i++)
@@ -89,7 +89,7 @@ static const struct store_record *nearest(const struct asking *a) {
     return best;
 }
 
-// ---- fields -----------------------------------------------------------------------------
+// ---- fields --------------------------------------------------------------------------
 // A digest of what other fields say says nothing where those differ by themselves.
 static bool is_summary(const char *field) {
     static const char *const summaries[] = {"model.digest", "model.resized", "solve"};
@@ -178,7 +178,7 @@ static void say_changes(struct asking *a) {
     a->out->reason = t.n ? t.at : "nothing that is known";
 }
 
-// ---- rows -------------------------------------------------------------------------------
+// ---- rows ----------------------------------------------------------------------------
 static const char *row_name(const struct asking *a, size_t row) {
     char name[512];
     rowset_row_name(a->m->rowsets, a->column->rowset, row, name, sizeof name);
@@ -241,7 +241,7 @@ static void say_rows(struct asking *a) {
     w->reason = t.at;
 }
 
-// ---- which reason -----------------------------------------------------------------------
+// ---- which reason --------------------------------------------------------------------
 // A value that must be computed first, and that this one's keys are made of.
 static const char *computed_before(const struct asking *a) {
     const struct plan *p = a->m->plan;

@@ -37,8 +37,8 @@ struct why {
 // Whether a plan has a value of that name, so that plan_why knows it.
 bool plan_keeps(const struct plan *p, const char *node);
 
-// node: the name of a value of the program, or of an op where it has none. False, said in d:
-// no value of that name (with the nearest), or what plan_survey fails of.
+// node: the name of a value of the program, or of an op where it has none. False, said in
+// d: no value of that name (with the nearest), or what plan_survey fails of.
 bool plan_why(const struct plan *p, const struct run_options *o, const char *node,
               struct arena *arena, struct why *out, struct diags *d);
 

@@ -10,7 +10,8 @@ struct option {
     // value NULL: the option stands alone; "[=FILE]": or a value follows behind the =.
     const char *name, *value;
     const char *help;
-    // Returns NULL, or what it expected instead of the value, which is NULL where none came.
+    // Returns NULL, or what it expected instead of the value, which is NULL where none
+    // came.
     const char *(*take)(struct args *a, const char *value);
 };
 

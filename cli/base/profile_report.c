@@ -24,7 +24,7 @@ static double rate(double n, double seconds) {
     return seconds > 0 ? n / seconds : 0;
 }
 
-// ---- for people: kernels ----------------------------------------------------------------
+// ---- for people: kernels -------------------------------------------------------------
 // Blank where nothing is counted: a copy has no operations.
 static struct words giga_words(double per_second) {
     struct words w = {""};
@@ -75,7 +75,7 @@ static void print_kernels(const struct profile_report *r, const struct profile_r
                    to);
 }
 
-// ---- for people: the rest ---------------------------------------------------------------
+// ---- for people: the rest ------------------------------------------------------------
 static void print_parts(const struct profile_report *r, const struct profile_sum *s,
                         double flops, double all, FILE *to) {
     double speed = rate(flops, s->kernels);
@@ -150,7 +150,7 @@ void profile_print(const struct profile_report *r, FILE *to) {
     print_phases(r->times, to);
 }
 
-// ---- for scripts ------------------------------------------------------------------------
+// ---- for scripts ---------------------------------------------------------------------
 static void emit_kernel(const struct profile_row *k, struct emit *e) {
     emit_open(e, NULL, '{');
     emit_string(e, "function", k->func);

@@ -1,5 +1,5 @@
-// What `--profile` says: the kernels of a run, what else its workers did, how fast the machine
-// could have been.
+// What `--profile` says: the kernels of a run, what else its workers did, how fast the
+// machine could have been.
 #ifndef DDG_PROFILE_REPORT_H
 #define DDG_PROFILE_REPORT_H
 

@@ -11,8 +11,8 @@ struct report_times {
     double before, code;
 };
 
-// Adds what an act of trainings did (cli/acts.h) to what was done before; words and losses are
-// copied into arena.
+// Adds what an act of trainings did (cli/acts.h) to what was done before; words and
+// losses are copied into arena.
 void report_join(struct run_report *all, const struct run_report *act,
                  struct arena *arena);
 // The same for the act at the end, whose report has all else.

@@ -39,7 +39,8 @@ struct session_load { // makes a stage's functions, and single ones, ready; NULL
 // said in d, or report->stopped.
 bool session_run(struct session *s, const struct plan *p, const struct session_load *load,
                  struct arena *arena, struct run_report *report, struct diags *d);
-// For people on stdout, for scripts into s->json, while the plan is there. t NULL: nothing was compiled.
+// For people on stdout, for scripts into s->json, while the plan is there. t NULL:
+// nothing was compiled.
 void session_report(struct session *s, const struct run_report *r,
                     const struct report_times *t);
 // Closes the store. reported: s->json holds something, which is printed when asked for.

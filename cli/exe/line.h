@@ -1,7 +1,7 @@
 // The command line of a compiled program: options, and the program's own params.
 //
-// `--sigma 0.2`, `--sigma=0.2` and `-D sigma=0.2` set the param `sigma`. Where a param has
-// an option's name, the option is meant, and -D sets the param.
+// `--sigma 0.2`, `--sigma=0.2` and `-D sigma=0.2` set the param `sigma`. Where a param
+// has an option's name, the option is meant, and -D sets the param.
 #ifndef DDG_EXE_LINE_H
 #define DDG_EXE_LINE_H
 

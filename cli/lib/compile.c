@@ -16,7 +16,7 @@ struct compiling {
     ddg_pipeline *out;
 };
 
-// ---- arguments --------------------------------------------------------------------------
+// ---- arguments -----------------------------------------------------------------------
 static bool wrong_define(ddg_context *c, size_t i, const char *why, ddg_error **error) {
     error_say(error, &c->allocator, DDG_ERROR_ARGUMENT, "the define %zu has %s", i, why);
     return false;
@@ -34,7 +34,7 @@ static bool defines_check(ddg_context *c, const ddg_define *d, size_t n,
     return true;
 }
 
-// ---- compiling --------------------------------------------------------------------------
+// ---- compiling -----------------------------------------------------------------------
 static struct driver_options options_of(struct arena *a, const struct compiling *m) {
     const char **defines = NEW_N(a, const char *, m->n);
     for (size_t i = 0; i < m->n; i++)
@@ -116,7 +116,7 @@ ddg_pipeline *ddg_compile_text(ddg_context *c, const char *name, const char *tex
     return start(c, &m, error);
 }
 
-// ---- writing ----------------------------------------------------------------------------
+// ---- writing -------------------------------------------------------------------------
 struct writing {
     ddg_pipeline *p;
     const char *to;

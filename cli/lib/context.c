@@ -16,7 +16,7 @@ bool sized_copy(void *to, const void *from, size_t size, const size_t *ends, siz
     return false;
 }
 
-// ---- memory -----------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 static void *plain_resize(void *ctx, void *p, size_t n) {
     (void)ctx;
     if (n) return realloc(p, n);
@@ -24,7 +24,8 @@ static void *plain_resize(void *ctx, void *p, size_t n) {
     return NULL;
 }
 
-// Much of ddg says in words that there was no memory; the caller is told what kind that was.
+// Much of ddg says in words that there was no memory; the caller is told what kind that
+// was.
 static void *watched_resize(void *ctx, void *p, size_t n) {
     ddg_context *c = ctx;
     void *to = c->allocator.resize(c->allocator.ctx, p, n);
@@ -32,7 +33,7 @@ static void *watched_resize(void *ctx, void *p, size_t n) {
     return to;
 }
 
-// ---- serving ----------------------------------------------------------------------------
+// ---- serving -------------------------------------------------------------------------
 static void drop_made(void *ctx) {
     struct call *call = ctx;
     arena_free(call->made);
@@ -88,8 +89,8 @@ static bool can_serve(ddg_context *c, ddg_error **error) {
     return false;
 }
 
-// Numbers are read and written with points, whatever the caller's locale says (that of C is
-// there without being made).
+// Numbers are read and written with points, whatever the caller's locale says (that of C
+// is there without being made).
 bool serve(ddg_context *c, bool (*fn)(struct call *, void *), void *ctx,
            ddg_error **error) {
     if (!can_serve(c, error)) return false;
@@ -111,7 +112,7 @@ void serve_end(ddg_context *c, void (*fn)(void *), void *ctx) {
     if (scope_run(&s, fn, ctx) == SCOPE_BUG) c->broken = true;
 }
 
-// ---- opening ----------------------------------------------------------------------------
+// ---- opening -------------------------------------------------------------------------
 static bool options_read(const ddg_options *o, ddg_options *out, ddg_error **error) {
     static const size_t ends[] = {
         FIELD_END(ddg_options, size), FIELD_END(ddg_options, allocator),
@@ -168,7 +169,7 @@ ddg_context *ddg_open(const ddg_options *o, ddg_error **error) {
     return NULL;
 }
 
-// ---- closing ----------------------------------------------------------------------------
+// ---- closing -------------------------------------------------------------------------
 static void end_context(void *ctx) {
     ddg_context *c = ctx;
     store_close(c->store);
@@ -201,7 +202,7 @@ void context_drop(ddg_context *c) {
     free_when_left(c);
 }
 
-// ---- the store --------------------------------------------------------------------------
+// ---- the store -----------------------------------------------------------------------
 struct asking {
     const char *trouble;
 };

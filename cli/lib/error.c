@@ -1,5 +1,5 @@
-// Error objects: one block of the caller's memory, so that an error outlives everything else.
-// When there is no memory for one, there is one that needs none.
+// Error objects: one block of the caller's memory, so that an error outlives everything
+// else. When there is no memory for one, there is one that needs none.
 #include "cli/lib/lib.h"
 
 struct ddg_error {
@@ -22,7 +22,7 @@ ddg_error *error_no_memory(void) {
     return (ddg_error *)&no_memory;
 }
 
-// ---- making -----------------------------------------------------------------------------
+// ---- making --------------------------------------------------------------------------
 static size_t bytes_of(const char *s) {
     return s ? strlen(s) + 1 : 0;
 }
@@ -116,7 +116,7 @@ bool is_null(ddg_context *c, const char *what, ddg_error **error) {
     return false;
 }
 
-// ---- asking -----------------------------------------------------------------------------
+// ---- asking --------------------------------------------------------------------------
 enum ddg_error_kind ddg_error_kind(const ddg_error *e) {
     return e ? e->kind : DDG_ERROR_ARGUMENT;
 }

@@ -1,8 +1,10 @@
-// What the parts of libddg share: the objects behind include/ddg.h, and how a call is served.
+// What the parts of libddg share: the objects behind include/ddg.h, and how a call is
+// served.
 //
-// A call that can fail runs in its context's scope (runtime/base/scope.h): memory comes from
-// the context's allocator; whatever gives up, arenas without memory and failed checks, ends
-// the call as an error. What is being made belongs to the call until it is done:
+// A call that can fail runs in its context's scope (runtime/base/scope.h): memory comes
+// from the context's allocator; whatever gives up, arenas without memory and failed
+// checks, ends the call as an error. What is being made belongs to the call until it is
+// done:
 //
 //     static bool load(struct call *call, void *ctx) {
 //         struct ddg_pipeline *p = pipeline_new(call);    // dropped unless load is true
@@ -45,7 +47,8 @@ struct ddg_pipeline { // in its own arena
     struct compiled *compiled; // what compile.c knows of it; NULL: it was loaded
     // Makes the functions of a stage ready; NULL: they are.
     bool (*load)(void *ctx, const struct plan_stage *s, struct diags *d);
-    // When all else is done: writes what only the compiler can, networks. NULL: there are none.
+    // When all else is done: writes what only the compiler can, networks. NULL: there are
+    // none.
     bool (*finish)(void *ctx, struct diags *d);
     void *load_ctx; // of both
     bool loading;   // and never got done with it
@@ -63,7 +66,7 @@ struct ddg_result { // in its own arena
     ddg_stats stats;
 };
 
-// ---- calls ------------------------------------------------------------------------------
+// ---- calls ---------------------------------------------------------------------------
 struct call {
     ddg_context *context;
     struct arena *arena; // for its words
@@ -77,8 +80,8 @@ struct call {
     ddg_error *error;
 };
 
-// fn(call, ctx) in the context's scope. False: it was, or something gave up, or the context
-// cannot serve; *error says why.
+// fn(call, ctx) in the context's scope. False: it was, or something gave up, or the
+// context cannot serve; *error says why.
 bool serve(ddg_context *c, bool (*fn)(struct call *, void *ctx), void *ctx,
            ddg_error **error);
 // The same without an error, also when the context is broken or closed: for letting go.
@@ -90,7 +93,7 @@ struct arena *call_makes(struct call *call);
 void context_hold(ddg_context *c);
 void context_drop(ddg_context *c);
 
-// ---- errors -----------------------------------------------------------------------------
+// ---- errors --------------------------------------------------------------------------
 // Puts an error where to points, when it points anywhere. from NULL: malloc's.
 void error_say(ddg_error **to, const ddg_allocator *from, enum ddg_error_kind kind,
                const char *fmt, ...) PRINTF_LIKE(4, 5);
@@ -101,13 +104,13 @@ ddg_error *error_no_memory(void);
 // An argument that must not be NULL is; returns false.
 bool is_null(ddg_context *c, const char *what, ddg_error **error);
 
-// ---- structures with a size ---------------------------------------------------------------
-// Copies what the caller knows of a structure into one of zeros. ends: the sizes it may have,
-// where fields end. False: it has none of those.
+// ---- structures with a size ----------------------------------------------------------
+// Copies what the caller knows of a structure into one of zeros. ends: the sizes it may
+// have, where fields end. False: it has none of those.
 bool sized_copy(void *to, const void *from, size_t size, const size_t *ends, size_t n);
 #define FIELD_END(type, field) (offsetof(type, field) + sizeof((type *)0)->field)
 
-// ---- pipelines ----------------------------------------------------------------------------
+// ---- pipelines -----------------------------------------------------------------------
 ddg_pipeline *pipeline_new(struct call *call);
 // Its plan is there; the pipeline is the caller's from here on.
 void pipeline_ready(struct call *call, ddg_pipeline *p);

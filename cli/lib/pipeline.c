@@ -3,7 +3,7 @@
 
 #include "runtime/settings.h"
 
-// ---- lives ------------------------------------------------------------------------------
+// ---- lives ---------------------------------------------------------------------------
 ddg_pipeline *pipeline_new(struct call *call) {
     struct arena *a = call_makes(call);
     ddg_pipeline *p = NEW(a, ddg_pipeline);
@@ -37,7 +37,7 @@ void ddg_pipeline_free(ddg_pipeline *p) {
     context_drop(c);
 }
 
-// ---- asking -----------------------------------------------------------------------------
+// ---- asking --------------------------------------------------------------------------
 size_t ddg_param_count(const ddg_pipeline *p) {
     return p ? p->plan->params.n : 0;
 }
@@ -67,7 +67,7 @@ bool ddg_param_at(const ddg_pipeline *p, size_t i, ddg_param *out) {
     return true;
 }
 
-// ---- setting ----------------------------------------------------------------------------
+// ---- setting -------------------------------------------------------------------------
 struct setting_call {
     ddg_pipeline *p;
     struct setting setting;

@@ -14,7 +14,7 @@ void ddg_result_free(ddg_result *r) {
     context_drop(c);
 }
 
-// ---- saves ------------------------------------------------------------------------------
+// ---- saves ---------------------------------------------------------------------------
 static const struct keep_save *save_at(const ddg_result *r, size_t i) {
     return r && i < r->keep.n ? &r->keep.at[i] : NULL;
 }
@@ -36,7 +36,7 @@ const char *ddg_result_class(const ddg_result *r, size_t i, size_t cls) {
     return s && cls < s->nclasses ? s->class_names[cls] : NULL;
 }
 
-// ---- checks -----------------------------------------------------------------------------
+// ---- checks --------------------------------------------------------------------------
 size_t ddg_result_check_count(const ddg_result *r) {
     return r ? r->nchecks : 0;
 }
@@ -53,7 +53,7 @@ bool ddg_result_stats(const ddg_result *r, ddg_stats *out) {
     return true;
 }
 
-// ---- arrays -----------------------------------------------------------------------------
+// ---- arrays --------------------------------------------------------------------------
 static ddg_array array_of(const struct keep_save *s, enum ddg_part part) {
     ddg_array a = {.rank = 1, .shape = {s->rows}};
     switch (part) {

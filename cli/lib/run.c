@@ -14,7 +14,7 @@ struct running {
     ddg_result *result;
 };
 
-// ---- what the run calls -----------------------------------------------------------------
+// ---- what the run calls --------------------------------------------------------------
 static void tell(void *ctx, const char *name, size_t done, size_t rows, double seconds) {
     struct running *r = ctx;
     ddg_progress now = {name, done, rows, seconds};
@@ -39,7 +39,7 @@ static bool load_stage(void *ctx, const struct plan_stage *s, struct diags *d) {
     return ok;
 }
 
-// ---- the run ----------------------------------------------------------------------------
+// ---- the run -------------------------------------------------------------------------
 static bool stopped(struct call *call, const struct run_report *r) {
     call->kind = DDG_ERROR_STOPPED;
     return diag_error(&call->d, NO_SPAN, "stopped in `%s`, with %zu of %zu rows done",

@@ -233,7 +233,7 @@ IMPORTER(import_batch_arithmetic) {
     return op_done_like(op_const(im, first ? p->type : q->type, w), like, out);
 }
 
-// ---- conversions -------------------------------------------------------------------------
+// ---- conversions ---------------------------------------------------------------------
 // 0 and 1 for a conversion to bool.
 static nid truth(struct import *im, nid x) {
     const struct type *t = type_at(im->b.f, x);

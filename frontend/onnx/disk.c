@@ -1,12 +1,12 @@
-// The files that a network lies in, while it is read: its own, and the data files that its
-// tensors name.
+// The files that a network lies in, while it is read: its own, and the data files that
+// its tensors name.
 //
-// Whoever wrote the network chose the names of its data files, so they are only looked for
-// in the folder of the network itself: by a relative path without "..", taken step by step
-// and through no symbolic link. Bytes are read where they are needed, straight into their
-// place; nothing is mapped, because somebody may export the network again while it is read
-// (a mapping would end the process). What a file was when it was opened it has to be when
-// the last byte of it was read.
+// Whoever wrote the network chose the names of its data files, so they are only looked
+// for in the folder of the network itself: by a relative path without "..", taken step by
+// step and through no symbolic link. Bytes are read where they are needed, straight into
+// their place; nothing is mapped, because somebody may export the network again while it
+// is read (a mapping would end the process). What a file was when it was opened it has to
+// be when the last byte of it was read.
 #include "frontend/onnx/onnx.h"
 
 #include <errno.h>

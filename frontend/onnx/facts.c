@@ -1,8 +1,8 @@
 // What an ONNX file says of itself: see model_facts.h.
 //
-// It is read as for any model (onnx_read), and whatever is known when that ends is looked at:
-// the graph without an order of its nodes when it has none that ddg takes, and its stored
-// tensors without knowing what they are for.
+// It is read as for any model (onnx_read), and whatever is known when that ends is looked
+// at: the graph without an order of its nodes when it has none that ddg takes, and its
+// stored tensors without knowing what they are for.
 #include "frontend/model_facts.h"
 
 #include "frontend/onnx/onnx.h"
@@ -80,7 +80,8 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-// The file's own index of names is not there yet when its opset is not one that ddg reads.
+// The file's own index of names is not there yet when its opset is not one that ddg
+// reads.
 static void list_stored(struct looking *k) {
     const Onnx__GraphProto *g = k->f->graph;
     k->stored = NEW_N(k->arena, const char *, g->n_initializer);

@@ -1,5 +1,6 @@
-// Files that are given for a network and are something else people have beside it: known by
-// how they begin. None of these beginnings is one of an ONNX file, as protobuf writes it.
+// Files that are given for a network and are something else people have beside it: known
+// by how they begin. None of these beginnings is one of an ONNX file, as protobuf writes
+// it.
 #include "frontend/onnx/onnx.h"
 
 #define EXPORT                                                                           \

@@ -1,5 +1,5 @@
-// What each stored tensor is to the network: the weight or bias of a convolution, a linear
-// layer or a norm, which are its parameters; running statistics; or a constant.
+// What each stored tensor is to the network: the weight or bias of a convolution, a
+// linear layer or a norm, which are its parameters; running statistics; or a constant.
 //
 // Exports do not say. A layer may read its tensor itself, or behind nodes that only move
 // elements (a linear layer's weight behind a Transpose) or make the weight of it (weight
@@ -172,8 +172,8 @@ static bool has_floats(const Onnx__TensorProto *t) {
     return onnx_elem(t->data_type, &e) && e == ELEM_F32;
 }
 
-// A number is no weight but a constant of the formula; and what a weight is computed of has
-// axes as it has.
+// A number is no weight but a constant of the formula; and what a weight is computed of
+// has axes as it has.
 static bool may_be(const Onnx__TensorProto *t, enum model_part part, bool computed) {
     return has_floats(t) && (part == PART_STATISTICS || t->n_dims > computed);
 }

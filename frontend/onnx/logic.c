@@ -1,7 +1,7 @@
 // Truth values: comparisons, logic, and choices by them.
 //
-// A truth value is the integer 0 or 1. Nothing branches: a choice is arithmetic, so that it
-// works on rows as well as on constants, and has gradients.
+// A truth value is the integer 0 or 1. Nothing branches: a choice is arithmetic, so that
+// it works on rows as well as on constants, and has gradients.
 #include "frontend/onnx/onnx.h"
 
 #include <math.h>

@@ -1,7 +1,8 @@
 // Arithmetic: ops whose meaning is one elementwise IR op, or a few, up to broadcasting.
 //
-// Integers are shapes and indices. The IR divides them rounding down, ONNX cutting towards
-// zero; what has no IR op at all (rounding, remainders of floats) is done to constants.
+// Integers are shapes and indices. The IR divides them rounding down, ONNX cutting
+// towards zero; what has no IR op at all (rounding, remainders of floats) is done to
+// constants.
 #include "frontend/onnx/onnx.h"
 
 #include <math.h>

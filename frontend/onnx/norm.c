@@ -1,7 +1,7 @@
 // Norms: batch, instance, group and layer.
 //
-// Scales and shifts are one reshape and one elementwise op on the parameter itself, so that
-// differentiation sees each in one known form.
+// Scales and shifts are one reshape and one elementwise op on the parameter itself, so
+// that differentiation sees each in one known form.
 #include "frontend/onnx/onnx.h"
 
 #include <math.h>
@@ -87,8 +87,8 @@ static bool check_variance(struct import *im, nid variance, double epsilon) {
     return true;
 }
 
-// What the statistics in input i are known by: the tensor's name, unless several layers share
-// it, as exports of networks that were never trained do; each trains its own.
+// What the statistics in input i are known by: the tensor's name, unless several layers
+// share it, as exports of networks that were never trained do; each trains its own.
 static const char *statistics_name(const struct import *im, size_t i, const char *what) {
     const char *name = im->node->input[i];
     const struct onnx_name *n = onnx_find(im->file, name);

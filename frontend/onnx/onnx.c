@@ -1,9 +1,9 @@
 // ONNX files to models. See onnx.h for the steps, model.h for what comes out.
 //
-// The unpacked skeleton of the file stays with the model, in its arena beside the weights,
-// because the same graph may be asked for at another input size: shapes that the exporter
-// computed with Shape nodes then come out differently, and those it wrote down as numbers
-// say that they do not fit.
+// The unpacked skeleton of the file stays with the model, in its arena beside the
+// weights, because the same graph may be asked for at another input size: shapes that the
+// exporter computed with Shape nodes then come out differently, and those it wrote down
+// as numbers say that they do not fit.
 #include "frontend/onnx/onnx.h"
 
 #include <math.h>

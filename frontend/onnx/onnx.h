@@ -9,8 +9,8 @@
 //     graph.c    names, order, what is needed; unknown.c: the ops that ddg does not have
 //     layers.c   which stored tensors are parameters, and of what
 //     tensor.c   stored tensors -> dense f32 or i64
-//     ops.c      nodes -> IR, one function an op; they stand in the files that the list at
-//                the end names
+//     ops.c      nodes -> IR, one function an op, in the files that the list at the end
+//                names
 //     place.c    where the batch stands in a value
 // and onnx.c runs them. value.c holds what the op functions share; facts.c tells what is
 // known of a file (model_facts.h).
@@ -99,8 +99,8 @@ struct onnx_tensor { // every float type becomes f32; bool, int32 and int64 beco
     const void *data;
     struct digest digest; // of both (data_digest)
 };
-// A tensor of a skeleton. `what` names it in messages. The data may be t's own, which must
-// then stay, and be as long as its functions.
+// A tensor of a skeleton. `what` names it in messages. The data may be t's own, which
+// must then stay, and be as long as its functions.
 bool onnx_tensor_read(const Onnx__TensorProto *t, const char *what,
                       struct onnx_disk *disk, struct arena *arena,
                       const struct onnx_log *log, struct onnx_tensor *out);
@@ -200,8 +200,9 @@ enum onnx_form {
 struct onnx_val {
     enum onnx_form form;
     nid id;
-    // ROWS: the ONNX axis the batch stands at. The node has no such axis, or it is merged:
-    // then N times the node's axis `at` stands there, with `outer` of it before the batch.
+    // ROWS: the ONNX axis the batch stands at. The node has no such axis, or it is
+    // merged: then N times the node's axis `at` stands there, with `outer` of it before
+    // the batch.
     size_t at;
     bool merged;
     size_t outer;
@@ -311,22 +312,26 @@ bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, 
 // Each returns the rank.
 size_t val_shape(const struct import *im, struct onnx_val v, int64_t *dim);
 size_t val_dims(const struct import *im, struct onnx_val v, size_t *dim);
-// The shape of the node of a value of that ONNX shape (val_dims) with the batch of `like`.
+// The shape of the node of a value of that ONNX shape (val_dims) with the batch of
+// `like`.
 size_t place_dims(struct onnx_val like, const size_t *dim, size_t rank, size_t *out);
 // Do both have their batch at the same place, counted from the last axis?
 bool same_place(const struct import *im, struct onnx_val x, struct onnx_val y);
-// A value of n given dimensions (k N may be one, -1 is what is left) with the elements of v.
+// A value of n given dimensions (k N may be one, -1 is what is left) with the elements of
+// v.
 bool val_reshape(struct import *im, struct onnx_val v, const int64_t *dim, size_t n,
                  struct onnx_val *out);
 bool val_transpose(struct import *im, struct onnx_val v, const int64_t *perm,
                    struct onnx_val *out);
-// n values that an op joins as v, with the batch (if any has it) at the same place where they
-// have as many axes; `like` is the first that has it, or the first of all. In an export with
-// a fixed batch a fixed value that is the same for each image becomes a row value.
+// n values that an op joins as v, with the batch (if any has it) at the same place where
+// they have as many axes; `like` is the first that has it, or the first of all. In an
+// export with a fixed batch a fixed value that is the same for each image becomes a row
+// value.
 bool val_join(struct import *im, const struct onnx_val *in, size_t n, struct onnx_val *v,
               struct onnx_val *like);
-// A value of an export fixed to a batch of 1 as that one row's: with all its axes, and with
-// numbers for multiples of the batch size; and back to a row value when its first axis is 1.
+// A value of an export fixed to a batch of 1 as that one row's: with all its axes, and
+// with numbers for multiples of the batch size; and back to a row value when its first
+// axis is 1.
 bool val_whole(struct import *im, struct onnx_val *v);
 bool val_settle(struct import *im, struct onnx_val *v);
 

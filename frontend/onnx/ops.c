@@ -182,8 +182,8 @@ static bool all_one_number(const struct onnx_tensor *t) {
     return true;
 }
 
-// Exporters store equal tensors once: of a network that was not trained, the ones and zeros
-// that all norms and biases start with. A layer's own are its own to train.
+// Exporters store equal tensors once: of a network that was not trained, the ones and
+// zeros that all norms and biases start with. A layer's own are its own to train.
 static void untie(struct import *im, size_t i, size_t tensor, struct onnx_val *v) {
     const struct onnx_tensor *t = &im->file->tensors[tensor];
     const struct onnx_role *r = &im->file->roles[tensor];

@@ -1,7 +1,8 @@
 // Where the batch stands in a value (see onnx.h), and the moves that change it.
 //
-// In row-major order a row value is P elements, then the batch, then the rest of each row;
-// P is all that has to be known to find the batch again in another shape of the value.
+// In row-major order a row value is P elements, then the batch, then the rest of each
+// row; P is all that has to be known to find the batch again in another shape of the
+// value.
 #include "frontend/onnx/onnx.h"
 
 #define MAX_RANK (TYPE_MAX_RANK + 1) // of ONNX values: the batch is no axis of the node
@@ -114,8 +115,8 @@ static bool fill_left(struct import *im, const struct shape_change *c, size_t *s
     return true;
 }
 
-// Whether the entry at i, with so many elements before it, may hold the batch to which the
-// export is fixed. A batch of 1 is nothing but an axis of 1.
+// Whether the entry at i, with so many elements before it, may hold the batch to which
+// the export is fixed. A batch of 1 is nothing but an axis of 1.
 static bool may_hold(const struct shape_change *c, size_t i, size_t before,
                      size_t fixed) {
     size_t outer = before ? c->before / before : 0, unit;
@@ -135,8 +136,8 @@ static void count_left(struct shape_change *c, size_t fixed) {
     c->left = c->rank;
 }
 
-// No entry says that it is the batch: it is the one that the export's fixed batch fits, or
-// the one that is left over.
+// No entry says that it is the batch: it is the one that the export's fixed batch fits,
+// or the one that is left over.
 static bool find_batch(struct import *im, struct shape_change *c) {
     size_t before = 1, fixed = im->file->batch;
     if (c->rank == 0) return op_fail(im, "drops the batch axis");
@@ -285,8 +286,8 @@ bool val_align(struct import *im, struct onnx_val x, struct onnx_val y, nid *a, 
                                       val_text(im, x), val_text(im, y)));
 }
 
-// Whether all that lies along an axis of v is the same: it was made so by an Expand, or it
-// is stored so.
+// Whether all that lies along an axis of v is the same: it was made so by an Expand, or
+// it is stored so.
 static bool repeats(const struct import *im, struct onnx_val v, size_t axis) {
     const struct node *n = node_at(im->b.f, v.id);
     const struct type *t = &n->type;
@@ -349,7 +350,8 @@ bool val_join(struct import *im, const struct onnx_val *in, size_t n, struct onn
 }
 
 // ---- exports fixed to a batch of 1 ---------------------------------------------------
-// A constant with its multiples of the batch size as the numbers they are for a batch of 1.
+// A constant with its multiples of the batch size as the numbers they are for a batch of
+// 1.
 static bool of_one_row(struct import *im, struct onnx_val *v) {
     const struct type *t = val_type(im, *v);
     size_t count = type_count(t);

@@ -1,7 +1,7 @@
 // Reductions over axes, and softmax, which is made of them.
 //
-// Up to opset 12 (ReduceSum) or 17 (the others) the axes are an attribute, later an input;
-// either is taken in any file.
+// Up to opset 12 (ReduceSum) or 17 (the others) the axes are an attribute, later an
+// input; either is taken in any file.
 #include "frontend/onnx/onnx.h"
 
 struct over { // what is reduced of a node

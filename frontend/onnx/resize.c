@@ -36,7 +36,8 @@ struct resize { // of one axis
 };
 
 // ---- where elements come from --------------------------------------------------------
-// at / scale. Exporters compute with scales they write down in f32, where 1 / 0.333.. is 3.
+// at / scale. Exporters compute with scales they write down in f32, where 1 / 0.333.. is
+// 3.
 static double shrunk(const struct resize *r, double at) {
     if (r->exact) return at * (double)r->from / (double)r->to;
     return (double)((float)at / (float)r->scale);

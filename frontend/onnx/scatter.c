@@ -1,8 +1,8 @@
 // Gathers and scatters by constant indices of many axes.
 //
-// All of them look at the data as a matrix whose rows are moved whole: of one element each
-// where indices name elements, of a slice where they name slices. A scatter is a gather
-// from the data with the updates below it.
+// All of them look at the data as a matrix whose rows are moved whole: of one element
+// each where indices name elements, of a slice where they name slices. A scatter is a
+// gather from the data with the updates below it.
 #include "frontend/onnx/onnx.h"
 
 struct picks { // rows of the data, in the order of the updates (or of the result)
@@ -184,7 +184,8 @@ static nid replace(struct import *im, nid data, nid by, const struct picks *laye
     return op_gather(im, both, index, layer->rows, 0);
 }
 
-// Updates that meet are applied one after the other, each layer to what the last one left.
+// Updates that meet are applied one after the other, each layer to what the last one
+// left.
 static nid scatter(struct import *im, nid data, nid updates, const struct picks *p) {
     static const enum op OPS[] = {OP_COUNT, OP_ADD, OP_MUL, OP_MAX, OP_MIN};
     bool *done = NEW_N(im->arena, bool, p->n);

@@ -1,5 +1,5 @@
-// Ops that ddg does not have: all of a file's at once, an error a kind with the nodes it is
-// the op of, and what to do about it where that is known.
+// Ops that ddg does not have: all of a file's at once, an error a kind with the nodes it
+// is the op of, and what to do about it where that is known.
 #include "frontend/onnx/onnx.h"
 
 // ---- what to do ----------------------------------------------------------------------

@@ -4,10 +4,10 @@
 // for a message that takes two bytes in the file, and copies every weight. So the file is
 // walked first, with the generated descriptors telling which fields are messages and with
 // an explicit stack. It is refused when it is nested deeper or crumbled finer than any
-// network is; and what protobuf-c is given is only the file's skeleton: the same messages,
-// where raw data is 16 bytes that say where in the file it lies. Left out of it are texts
-// for people and fields that ddg has no use for. The walk sees the file through a window
-// and steps over raw data, so a file costs the size of its skeleton.
+// network is; and what protobuf-c is given is only the file's skeleton: the same
+// messages, where raw data is 16 bytes that say where in the file it lies. Left out of it
+// are texts for people and fields that ddg has no use for. The walk sees the file through
+// a window and steps over raw data, so a file costs the size of its skeleton.
 #include "frontend/onnx/onnx.h"
 
 // Model, graph, node, attribute, tensor: 5. Bodies of loops and branches nest further.
@@ -25,7 +25,8 @@
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 // ---- fields --------------------------------------------------------------------------
-// Fields of newer ONNX than the descriptors know, which protobuf-c hands over as they are.
+// Fields of newer ONNX than the descriptors know, which protobuf-c hands over as they
+// are.
 static const struct newer {
     const ProtobufCMessageDescriptor *in;
     uint32_t id;

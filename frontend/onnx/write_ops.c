@@ -210,8 +210,8 @@ static bool of_one(const struct writing *w, const struct node *n) {
     return n->attrs[0].n;
 }
 
-// From opset 13 on the axes of a sum are an input; those of others only from 18 on. The sum
-// of one element is what is left of a global mean, which it is at other image sizes.
+// From opset 13 on the axes of a sum are an input; those of others only from 18 on. The
+// sum of one element is what is left of a global mean, which it is at other image sizes.
 static bool write_reduce(struct writing *w, const struct node *n, const char *out) {
     int64_t axes[TYPE_MAX_RANK];
     size_t count = n->attrs[0].n;

@@ -45,7 +45,7 @@ size_t size_gcd(size_t a, size_t b) {
     return a;
 }
 
-// ---- arenas ---------------------------------------------------------------------------
+// ---- arenas --------------------------------------------------------------------------
 #define ARENA_ALIGN ((size_t)64)
 #ifndef ARENA_FIRST // both small: every value can be the one that there is no memory for
 #define ARENA_FIRST ((size_t)4 << 10)
@@ -197,7 +197,7 @@ void *vec_grow(struct arena *a, const void *old, size_t n, size_t *cap, size_t s
     return p;
 }
 
-// ---- text -----------------------------------------------------------------------------
+// ---- text ----------------------------------------------------------------------------
 void text_add_n(struct text *t, const char *s, size_t n) {
     if (t->cap - t->n <= n) {
         size_t cap = size_max(t->cap * 2, t->n + n + 64);
@@ -234,7 +234,7 @@ void text_add(struct text *t, const char *fmt, ...) {
     va_end(ap);
 }
 
-// ---- near misses ----------------------------------------------------------------------
+// ---- near misses ---------------------------------------------------------------------
 #define NEAR_MAX 48 // longer names are not compared
 
 static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb) {
@@ -271,7 +271,7 @@ const char *near_miss(const char *name, const char *(*get)(const void *, size_t)
     return best;
 }
 
-// ---- digests --------------------------------------------------------------------------
+// ---- digests -------------------------------------------------------------------------
 struct digest digest_of(const void *data, size_t n) {
     XXH128_hash_t h = XXH3_128bits(data, n);
     return (struct digest){h.low64, h.high64};
@@ -287,7 +287,7 @@ void digest_hex(struct digest d, char out[DIGEST_HEX]) {
              (unsigned long long)d.lo);
 }
 
-// ---- time ------------------------------------------------------------------------------
+// ---- time ----------------------------------------------------------------------------
 static double seconds_of(clockid_t clock) {
     struct timespec t = {0};
     clock_gettime(clock, &t);
@@ -302,7 +302,7 @@ double clock_thread_seconds(void) {
     return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
-// ---- numbers --------------------------------------------------------------------------
+// ---- numbers -------------------------------------------------------------------------
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -314,7 +314,7 @@ double median_of(double *v, size_t n) {
     return (v[(n - 1) / 2] + v[n / 2]) / 2;
 }
 
-// ---- files ----------------------------------------------------------------------------
+// ---- files ---------------------------------------------------------------------------
 void cleanup_fd(void *fd) {
     int *at = fd;
     if (*at >= 0) close(*at);

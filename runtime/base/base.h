@@ -2,10 +2,10 @@
 //
 // Memory has one of two owners. What lives as long as a compile or a run comes from an
 // arena and is dropped with it; what a running worker needs is allocated once, before the
-// work starts, by the module that frees it (mem.h). An arena that runs out of memory gives
-// up to the scope in force (scope.h), so the code that builds graphs never checks for NULL;
-// resources that are not memory are tied to the arena with arena_defer, or let go of by a
-// cleanup.
+// work starts, by the module that frees it (mem.h). An arena that runs out of memory
+// gives up to the scope in force (scope.h), so the code that builds graphs never checks
+// for NULL; resources that are not memory are tied to the arena with arena_defer, or let
+// go of by a cleanup.
 #ifndef DDG_BASE_H
 #define DDG_BASE_H
 
@@ -27,8 +27,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-// A bug of ours: to the scope that catches it; else say where and abort (the command turns
-// SIGABRT into exit code 3).
+// A bug of ours: to the scope that catches it; else say where and abort (the command
+// turns SIGABRT into exit code 3).
 _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 #define BUG(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 #define CHECK(cond)                                                                      \
@@ -101,7 +101,8 @@ size_t text_lines(const char *s);
 
 // ---- names that are nearly the same --------------------------------------------------
 // The candidate nearest to name by edit distance, or NULL when none is near enough to
-// suggest (at most a third of the name's letters wrong). get(ctx, i) is NULL past the end.
+// suggest (at most a third of the name's letters wrong). get(ctx, i) is NULL past the
+// end.
 const char *near_miss(const char *name, const char *(*get)(const void *ctx, size_t i),
                       const void *ctx);
 
@@ -123,11 +124,13 @@ double clock_seconds(void);
 double clock_thread_seconds(void);
 
 // ---- numbers -------------------------------------------------------------------------
-// The middle one of n numbers, n >= 1; the mean of two where n is even. Sorts them, upwards.
+// The middle one of n numbers, n >= 1; the mean of two where n is even. Sorts them,
+// upwards.
 double median_of(double *v, size_t n);
 
 // ---- files ---------------------------------------------------------------------------
-// For cleanup_push: closes *(int *)fd, which may be -1, and *(DIR **)dir, which may be NULL.
+// For cleanup_push: closes *(int *)fd, which may be -1, and *(DIR **)dir, which may be
+// NULL.
 void cleanup_fd(void *fd);
 void cleanup_dir(void *dir);
 // path seen from a folder (NULL: the current one), unless path is absolute.

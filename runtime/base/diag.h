@@ -1,8 +1,9 @@
 // Errors for people: where, the line itself, what was expected and what came.
 //
-// Everything that can fail because of the user takes a `struct diags *`, adds what it found
-// and returns false. A span points into a source file; the zero span means "no place in the
-// text" (the data or the machine is at fault). Several errors are gathered in one run.
+// Everything that can fail because of the user takes a `struct diags *`, adds what it
+// found and returns false. A span points into a source file; the zero span means "no
+// place in the text" (the data or the machine is at fault). Several errors are gathered
+// in one run.
 #ifndef DDG_DIAG_H
 #define DDG_DIAG_H
 
@@ -37,18 +38,19 @@ struct diags {
 
 #define DIAGS_MAX_ERRORS 20 // further errors are counted, not kept
 
-// Makes room for the first few, which are told even when there is no memory for their words:
-// only this gives up, and what adds an error may hold what it has to let go of.
+// Makes room for the first few, which are told even when there is no memory for their
+// words: only this gives up, and what adds an error may hold what it has to let go of.
 void diags_init(struct diags *d, struct arena *arena);
 // All return false, so that a failing function can `return diag_error(...)`.
 bool diag_error(struct diags *d, struct span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // A note belongs to the error before it ("the list opened here").
 bool diag_note(struct diags *d, struct span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
-bool diag_warning(struct diags *d, struct span at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool diag_warning(struct diags *d, struct span at, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 // "out of memory"
 bool diag_no_memory(struct diags *d, struct span at);
-// What was said from the `before`-th diagnostic on, by who does not know about what, is about
-// `at`.
+// What was said from the `before`-th diagnostic on, by who does not know about what, is
+// about `at`.
 bool diag_about(struct diags *d, size_t before, struct span at);
 // Adds a help line to the last diagnostic; a NULL fmt adds nothing.
 bool diag_help(struct diags *d, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -1,5 +1,5 @@
-// See mem.h. In front of a block, aligned to 16 itself, stands where it came from and how far
-// the allocator's own pointer is.
+// See mem.h. In front of a block, aligned to 16 itself, stands where it came from and how
+// far the allocator's own pointer is.
 #include "runtime/base/base.h"
 
 #include <sys/mman.h>
@@ -97,7 +97,7 @@ void mem_free_at(void *p) {
     memset(p, 0, sizeof block);
 }
 
-// ---- text -----------------------------------------------------------------------------
+// ---- text ----------------------------------------------------------------------------
 char *mem_strndup(const char *s, size_t n) {
     size_t bytes;
     char *p = size_add(n, 1, &bytes) ? mem_alloc(bytes) : NULL;

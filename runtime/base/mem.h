@@ -1,16 +1,17 @@
 // Memory that is not an arena's, from the allocator of the scope in force (scope.h).
 //
-// Every block knows where it came from, so it can be freed in any scope and by any thread.
-// Blocks are aligned to 16. NULL: no memory, or a size that is none; the caller says so.
-// What libraries hand out (realpath, getline) is theirs, and goes back with free().
+// Every block knows where it came from, so it can be freed in any scope and by any
+// thread. Blocks are aligned to 16. NULL: no memory, or a size that is none; the caller
+// says so. What libraries hand out (realpath, getline) is theirs, and goes back with
+// free().
 #ifndef DDG_MEM_H
 #define DDG_MEM_H
 
 #include <stdarg.h>
 #include <stddef.h>
 
-// As ddg_allocator in include/ddg.h: realloc in one function; n 0 frees. Called from several
-// threads at once. It lives as long as the last block.
+// As ddg_allocator in include/ddg.h: realloc in one function; n 0 frees. Called from
+// several threads at once. It lives as long as the last block.
 struct memory {
     void *(*resize)(void *ctx, void *p, size_t n);
     void *ctx;

@@ -35,7 +35,7 @@ enum scope_end scope_run(struct scope *s, void (*fn)(void *), void *ctx) {
     return s->end;
 }
 
-// ---- giving up --------------------------------------------------------------------------
+// ---- giving up -----------------------------------------------------------------------
 static bool recovers(void) {
     for (const struct scope *s = now; s; s = s->outer)
         if (s->recover) return true;
@@ -92,7 +92,7 @@ enum scope_end scope_ending(void) {
     return now ? now->end : SCOPE_DONE;
 }
 
-// ---- cleanups -----------------------------------------------------------------------------
+// ---- cleanups ------------------------------------------------------------------------
 // Without a scope nothing is ever given up.
 void cleanup_push(struct cleanup *c, void (*fn)(void *), void *arg) {
     *c = (struct cleanup){.fn = fn, .arg = arg};

@@ -1,29 +1,32 @@
-// What a call is served with: where its memory comes from, and where it goes when it cannot
-// go on.
+// What a call is served with: where its memory comes from, and where it goes when it
+// cannot go on.
 //
-// Whoever calls the library may bring an allocator, and must not be ended by a failed check
-// or by memory that runs out. Passing both to everything that allocates would put a parameter
-// on nearly every function, and they concern none of them; so a thread has a scope in force,
-// as it has an errno: it says whom the thread serves now, never what is known, and nothing
-// can be computed from it. That pointer is the only state ddg has outside of its objects.
+// Whoever calls the library may bring an allocator, and must not be ended by a failed
+// check or by memory that runs out. Passing both to everything that allocates would put a
+// parameter on nearly every function, and they concern none of them; so a thread has a
+// scope in force, as it has an errno: it says whom the thread serves now, never what is
+// known, and nothing can be computed from it. That pointer is the only state ddg has
+// outside of its objects.
 //
 //     struct scope s = {.memory = memory, .catches = true};
 //     switch (scope_run(&s, open_everything, &ctx)) {
 //     case SCOPE_DONE: ...              // it returned
 //     case SCOPE_NO_MEMORY: ...         // an arena found no memory
-//     case SCOPE_BUG: say(s.words);     // a check failed: "file.c:12: check failed: n > 0"
+//     case SCOPE_BUG: say(s.words); // a check failed: "file.c:12: check failed: n > 0"
 //     }
 //
-// Scopes nest; the former one is in force again afterwards. What the function that is given
-// up holds besides arenas of its callers is let go of by the cleanups it has pushed:
+// Scopes nest; the former one is in force again afterwards. What the function that is
+// given up holds besides arenas of its callers is let go of by the cleanups it has
+// pushed:
 //
 //     struct cleanup c;
 //     cleanup_push(&c, mem_free_at, &values);
 //     ... what may give up (every arena_alloc may) ...
 //     cleanup_run(&c);                  // or cleanup_pop: no longer ours to free
 //
-// They run, last one first, before the stack is left, so that they may point into it. Without
-// a scope nothing catches: a bug aborts, and memory that runs out ends the process.
+// They run, last one first, before the stack is left, so that they may point into it.
+// Without a scope nothing catches: a bug aborts, and memory that runs out ends the
+// process.
 #ifndef DDG_SCOPE_H
 #define DDG_SCOPE_H
 

@@ -3,7 +3,7 @@
 //
 //     8  "\x89ddgbndl"      8  the message's start, from the bundle's
 //     4  BUNDLE_VERSION     8  its bytes
-//     4  0                 16  XXH3-128 of all before these 16 bytes, from the bundle's start
+//     4  0                 16  XXH3-128 of all from the bundle's start to here
 //     8  the bundle's start in the file
 //     8  its bytes, footer and all
 #ifndef DDG_BUNDLE_FOOTER_H

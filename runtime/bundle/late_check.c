@@ -102,7 +102,8 @@ static bool is_seed(const struct plan *p, const struct plan_use *u) {
            (which == BUILTIN_RANDOM_BOX && u->c == 6);
 }
 
-// A seed's own late value says no bounds: the attribute that it is does, listed by itself.
+// A seed's own late value says no bounds: the attribute that it is does, listed by
+// itself.
 static bool fits_seed(const struct plan *p, const struct plan_use *u,
                       const struct plan_late *l) {
     if (!is_seed(p, u) || l->kind != VAL_INT || l->value.i < 0) return false;

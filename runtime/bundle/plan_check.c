@@ -207,7 +207,8 @@ static bool check_leaf(struct check *c, size_t i, size_t j) {
            check_fail(c, "stage %zu: slot %zu has nothing to be filled from", i, j);
 }
 
-// A view has the bytes of an earlier slot with memory of its own, and nobody else fills it.
+// A view has the bytes of an earlier slot with memory of its own, and nobody else fills
+// it.
 static bool check_view(struct check *c, size_t i, size_t j) {
     const struct plan_slot *s = &c->plan->stages[i].slots[j], *of;
     size_t bytes, all;

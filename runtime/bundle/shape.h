@@ -28,7 +28,7 @@ enum field_kind {
     FIELD_REALS,   // double [most]          the same
     FIELD_SOURCES, // const struct source ** and count: a list of [path, text]
     FIELD_VALUE,   // struct value           [kind, content, formula or nil]
-    FIELD_FORMULA, // struct formula *       its number in the list before the plan, or nil
+    FIELD_FORMULA, // struct formula *       its number in the list of them, or nil
     FIELD_FORMULAS, // pointers and count    a list of those numbers
     FIELD_KERNEL,   // a call's symbol and entry: the kernel's number, or nil
     FIELD_CONST,    // pointer and count      [where in the constants, bytes]

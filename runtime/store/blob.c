@@ -34,7 +34,7 @@ static void close_quietly(int fd) {
     errno = err;
 }
 
-// ---- reading --------------------------------------------------------------------------
+// ---- reading -------------------------------------------------------------------------
 static int open_plain(int folder, const char *path, struct stat *st) {
     // A pipe or a link under a blob's name must neither stop us nor lead elsewhere.
     int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -75,7 +75,7 @@ enum blob_state blob_read(int folder, struct digest name, size_t n, void *out) {
     return state;
 }
 
-// ---- writing --------------------------------------------------------------------------
+// ---- writing -------------------------------------------------------------------------
 static bool sync_folder(int at, const char *path) {
     int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
@@ -144,7 +144,7 @@ bool blob_remove(int folder, struct digest name) {
     return unlinkat(folder, p.file, 0) == 0 || errno == ENOENT;
 }
 
-// ---- all of them ----------------------------------------------------------------------
+// ---- all of them ---------------------------------------------------------------------
 struct walk {
     int folder;
     bool (*fn)(void *ctx, const struct blob_file *f);

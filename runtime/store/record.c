@@ -1,5 +1,5 @@
-// See record.h. Written with msgpack's packer; read within bounds (base/unpack.h). Both ways
-// go by one table of the keys, which all must be there, once, the version first.
+// See record.h. Written with msgpack's packer; read within bounds (base/unpack.h). Both
+// ways go by one table of the keys, which all must be there, once, the version first.
 #include "runtime/store/record.h"
 
 #include "runtime/base/unpack.h"
@@ -9,7 +9,7 @@
 
 #define MAX_DAYS INT64_C(100000000) // some 270,000 years, for sums that cannot overflow
 
-// ---- the key --------------------------------------------------------------------------
+// ---- the key -------------------------------------------------------------------------
 // Each text enters as a digest of its own, so that no two lists run together to the same.
 static struct digest join_text(struct digest d, const char *s) {
     return digest_join(d, digest_of(s, strlen(s)));
@@ -22,7 +22,7 @@ struct digest store_record_key(const struct store_record *r) {
     return d;
 }
 
-// ---- elements -------------------------------------------------------------------------
+// ---- elements ------------------------------------------------------------------------
 static bool read_real(struct unpack *u, const char *what, double *out) {
     if (!unpack_real(u, what, out)) return false;
     if (isfinite(*out) && *out >= 0) return true;
@@ -37,7 +37,7 @@ static bool read_days(struct unpack *u, const char *what, int64_t *out) {
     return true;
 }
 
-// ---- what is made of elements ---------------------------------------------------------
+// ---- what is made of elements --------------------------------------------------------
 static bool read_dims(struct unpack *u, struct store_record *to) {
     uint64_t d;
     size_t n;
@@ -77,7 +77,7 @@ static bool read_fields(struct unpack *u, struct store_record *to) {
     return true;
 }
 
-// ---- the whole record -----------------------------------------------------------------
+// ---- the whole record ----------------------------------------------------------------
 enum type { T_TEXT, T_DIMS, T_FIELDS, T_REAL, T_COUNT, T_DAYS };
 
 static const struct key {
@@ -166,7 +166,7 @@ bool record_decode(const char *data, size_t n, struct arena *a, struct store_rec
     return ok;
 }
 
-// ---- writing --------------------------------------------------------------------------
+// ---- writing -------------------------------------------------------------------------
 static int write_some(void *to, const char *data, size_t n) {
     text_add_n(to, data, n);
     return 0;

@@ -119,8 +119,8 @@ bool db_is_ours(struct db *db, int *rc);
 // The statement, ready for its arguments; NULL, with SQLite's answer in *rc.
 sqlite3_stmt *db_statement(struct db *db, enum sql which, int *rc);
 // Runs a statement that gives no rows; SQLITE_OK when it was done.
-// fn(ctx), which answers as SQLite does; SQLITE_NOMEM where it gives up for want of memory.
-// Statements of db that it leaves half done are reset then.
+// fn(ctx), which answers as SQLite does; SQLITE_NOMEM where it gives up for want of
+// memory. Statements of db that it leaves half done are reset then.
 int db_contain(struct db *db, int (*fn)(void *ctx), void *ctx);
 int db_finish(sqlite3_stmt *st);
 int db_run(struct db *db, enum sql which);
@@ -260,8 +260,8 @@ void store_stop(struct store *s, int rc);
 void store_stop_errno(struct store *s, int error);
 // Whether the database is where it was opened.
 bool store_in_place(const struct store *s);
-// Whether this process uses the record; out, when it is not NULL: what it says of it, whose
-// texts live as long as the store.
+// Whether this process uses the record; out, when it is not NULL: what it says of it,
+// whose texts live as long as the store.
 bool store_used(struct store *s, struct digest key, struct store_record *out);
 bool store_decode(struct digest key, const char *body, size_t n, const struct digest *sum,
                   struct arena *a, struct store_record *out);

@@ -52,7 +52,7 @@ static bool header_right(struct log *l) {
     return sum_is(l, h + 24);
 }
 
-// ---- one frame -------------------------------------------------------------------------
+// ---- one frame -----------------------------------------------------------------------
 static int bits(uint32_t a, uint32_t b) {
     return __builtin_popcount(a ^ b);
 }
@@ -120,7 +120,7 @@ static bool frames_right(struct log *l, uint64_t n) {
     return true;
 }
 
-// ---- the log ---------------------------------------------------------------------------
+// ---- the log -------------------------------------------------------------------------
 bool log_right(const char *path) {
     struct log *l = mem_zalloc(1, sizeof *l);
     if (l) l->raw = raw_open(path, NULL);

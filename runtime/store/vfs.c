@@ -42,7 +42,7 @@ static sqlite3_file *real_of(sqlite3_file *f) {
     return (sqlite3_file *)(void *)((struct file *)f)->real;
 }
 
-// ---- pages ----------------------------------------------------------------------------
+// ---- pages ---------------------------------------------------------------------------
 static XXH128_canonical_t page_sum(const void *page, uint64_t index) {
     XXH128_canonical_t sum;
     XXH128_canonicalFromHash(&sum, XXH3_128bits_withSeed(page, PAGE_DATA, index + 1));
@@ -92,7 +92,7 @@ static int file_put(sqlite3_file *f, const void *from, int n, sqlite3_int64 at) 
     return real_of(f)->pMethods->xWrite(real_of(f), page, n, at);
 }
 
-// ---- what goes straight through -------------------------------------------------------
+// ---- what goes straight through ------------------------------------------------------
 static int file_close(sqlite3_file *f) {
     return real_of(f)->pMethods->xClose(real_of(f));
 }
@@ -174,7 +174,7 @@ static const sqlite3_io_methods METHODS = {
     .xShmUnmap = file_shm_unmap,
 };
 
-// ---- the file system ------------------------------------------------------------------
+// ---- the file system -----------------------------------------------------------------
 static int open_database(struct store_vfs *v, const char *path, sqlite3_file *to,
                          int flags, int *got) {
     sqlite3_file *real = real_of(to);
@@ -268,7 +268,7 @@ uint64_t store_vfs_damaged(const struct store_vfs *v) {
     return atomic_load(&v->damaged);
 }
 
-// ---- reading a file from end to end ---------------------------------------------------
+// ---- reading a file from end to end --------------------------------------------------
 // Through SQLite's own VFS: to open and close the file by ourselves would end the locks
 // that this process's databases hold on it, as POSIX wants it.
 #define SCAN_PAGES  64  // read at once

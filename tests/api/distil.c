@@ -1,6 +1,7 @@
-// distil PROGRAM TO PLAN: compiles a program that has the params of tests/cases/run/small.ddg,
-// runs it with another k into TO, compares its arrays with what is written there, is stopped
-// once, and writes it compiled to PLAN, and to PLAN.exe as an executable.
+// distil PROGRAM TO PLAN: compiles a program that has the params of
+// tests/cases/run/small.ddg, runs it with another k into TO, compares its arrays with
+// what is written there, is stopped once, and writes it compiled to PLAN, and to PLAN.exe
+// as an executable.
 #include "check.h"
 
 struct watch {

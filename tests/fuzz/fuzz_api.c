@@ -3,11 +3,12 @@
 //
 //     fuzz_api -max_len=128 CORPUS
 //
-// An input is a list of calls: a byte says which, those behind it with what. Objects live in
-// slots, some of them empty; strings come from a table or from the input; what an allocator
-// fails is part of the input too. A small compiled program is loaded from a file, and a result
-// of the one of tests/unit/api_rig.h is there; what takes long (compiling, running, stores) is
-// done once in so many times that an input asks for it. Nothing is written but in a folder of the fuzzer's own.
+// An input is a list of calls: a byte says which, those behind it with what. Objects live
+// in slots, some of them empty; strings come from a table or from the input; what an
+// allocator fails is part of the input too. A small compiled program is loaded from a
+// file, and a result of the one of tests/unit/api_rig.h is there; what takes long
+// (compiling, running, stores) is done once in so many times that an input asks for it.
+// Nothing is written but in a folder of the fuzzer's own.
 #include "tests/unit/api_rig.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -59,7 +60,7 @@ static bool now_and_then(size_t *asked, size_t every) {
     return ++*asked % every == 0;
 }
 
-// ---- arguments --------------------------------------------------------------------------
+// ---- arguments -----------------------------------------------------------------------
 static uint8_t next(struct input *in) {
     return in->at < in->end ? *in->at++ : 0;
 }
@@ -134,7 +135,7 @@ static const ddg_result *any_result(struct input *in) {
     return r || next(in) % 4 == 0 ? r : always()->result;
 }
 
-// ---- what must hold ---------------------------------------------------------------------
+// ---- what must hold ------------------------------------------------------------------
 static void read_error(const ddg_error *e) {
     ddg_message m;
     size_t read = strlen(ddg_error_text(e));
@@ -191,7 +192,7 @@ static void read_params(const ddg_pipeline *p) {
     CHECK(n < SIZE_MAX / 2 && !ddg_param_at(p, known, &q));
 }
 
-// ---- calls ------------------------------------------------------------------------------
+// ---- calls ---------------------------------------------------------------------------
 static void call_open(struct input *in) {
     size_t i = any_slot(in);
     ddg_allocator a = {next(in) % 16 ? tally_resize : NULL, &in->tally};
@@ -371,7 +372,7 @@ static void (*const calls[])(struct input *) = {
     call_run,   call_result_free,   call_result,  call_array, call_error,
     call_fail,  call_set,           call_array,   call_run};
 
-// ---- an input ---------------------------------------------------------------------------
+// ---- an input ------------------------------------------------------------------------
 static void let_go(struct input *in) {
     for (size_t i = 0; i < SLOTS; i++) ddg_close(in->contexts[i]);
     for (size_t i = 0; i < SLOTS; i++) ddg_pipeline_free(in->pipelines[i]);

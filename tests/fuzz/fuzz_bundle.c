@@ -213,7 +213,8 @@ struct element {
     uint64_t value;
 };
 
-// One of the elements of a message, which lie one behind the other. False: there are none.
+// One of the elements of a message, which lie one behind the other. False: there are
+// none.
 static bool pick_element(struct arena *a, const uint8_t *data, size_t n, uint64_t *state,
                          struct element *out) {
     struct unpack u = {.at = data, .end = data + n, .arena = a};

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t max);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t max, unsigned seed);
 
-// ---- running --------------------------------------------------------------------------
+// ---- running -------------------------------------------------------------------------
 static bool same_text(const char *a, const char *b) {
     return !a == !b && (!a || strcmp(a, b) == 0);
 }
@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     return 0;
 }
 
-// ---- changing records -----------------------------------------------------------------
+// ---- changing records ----------------------------------------------------------------
 static size_t roll(uint64_t *state, size_t n) { // splitmix64
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);

@@ -613,8 +613,8 @@ static void mutate(struct dice *d, Onnx__ModelProto *m) {
     }
 }
 
-// A node of another network in place of one, with the tensors it reads, and what is in its
-// functions.
+// A node of another network in place of one, with the tensors it reads, and what is in
+// its functions.
 static void cross_over(struct dice *d, Onnx__ModelProto *to,
                        const Onnx__ModelProto *from) {
     if (!to->graph || !from->graph || !from->graph->n_node || !to->graph->n_node) return;

@@ -1,5 +1,6 @@
-// Runs kernels made for AArch64 where a test asks it to: see words.h. Without any library, so
-// that a compiler and a linker are all it takes; under qemu-aarch64, or on such a machine.
+// Runs kernels made for AArch64 where a test asks it to: see words.h. Without any
+// library, so that a compiler and a linker are all it takes; under qemu-aarch64, or on
+// such a machine.
 #include "tests/guest/words.h"
 
 enum {

@@ -1,6 +1,6 @@
-// What is said between a test (tests/unit/guest.h) and the program that runs code for another
-// processor (guest.c): commands over a socket, each answered by one number, and memory that
-// both have at the same place.
+// What is said between a test (tests/unit/guest.h) and the program that runs code for
+// another processor (guest.c): commands over a socket, each answered by one number, and
+// memory that both have at the same place.
 #ifndef GUEST_WORDS_H
 #define GUEST_WORDS_H
 

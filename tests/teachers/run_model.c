@@ -2,11 +2,12 @@
 //
 //     run_model MODEL.onnx FOLDER import|logits|halves|gradients|each [CHANNELS]
 //
-// FOLDER holds x.npy (normalised images) and class.npy (i32). Writes into it what the rows
-// give: logits_1.npy, logits_3.npy and logits_17.npy, computed in calls of that many rows
-// (`halves`: in bf16); or dx.npy, the gradient of the cross entropy, gradnorm.npy, and gradnorm_part.npy over the
-// parameters that part.txt names, a line each; `each` prints the first row's squares, a
-// parameter each. What else there is to know is printed, a "name value" a line.
+// FOLDER holds x.npy (normalised images) and class.npy (i32). Writes into it what the
+// rows give: logits_1.npy, logits_3.npy and logits_17.npy, computed in calls of that many
+// rows (`halves`: in bf16); or dx.npy, the gradient of the cross entropy, gradnorm.npy,
+// and gradnorm_part.npy over the parameters that part.txt names, a line each; `each`
+// prints the first row's squares, a parameter each. What else there is to know is
+// printed, a "name value" a line.
 #include "frontend/model.h"
 #include "runtime/npy.h"
 #include "tests/unit/jit.h"

@@ -4,10 +4,11 @@
 //     run_step NETWORK FOLDER WORKERS [OPTIMIZER RATE ROWS]
 //
 // NETWORK is MODEL.onnx, or what ddg builds: "resnet depth=20 size=32". FOLDER holds
-// names.txt, what the network's parameters and then its running statistics are called, a line
-// each; values.npy, all of them in that order, flat; x.npy, pixels / 255 [N,C,H,W]; target.npy,
-// labels [N,K]. Writes step.npy: the loss of all rows, the parameters' gradients and the
-// statistics after the step, in the order of the names. With an optimizer (sgd, with momentum
+// names.txt, what the network's parameters and then its running statistics are called, a
+// line each; values.npy, all of them in that order, flat; x.npy, pixels / 255 [N,C,H,W];
+// target.npy, labels [N,K]. Writes step.npy: the loss of all rows, the parameters'
+// gradients and the statistics after the step, in the order of the names. With an
+// optimizer (sgd, with momentum
 // 0.9, or adamw), takes a step for each ROWS images instead, and writes losses.npy.
 #include "frontend/model.h"
 #include "frontend/networks.h"
@@ -35,7 +36,7 @@ struct job {
     float loss;
 };
 
-// ---- networks --------------------------------------------------------------------------
+// ---- networks ------------------------------------------------------------------------
 static struct value numbers_of(struct arena *a, const char *text) {
     VEC(int64_t) v = {0};
     for (char *end; *text; text = end) {
@@ -92,7 +93,7 @@ static bool make_network(struct job *j, const char *text) {
     return true;
 }
 
-// ---- what is read and written ------------------------------------------------------------
+// ---- what is read and written --------------------------------------------------------
 static const float *floats(struct job *j, const char *name, size_t *n) {
     struct npy file;
     const char *path = arena_printf(j->arena, "%s/%s.npy", j->folder, name);
@@ -163,7 +164,7 @@ static bool write_all(struct job *j, size_t n) {
            write_floats(j, "step", all, n + 1);
 }
 
-// ---- a step ----------------------------------------------------------------------------
+// ---- a step --------------------------------------------------------------------------
 static bool compile(struct job *j) {
     struct func *f = train_step(j->arena, j->model, j->model->func, &j->t,
                                 &(struct train_loss){1}, j->batch, &j->d);
@@ -209,7 +210,7 @@ static bool one_step(struct job *j) {
     return write_all(j, n);
 }
 
-// ---- many steps --------------------------------------------------------------------------
+// ---- many steps ----------------------------------------------------------------------
 static bool compile_update(struct job *j, struct plan_train *t, const char *optimizer) {
     bool sgd = !strcmp(optimizer, "sgd");
     *t = (struct plan_train){.optimizer = sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW,

@@ -1,5 +1,5 @@
-// What tests of the C interface share: a small program over a few images, an allocator that
-// counts and can be told to fail, and a folder for results.
+// What tests of the C interface share: a small program over a few images, an allocator
+// that counts and can be told to fail, and a folder for results.
 #ifndef TEST_API_RIG_H
 #define TEST_API_RIG_H
 
@@ -38,7 +38,7 @@ static const char rig_program[] =
 
 #define RIG_PARAMS 6
 
-// ---- images -----------------------------------------------------------------------------
+// ---- images --------------------------------------------------------------------------
 static const char *const rig_classes[] = {"arrow", "checker", "cross", "heart",
                                           "ring",  "spiral",  "star"};
 #define RIG_CLASSES COUNT(rig_classes)
@@ -59,7 +59,7 @@ static inline int rig_setup(void **state) {
     return 0;
 }
 
-// ---- memory -----------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 struct tally { // of an allocator's calls
     pthread_mutex_t lock;
     size_t calls;   // that asked for memory
@@ -90,7 +90,7 @@ static inline struct tally tally_new(void) {
     return (struct tally){.lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
-// ---- contexts ---------------------------------------------------------------------------
+// ---- contexts ------------------------------------------------------------------------
 static inline ddg_context *rig_open(struct tally *t, const char *store,
                                     ddg_error **error) {
     ddg_allocator a = {tally_resize, t};

@@ -41,7 +41,7 @@ struct rig {
     bool plain; // as the passes lay things out, with nothing left to chance
 };
 
-// ---- memory that ends at a wall -------------------------------------------------------
+// ---- memory that ends at a wall ------------------------------------------------------
 
 static inline size_t rig_pages(size_t bytes) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -66,7 +66,7 @@ static inline void rig_release(const struct rig *g, char *p, size_t bytes) {
     if (p && !g->guest) CHECK(munmap(p + bytes - (all - page), all) == 0);
 }
 
-// ---- what is stored, and how ----------------------------------------------------------
+// ---- what is stored, and how ---------------------------------------------------------
 
 static inline bool rig_constant(const struct rig *g, nid v) {
     enum op op = node_at(g->f, v)->op;
@@ -263,7 +263,7 @@ static inline void rig_plan(struct rig *g) {
                        anchor_of[v] == NID_NONE ? NID_NONE : prologue[anchor_of[v]]);
 }
 
-// ---- data in its layout ---------------------------------------------------------------
+// ---- data in its layout --------------------------------------------------------------
 
 static inline size_t rig_place(const struct rig *g, nid v, size_t i) {
     const struct type *t = type_at(g->f, v);
@@ -305,7 +305,7 @@ static inline bool rig_zeros(const struct rig *g, nid v, const char *placed) {
     return zero;
 }
 
-// ---- compiling and running ------------------------------------------------------------
+// ---- compiling and running -----------------------------------------------------------
 
 static inline nid rig_weight(const struct rig *g, const struct kernel *k) {
     nid w = k->anchor == NID_NONE ? NID_NONE : node_at(g->f, k->anchor)->in[1];
@@ -404,7 +404,7 @@ static inline struct rig rig_new(struct arena *a, const struct func *f,
     return g;
 }
 
-// ---- beside the evaluator -------------------------------------------------------------
+// ---- beside the evaluator ------------------------------------------------------------
 
 static inline void *rig_dense(struct rig *g, nid v) {
     size_t rows = type_at(g->f, v)->rows ? RIG_ROWS : 1,
@@ -442,8 +442,8 @@ static inline char *rig_random(struct rig *g, const struct type *t, size_t rows)
     return data;
 }
 
-// Whether the code image, mapped here and there, gives the bits that code linked in memory
-// gave. Nothing that the one computed is left for the other to find.
+// Whether the code image, mapped here and there, gives the bits that code linked in
+// memory gave. Nothing that the one computed is left for the other to find.
 static inline bool rig_same_ahead(struct rig *g, char *const *got) {
     bool same = true;
     if (!codegen_image(g->cg, 2, g->arena, &g->image, &g->d)) return false;
@@ -465,8 +465,8 @@ static inline bool rig_same_ahead(struct rig *g, char *const *got) {
 }
 
 // Compiles f, runs it for all rows and for each alone, and returns the largest difference
-// from the evaluator; infinity when rows depend on one another, zeros are missing, or code
-// made ahead of time does something else.
+// from the evaluator; infinity when rows depend on one another, zeros are missing, or
+// code made ahead of time does something else.
 static inline double rig_check(struct rig *g, const char **why) {
     const void **args = NEW_N(g->arena, const void *, g->f->nodes.n + 1);
     size_t nargs = 0;
@@ -520,7 +520,7 @@ static inline double rig_check(struct rig *g, const char **why) {
     return worst;
 }
 
-// ---- many functions on many targets ---------------------------------------------------
+// ---- many functions on many targets --------------------------------------------------
 
 static const char *const RIG_TARGETS[] = {"native", "x86-64-v3", "x86-64", GUEST_TARGET};
 

@@ -2,8 +2,8 @@
 // tests/guest under qemu. It shares memory with the test, at the same addresses; what is
 // allocated there ends at a wall for the kernels.
 //
-// What the build did not find (qemu-user, clang-19, lld-19) leaves this out: guest_start says
-// so and returns NULL.
+// What the build did not find (qemu-user, clang-19, lld-19) leaves this out: guest_start
+// says so and returns NULL.
 #ifndef GUEST_H
 #define GUEST_H
 
@@ -29,7 +29,7 @@ struct guest {
     size_t nfns;
 };
 
-// ---- commands -------------------------------------------------------------------------
+// ---- commands ------------------------------------------------------------------------
 
 static inline void guest_send(struct guest *g, const void *bytes, size_t n) {
     for (const char *from = bytes; n;) {
@@ -57,7 +57,7 @@ static inline void guest_ask(struct guest *g, enum guest_word word, uint64_t a,
         BUG("the other processor says %lld to %d", (long long)value, (int)word);
 }
 
-// ---- the memory both have -------------------------------------------------------------
+// ---- the memory both have ------------------------------------------------------------
 
 // Forgets all that was allocated.
 static inline void guest_fresh(struct guest *g) {
@@ -83,7 +83,7 @@ static inline char *guest_copy(struct guest *g, const void *from, size_t n,
     return to;
 }
 
-// ---- beginning and ending -------------------------------------------------------------
+// ---- beginning and ending ------------------------------------------------------------
 
 #if defined(GUEST) && defined(__x86_64__)
 
@@ -138,7 +138,7 @@ static inline void guest_stop(struct guest *g) {
     free(g);
 }
 
-// ---- kernels --------------------------------------------------------------------------
+// ---- kernels -------------------------------------------------------------------------
 
 static inline void guest_code(struct guest *g, const struct codegen_image *im) {
     if (im->n) guest_ask(g, GUEST_CODE, im->n, 0, 0, im->bytes, im->n);

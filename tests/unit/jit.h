@@ -175,7 +175,8 @@ static inline bool jit_same(const struct func *f, size_t rows, void *const *want
     return same;
 }
 
-// For a machine whose cache holds next to nothing: other bands, the same bits. f lies in a.
+// For a machine whose cache holds next to nothing: other bands, the same bits. f lies in
+// a.
 static inline bool jit_same_in_bands(struct arena *a, struct func *f, size_t rows,
                                      const void *const *args, void *const *want) {
     struct diags d;

@@ -1,7 +1,7 @@
-// Memory that runs out: what allocates is run again and again with an allocator that fails at
-// the n-th call, and one that fails from then on, for every n. Each time there is an error, or
-// nothing is lost but time (the store may go without writing); every block is given back, and
-// nothing crashes.
+// Memory that runs out: what allocates is run again and again with an allocator that
+// fails at the n-th call, and one that fails from then on, for every n. Each time there
+// is an error, or nothing is lost but time (the store may go without writing); every
+// block is given back, and nothing crashes.
 #ifndef TEST_METER_H
 #define TEST_METER_H
 
@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-// ---- an allocator that fails ----------------------------------------------------------------
+// ---- an allocator that fails ---------------------------------------------------------
 struct meter {
     struct memory memory;
     atomic_size_t calls;
@@ -51,7 +51,7 @@ static inline size_t open_files(void) {
     return n;
 }
 
-// ---- every call -----------------------------------------------------------------------------
+// ---- every call ----------------------------------------------------------------------
 struct trial {
     struct fixture *f;
     const void *input;

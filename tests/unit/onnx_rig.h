@@ -1,5 +1,5 @@
-// What the tests of the ONNX reader share: loading networks, asking them, and making wrong
-// files from right ones, which are unpacked, changed and packed again.
+// What the tests of the ONNX reader share: loading networks, asking them, and making
+// wrong files from right ones, which are unpacked, changed and packed again.
 #ifndef TEST_ONNX_RIG_H
 #define TEST_ONNX_RIG_H
 

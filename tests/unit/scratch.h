@@ -1,5 +1,5 @@
-// What tests that make files share: an arena, diagnostics, and a folder that is removed with
-// all it holds.
+// What tests that make files share: an arena, diagnostics, and a folder that is removed
+// with all it holds.
 #ifndef TEST_SCRATCH_H
 #define TEST_SCRATCH_H
 

@@ -27,7 +27,7 @@ static struct agree_rows rows_of(enum agree_kind kind, size_t rows, size_t row,
         .kind = kind, .rows = rows, .row = row, .got = got, .want = want};
 }
 
-// ---- Spearman's correlation -------------------------------------------------------------
+// ---- Spearman's correlation ----------------------------------------------------------
 static void order_alone_counts(void **state) {
     const float x[] = {1, 2, 3, 4}, y[] = {-5, 0.1f, 0.2f, 1e30f};
     const float back[] = {4, 3, 2, 1}, mixed[] = {2, 1, 4, 3};
@@ -67,7 +67,7 @@ static void there_may_be_no_correlation(void **state) {
     assert_true(rho == 7);
 }
 
-// ---- maps -------------------------------------------------------------------------------
+// ---- maps ----------------------------------------------------------------------------
 static void maps_are_ranked_one_by_one(void **state) {
     const float want[] = {1, 2, 3, 4, -8, 0, 1, 2, 5, 5, 5, 5};
     const float got[] = {1, 2, 3.5f, 4, -8, 1, 0, 2, 5, 5, 5, 6};
@@ -104,7 +104,7 @@ static void what_explains_another_class_is_not_compared(void **state) {
         "another class in fp32");
 }
 
-// ---- scores -----------------------------------------------------------------------------
+// ---- scores --------------------------------------------------------------------------
 static void scores_are_ranked_together(void **state) {
     const float want[] = {10, 20, 30, 40}, got[] = {20.4f, 10, 30, 40};
     struct agree_rows r = rows_of(AGREE_SCORES, 4, 1, got, want);
@@ -148,7 +148,7 @@ static void all_may_be_nought(void **state) {
     assert_int_equal(g.ranked, 0);
 }
 
-// ---- labels -----------------------------------------------------------------------------
+// ---- labels --------------------------------------------------------------------------
 static void labels_differ_by_probabilities(void **state) {
     const float want[] = {0.5f, 0.25f, 0.25f, 0.25f, 0.375f, 0.375f};
     const float got[] = {0.5f, 0.25f, 0.25f, 0.25f, 0.25f, 0.5f};
@@ -173,7 +173,7 @@ static void small_errors_are_short(void **state) {
         "of 2");
 }
 
-// ---- the sample -------------------------------------------------------------------------
+// ---- the sample ----------------------------------------------------------------------
 static void samples_are_even_and_bounded(void **state) {
     (void)state;
     static const size_t counts[][2] = {{0, 0},       {1, 1},       {32, 32},

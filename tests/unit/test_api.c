@@ -7,7 +7,7 @@
 
 #include <locale.h>
 
-// ---- a context and a pipeline of the rig ------------------------------------------------
+// ---- a context and a pipeline of the rig ---------------------------------------------
 struct opened {
     struct fixture *f;
     ddg_context *c;
@@ -37,7 +37,7 @@ static ddg_param param_named(const ddg_pipeline *p, const char *name) {
     return out;
 }
 
-// ---- wrong arguments --------------------------------------------------------------------
+// ---- wrong arguments -----------------------------------------------------------------
 static void nothing_given_is_an_error(void **state) {
     struct opened o = open_rig(state);
     ddg_define no_name = {NULL, "1"}, no_value = {"k", NULL}, bad = {"k=", "1"};
@@ -137,7 +137,7 @@ static void options_are_checked(void **state) {
     rig_wrong(&e, DDG_ERROR_ARGUMENT, "no ddg_store");
 }
 
-// ---- errors -----------------------------------------------------------------------------
+// ---- errors --------------------------------------------------------------------------
 static void errors_say_where(void **state) {
     (void)state;
     struct tally t = tally_new();
@@ -220,7 +220,7 @@ static void programs_that_save_nothing(void **state) {
     close_rig(&o);
 }
 
-// ---- params -----------------------------------------------------------------------------
+// ---- params --------------------------------------------------------------------------
 static void params_are_listed(void **state) {
     struct opened o = open_rig(state);
     assert_int_equal(ddg_param_count(o.p), RIG_PARAMS);
@@ -258,7 +258,7 @@ static void params_are_set(void **state) {
     close_rig(&o);
 }
 
-// ---- runs -------------------------------------------------------------------------------
+// ---- runs ----------------------------------------------------------------------------
 static ddg_result *run_in_memory(struct opened *o) {
     ddg_run_options options = rig_in_memory();
     ddg_result *r = ddg_run(o->p, &options, &o->e);
@@ -412,7 +412,7 @@ static void what_was_set_is_what_runs(void **state) {
     close_rig(&o);
 }
 
-// ---- progress and stopping --------------------------------------------------------------
+// ---- progress and stopping -----------------------------------------------------------
 struct watch {
     struct opened *o;
     size_t calls, refused;
@@ -492,7 +492,7 @@ static void checks_are_told(void **state) {
     ddg_close(c);
 }
 
-// ---- the store --------------------------------------------------------------------------
+// ---- the store -----------------------------------------------------------------------
 static void stores_remember(void **state) {
     struct fixture *f = *state;
     ddg_error *e = NULL;
@@ -524,7 +524,7 @@ static void a_store_that_cannot_be_is_trouble(void **state) {
     close_rig(&o);
 }
 
-// ---- compiled files ---------------------------------------------------------------------
+// ---- compiled files ------------------------------------------------------------------
 static void written_pipelines_run_the_same(void **state) {
     struct opened o = open_rig(state);
     char *path = path_of(o.f, "rig.plan");
@@ -586,7 +586,8 @@ static const char training[] =
     "            batch = 4, rate = rate)\n"
     "save(relabel(net, photos, temperature = temperature), to = \"soft.npy\")\n";
 
-// What is trained is trained once, when the program is compiled; what depends on it is not.
+// What is trained is trained once, when the program is compiled; what depends on it is
+// not.
 static void networks_are_trained_when_compiled(void **state) {
     struct opened o = open_rig(state);
     ddg_run_options in_memory = rig_in_memory();
@@ -625,7 +626,7 @@ static void what_is_no_compiled_file_is_refused(void **state) {
     close_rig(&o);
 }
 
-// ---- ends -------------------------------------------------------------------------------
+// ---- ends ----------------------------------------------------------------------------
 static void objects_may_outlive_their_context(void **state) {
     struct fixture *f = *state;
     struct tally t = tally_new();
@@ -643,7 +644,7 @@ static void objects_may_outlive_their_context(void **state) {
     assert_int_equal(t.blocks, 0);
 }
 
-// ---- the caller's locale ----------------------------------------------------------------
+// ---- the caller's locale -------------------------------------------------------------
 static bool german(struct fixture *f) {
     char *command = arena_printf(f->a, "localedef -i de_DE -f UTF-8 %s/de >%s/said 2>&1",
                                  f->root, f->root);

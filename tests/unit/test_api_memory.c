@@ -1,10 +1,10 @@
-// The C interface where memory runs out, at every allocation of a compile and a run; and in
-// several threads at once.
+// The C interface where memory runs out, at every allocation of a compile and a run; and
+// in several threads at once.
 #include "api_rig.h"
 
 #include <math.h>
 
-// ---- one use of the library -----------------------------------------------------------
+// ---- one use of the library ----------------------------------------------------------
 struct use {
     const struct fixture *f;
     const char *store; // or NULL
@@ -63,10 +63,10 @@ static bool use_library(struct tally *t, struct use *u, ddg_error **e) {
     return ok;
 }
 
-// ---- every allocation -------------------------------------------------------------------
-// What is wrong with how a use ended of which the nth allocation failed, or NULL. A store, and
-// work that is shared out to threads, may do without what they could not get: then results
-// are right all the same.
+// ---- every allocation ----------------------------------------------------------------
+// What is wrong with how a use ended of which the nth allocation failed, or NULL. A
+// store, and work that is shared out to threads, may do without what they could not get:
+// then results are right all the same.
 static const char *judge(bool ok, const struct use *one, const struct use *all,
                          const ddg_error *e) {
     if (ok && e) return "an error beside a result";
@@ -130,7 +130,7 @@ static void writing_loading_and_running(void **state) {
     fail_each(&u, "load and run");
 }
 
-// ---- threads ----------------------------------------------------------------------------
+// ---- threads -------------------------------------------------------------------------
 #define THREADS 4
 
 struct runner {

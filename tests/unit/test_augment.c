@@ -1,5 +1,6 @@
-// Augmentation (runtime/augment.h): what torchvision makes of boxes and factors, where pixels
-// go, how what is random is distributed, and that it depends on a row's place alone.
+// Augmentation (runtime/augment.h): what torchvision makes of boxes and factors, where
+// pixels go, how what is random is distributed, and that it depends on a row's place
+// alone.
 #include "runtime/augment_impl.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@
 #define N    (C * H * W)
 #define ROWS 64
 
-// ---- against torchvision --------------------------------------------------------------
+// ---- against torchvision -------------------------------------------------------------
 static float *golden(void) { // tests/data/augment/make.py
     size_t n;
     struct arena *a = arena_must();
@@ -70,7 +71,7 @@ static void expect_near(float got, double want) {
     if (fabs((double)got - want) > 1e-5) fail_msg("%g is not %g", (double)got, want);
 }
 
-// ---- batches --------------------------------------------------------------------------
+// ---- batches -------------------------------------------------------------------------
 struct setting {
     struct plan_augment augments[4];
     struct plan_train train;
@@ -273,7 +274,7 @@ static void jitter(void **state) {
     free(s);
 }
 
-// ---- what random numbers depend on ------------------------------------------------------
+// ---- what random numbers depend on ---------------------------------------------------
 static void add_many(struct setting *s) {
     s->augments[0] = (struct plan_augment){AUGMENT_RESIZED_CROP, {0.2, 1, 0.75, 1.33}};
     s->augments[1] = (struct plan_augment){AUGMENT_PADDED_CROP, {2}};
@@ -309,7 +310,7 @@ static void depends_on_the_place_alone(void **state) {
     free(s);
 }
 
-// ---- mixing -----------------------------------------------------------------------------
+// ---- mixing --------------------------------------------------------------------------
 static void beta_moments(void **state) {
     (void)state;
     const double alphas[] = {0.001, 0.1, 0.2, 1, 4, 100};
@@ -345,7 +346,8 @@ static void beta_one_is_uniform(void **state) {
     for (size_t i = 0; i < counted; i++)
         worst = fmax(worst, fabs(v[i] - ((double)i + 0.5) / (double)counted));
     free(v);
-    assert_true(worst * sqrt((double)counted) < 1.95); // Kolmogorov: 0.1% of the time more
+    // Kolmogorov: more 0.1% of the time.
+    assert_true(worst * sqrt((double)counted) < 1.95);
 }
 
 static void check_partners(const struct setting *s) {

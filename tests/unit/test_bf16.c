@@ -1,10 +1,11 @@
-// bf16: numbers are rounded as the evaluator rounds them, to the bit; random networks that
-// permit it, through every pass and the machine code, beside the evaluator of what the passes
-// made of them. A row's bits do not depend on how many rows go together, nor in which bands.
+// bf16: numbers are rounded as the evaluator rounds them, to the bit; random networks
+// that permit it, through every pass and the machine code, beside the evaluator of what
+// the passes made of them. A row's bits do not depend on how many rows go together, nor
+// in which bands.
 //
-// The evaluator sums in double: where its sum and the code's lie on two sides of a middle,
-// they are rounded to neighbours, 1/256 apart. Few are, so results agree to 1/200 of the
-// largest.
+// The evaluator sums in double: where its sum and the code's lie on two sides of a
+// middle, they are rounded to neighbours, 1/256 apart. Few are, so results agree to 1/200
+// of the largest.
 #include "jit.h"
 
 #include "ir/bf16.h"
@@ -29,7 +30,7 @@ static bool lacks_bf16(void) {
     return !t.bf16;
 }
 
-// ---- rounding --------------------------------------------------------------------------
+// ---- rounding ------------------------------------------------------------------------
 
 // Of odd sizes, so that some numbers are rounded alone or in part of a vector.
 static struct func *round_trip(struct arena *a, size_t n) {
@@ -75,7 +76,7 @@ static void rounding_is_the_evaluators(void **state) {
     arena_free(a);
 }
 
-// ---- networks --------------------------------------------------------------------------
+// ---- networks ------------------------------------------------------------------------
 
 struct net {
     struct arena *arena;
@@ -130,8 +131,8 @@ static nid tokens(struct net *n) {
     return b_matmul(&n->b, x, w, false, turned);
 }
 
-// With the pixels' gradient, too, where the activation is smooth: at a step a neighbour would
-// have another.
+// With the pixels' gradient, too, where the activation is smooth: at a step a neighbour
+// would have another.
 static struct func *random_net(struct arena *a, uint64_t seed) {
     struct net n = {.arena = a, .r = {seed}};
     enum op activation = seed % 2 ? OP_RELU : OP_TANH;

@@ -15,7 +15,7 @@
 
 #define SMALL TEST_DATA "/../cases/run/small.ddg"
 
-// ---- a whole pipeline -----------------------------------------------------------------
+// ---- a whole pipeline ----------------------------------------------------------------
 
 static void start(struct driver *v, struct arena *a, const char *target, size_t threads) {
     struct driver_options o = {.path = SMALL, .threads = threads, .target = target};
@@ -93,7 +93,7 @@ static void a_pipeline_gives_the_same_results(void **state) {
     }
 }
 
-// ---- the image ------------------------------------------------------------------------
+// ---- the image -----------------------------------------------------------------------
 
 static void same_images(const struct codegen_image *a, const struct codegen_image *b) {
     assert_int_equal(a->n, b->n);
@@ -159,7 +159,7 @@ static void nothing_asked_for_is_an_empty_image(void **state) {
     arena_free(a);
 }
 
-// ---- the object -----------------------------------------------------------------------
+// ---- the object ----------------------------------------------------------------------
 
 static void objects_name_every_kernel(void **state) {
     (void)state;
@@ -181,7 +181,7 @@ static void objects_name_every_kernel(void **state) {
     arena_free(a);
 }
 
-// ---- what it needs --------------------------------------------------------------------
+// ---- what it needs -------------------------------------------------------------------
 
 static const char *needs_of(struct arena *a, const char *target) {
     struct diags d;

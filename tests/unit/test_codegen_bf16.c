@@ -1,8 +1,8 @@
 // Generated convolutions and matrix products of bf16, beside the evaluator.
 //
-// What random_data gives are quarters, and few enough of their products are added that every
-// sum is exact: any way to compute them gives the same bits. Only `rounded` is of numbers
-// whose sums are not.
+// What random_data gives are quarters, and few enough of their products are added that
+// every sum is exact: any way to compute them gives the same bits. Only `rounded` is of
+// numbers whose sums are not.
 #include "tests/unit/codegen_rig.h"
 
 #include <setjmp.h>
@@ -12,10 +12,11 @@
 #include <cmocka.h>
 
 #define EXACT 1e-30
-// Some thousand products, each exact, summed in f32 against double, over the largest result.
+// Some thousand products, each exact, summed in f32 against double, over the largest
+// result.
 #define ROUNDED 2e-5
 
-// ---- operands -------------------------------------------------------------------------
+// ---- operands ------------------------------------------------------------------------
 
 static nid constant(struct builder *b, struct random *r, uint32_t rank,
                     const size_t *dim) {
@@ -33,7 +34,7 @@ static nid operand(struct builder *b, struct random *r, uint32_t rank,
     return b_cast(b, x, ELEM_BF16);
 }
 
-// ---- convolutions ---------------------------------------------------------------------
+// ---- convolutions --------------------------------------------------------------------
 
 struct sizes {
     size_t in, out, h, w, kh, kw;
@@ -114,7 +115,7 @@ static nid build_two(struct builder *b, struct random *r) {
     return epilogue(b, r, b_conv(b, b_cast(b, y, ELEM_BF16), w, &c));
 }
 
-// ---- products -------------------------------------------------------------------------
+// ---- products ------------------------------------------------------------------------
 
 static nid build_product(struct builder *b, struct random *r, uint32_t lead) {
     size_t m = random_below(r, 2) ? 1 : 1 + random_below(r, 30);
@@ -137,8 +138,8 @@ static nid build_stack(struct builder *b, struct random *r) {
     return build_product(b, r, 1 + (uint32_t)random_below(r, 3));
 }
 
-// More columns of more inner words than stay in cache: part by part, while sums of f32 have
-// a place to wait, and at once where what is stored is bf16.
+// More columns of more inner words than stay in cache: part by part, while sums of f32
+// have a place to wait, and at once where what is stored is bf16.
 static nid build_deep_matmul(struct builder *b, struct random *r) {
     size_t k = 4200 + random_below(r, 5000), n = 17 + random_below(r, 90);
     nid x = operand(b, r, 2, (size_t[]){1, k});
@@ -149,7 +150,7 @@ static nid build_deep_matmul(struct builder *b, struct random *r) {
     return b_matmul(b, p, constant(b, r, 2, (size_t[]){n, 20}), false, false);
 }
 
-// ---- sums that are rounded ------------------------------------------------------------
+// ---- sums that are rounded -----------------------------------------------------------
 
 // All the digits that bf16 has.
 static nid full(struct builder *b, struct random *r, uint32_t rank, const size_t *dim) {
@@ -179,7 +180,7 @@ static nid build_rounded(struct builder *b, struct random *r) {
     return b_conv(b, full(b, r, 3, (size_t[]){in, side, side}), w, &c);
 }
 
-// ---- tests ----------------------------------------------------------------------------
+// ---- tests ---------------------------------------------------------------------------
 
 static void check(const char *name, rig_build_fn fn, uint64_t seeds, double tolerance) {
     struct arena *a = arena_new();

@@ -10,7 +10,7 @@
 // Sums of at most some thousand products in f32 against double, over the largest result.
 #define TOLERANCE 2e-5
 
-// ---- convolutions ---------------------------------------------------------------------
+// ---- convolutions --------------------------------------------------------------------
 
 struct sizes {
     size_t channels, outs, h, w, kh, kw;

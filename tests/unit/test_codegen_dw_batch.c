@@ -1,5 +1,5 @@
-// Sums over a batch of weight gradients and of products of matrices, beside the evaluator:
-// part by part in any order, on as many rows as there are.
+// Sums over a batch of weight gradients and of products of matrices, beside the
+// evaluator: part by part in any order, on as many rows as there are.
 #include "ir/batch_product.h"
 #include "tests/unit/codegen_rig.h"
 
@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-// Sums of at most some ten thousand products in f32 against double, over the largest result.
+// Sums of at most some ten thousand products in f32 against double, over the largest
+// result.
 #define TOLERANCE 2e-5
 #define MOST_ROWS 9
 
@@ -20,7 +21,7 @@ struct job {
     size_t rows;
 };
 
-// ---- functions ------------------------------------------------------------------------
+// ---- functions -----------------------------------------------------------------------
 
 static bool conv_sizes(struct random *r, struct conv_attrs *c, size_t x[3], size_t k[2],
                        size_t d[3]) {
@@ -78,7 +79,7 @@ static nid matrices_of(struct builder *b, struct random *r) {
     return b_matmul(b, x, y, tx, ty);
 }
 
-// ---- its one kernel -------------------------------------------------------------------
+// ---- its one kernel ------------------------------------------------------------------
 
 static void place(struct job *j, nid v, enum place_kind kind) {
     struct rig *g = &j->g;
@@ -190,7 +191,7 @@ static double check(struct job *j) {
     return compare(j, x, y);
 }
 
-// ---- many -----------------------------------------------------------------------------
+// ---- many ----------------------------------------------------------------------------
 
 static bool check_seed(nid (*make)(struct builder *, struct random *), uint64_t seed,
                        const char *target, struct guest *guest) {

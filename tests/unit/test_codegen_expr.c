@@ -32,7 +32,7 @@ static void random_functions(void **state) {
     guest_stop(guest);
 }
 
-// ---- larger shapes --------------------------------------------------------------------
+// ---- larger shapes -------------------------------------------------------------------
 
 static size_t some(struct random *r, size_t most) {
     return 1 + random_below(r, most);
@@ -101,7 +101,7 @@ static nid build_softmax(struct builder *b, struct random *r) {
     return b_binary(b, OP_SUB, b_binary(b, OP_ADD, b_unary(b, OP_LOG, sum), top), x);
 }
 
-// ---- pools ----------------------------------------------------------------------------
+// ---- pools ---------------------------------------------------------------------------
 
 struct pool_sizes {
     struct value attrs[6];
@@ -148,7 +148,7 @@ static nid build_pool(struct builder *b, struct random *r) {
     return build_node(b, OP_MAXPOOL_JVP, (nid[]){x, y, t}, 3, s.attrs, NULL);
 }
 
-// ---- places found at run time ---------------------------------------------------------
+// ---- places found at run time --------------------------------------------------------
 
 static nid build_take(struct builder *b, struct random *r) {
     struct type t = random_shape_of(r);

@@ -20,7 +20,7 @@
 #define BATCH     50
 #define TOLERANCE 2e-5
 
-// ---- memory -------------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 struct life {                          // of a value in memory
     size_t first, last, offset, bytes; // phases, or kernels of a band
     bool some;
@@ -92,7 +92,7 @@ static void check_phases(const struct kfunc *k) {
         }
 }
 
-// ---- running them ---------------------------------------------------------------------------
+// ---- running them --------------------------------------------------------------------
 struct running {
     struct joint *j;
     char *const *in, *const *out;

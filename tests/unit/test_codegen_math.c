@@ -1,5 +1,5 @@
-// exp, log, tanh, sigmoid and erf over the whole range of f32, in units in the last place of
-// the exact result.
+// exp, log, tanh, sigmoid and erf over the whole range of f32, in units in the last place
+// of the exact result.
 #include "tests/unit/codegen_rig.h"
 
 #include <setjmp.h>

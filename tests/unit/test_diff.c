@@ -27,7 +27,7 @@ static nid constant(struct builder *b, uint64_t seed, size_t rank, const size_t 
     return b_const(b, t, v);
 }
 
-// ---- one body an op; x is [4,6,6] with values in 0.5 .. 1.5 ---------------------------
+// ---- one body an op; x is [4,6,6] with values in 0.5 .. 1.5 --------------------------
 #define UNARY(name, OP)                                                                  \
     static nid name(struct builder *b, nid x) {                                          \
         return b_unary(b, OP, x);                                                        \
@@ -240,7 +240,7 @@ static nid normed(struct builder *b, nid x) {
     return b_batch_norm(b, x, b_const(b, t, mean), b_const(b, t, var), NID_NONE, &n);
 }
 
-// ---- bodies whose gradient is 0 -------------------------------------------------------
+// ---- bodies whose gradient is 0 ------------------------------------------------------
 static nid stepped(struct builder *b, nid x) {
     return b_unary(b, OP_STEP, b_binary(b, OP_SUB, x, b_f32(b, 1)));
 }
@@ -485,7 +485,7 @@ static void large_gathers_stay_small(void **state) {
     assert_true(f->nodes.n < 40 && work < 8 * ENTRIES);
 }
 
-// ---- rows -----------------------------------------------------------------------------
+// ---- rows ----------------------------------------------------------------------------
 // With respect to a parameter that all rows share, the gradient is one a row.
 static void parameter_gradients_are_rows(void **state) {
     struct arena *a = *state;

@@ -1,6 +1,7 @@
-// Gradients of networks beside PyTorch's in float64 (tests/data/gradients, see make.py there):
-// the square of every parameter's, the image's, and the image's gradient of the sum of those
-// squares, which is a gradient of gradients. By the evaluator, and as machine code.
+// Gradients of networks beside PyTorch's in float64 (tests/data/gradients, see make.py
+// there): the square of every parameter's, the image's, and the image's gradient of the
+// sum of those squares, which is a gradient of gradients. By the evaluator, and as
+// machine code.
 #include "jit.h"
 
 #include "frontend/model.h"

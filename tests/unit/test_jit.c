@@ -1,7 +1,7 @@
-// Random small networks through every pass and the machine code, beside the evaluator: the
-// values, the norm of the parameters' gradient, and the gradient of the pixels. Each row's
-// bits must not depend on how many rows are computed with it or in which bands, nor on
-// whether the code was linked in memory or lies in an image. On this processor, and on
+// Random small networks through every pass and the machine code, beside the evaluator:
+// the values, the norm of the parameters' gradient, and the gradient of the pixels. Each
+// row's bits must not depend on how many rows are computed with it or in which bands, nor
+// on whether the code was linked in memory or lies in an image. On this processor, and on
 // another that is played.
 //
 // The evaluator sums in double and the code in float, over some thousand terms: results
@@ -52,7 +52,7 @@ static nid weight(struct net *n, size_t rank, const size_t *dim, double scale) {
     return b_param(&n->b, arena_printf(n->arena, "p%zu", (size_t)n->b.f->nodes.n), t, v);
 }
 
-// ---- layers ----------------------------------------------------------------------------
+// ---- layers --------------------------------------------------------------------------
 static nid conv_layer(struct net *n, nid x, size_t out, size_t stride) {
     const struct type *t = type_of(n, x);
     size_t k = pick(n, 1, 4), groups = 1;
@@ -164,7 +164,7 @@ static struct func *random_net(struct arena *a, uint64_t seed) {
     return builder_finish(&n.b);
 }
 
-// ---- the comparison --------------------------------------------------------------------
+// ---- the comparison ------------------------------------------------------------------
 #define ROWS 5
 
 static void compare(uint64_t seed, size_t out, const float *expected, const float *got,
@@ -240,10 +240,10 @@ static void random_networks_elsewhere(void **state) {
     guest_stop(guest);
 }
 
-// ---- outputs that nothing computes ----------------------------------------------------
+// ---- outputs that nothing computes ---------------------------------------------------
 
-// A gradient that is 0 everywhere, an input, a constant and one value twice: each is stored
-// for every row.
+// A gradient that is 0 everywhere, an input, a constant and one value twice: each is
+// stored for every row.
 static void outputs_are_stored_whatever_they_are(void **state) {
     (void)state;
     enum { N = 6 };

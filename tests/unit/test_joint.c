@@ -17,7 +17,7 @@
 #define BATCH 50 // rows
 #define MOST  8  // workers
 
-// ---- kernels ------------------------------------------------------------------------------
+// ---- kernels -------------------------------------------------------------------------
 // The function, over rows x: y = 2 x; sums of y, one a part; means; (y - means)^2, in
 // two steps with a worker's own memory between them; the sum of all that, and 1 / n
 // beside it.
@@ -56,7 +56,7 @@ static void total(char *const *b, size_t n) {
     for (size_t i = 0; i < n * WIDE; i++) out[0] += squares[i];
 }
 
-// ---- the plan -----------------------------------------------------------------------------
+// ---- the plan ------------------------------------------------------------------------
 #define ROW      (WIDE * sizeof(float))
 #define SUMS_AT  (BATCH * ROW)
 #define MEANS_AT (SUMS_AT + 64)
@@ -118,7 +118,7 @@ static void make(struct made *m) {
     m->plan = (struct plan){.funcs = &m->func, .nfuncs = 1};
 }
 
-// ---- running it -----------------------------------------------------------------------------
+// ---- running it ----------------------------------------------------------------------
 struct running {
     struct joint *j;
     size_t n, times;
@@ -187,7 +187,7 @@ static void many_batches_one_after_the_other(void **state) {
     }
 }
 
-// ---- what goes on side by side --------------------------------------------------------------
+// ---- what goes on side by side -------------------------------------------------------
 // Two calls of one phase, of which each waits for the other to have begun: both are at
 // work at once, or nothing would ever end.
 static void meets_another(char *const *b, size_t n) {

@@ -1,14 +1,15 @@
 // The keys of remembered values: everything that decides a value changes its key, and
 // nothing else does.
 //
-// Both directions are shown over the whole op table. Each program below is compiled; then,
-// for every node of its graph and every attribute of the node's op, the graph is made again
-// with that attribute changed to other values that the op takes, and compiled. What must
-// have changed is worked out here from what the ops mean (effect_*), not from how
-// passes/cache.c comes by it. An op or an attribute that no program varies fails the test.
+// Both directions are shown over the whole op table. Each program below is compiled;
+// then, for every node of its graph and every attribute of the node's op, the graph is
+// made again with that attribute changed to other values that the op takes, and compiled.
+// What must have changed is worked out here from what the ops mean (effect_*), not from
+// how passes/cache.c comes by it. An op or an attribute that no program varies fails the
+// test.
 //
-// Run with op versions raised too: the linker lets this program stand between the compiler
-// and the op table (--wrap=op_info, in tests/CMakeLists.txt).
+// Run with op versions raised too: the linker lets this program stand between the
+// compiler and the op table (--wrap=op_info, in tests/CMakeLists.txt).
 #include "cli/acts.h"
 #include "frontend/frontend.h"
 #include "frontend/model.h"
@@ -26,7 +27,7 @@
 
 #include "scratch.h"
 
-// ---- op versions, raised --------------------------------------------------------------
+// ---- op versions, raised -------------------------------------------------------------
 static enum op raised = OP_COUNT; // the op whose version is raised; OP_COUNT: none
 static struct op_info raised_info;
 
@@ -44,7 +45,7 @@ static void raise_version(enum op op) {
     raised_info.version++;
 }
 
-// ---- programs -------------------------------------------------------------------------
+// ---- programs ------------------------------------------------------------------------
 #define HEAD                                                                             \
     "train = images(\"data\", size = 16)\n"                                              \
     "teacher = onnx(\"a.onnx\", mean = [0.5, 0.4, 0.3], std = [0.25, 0.5, 1])\n"
@@ -158,7 +159,7 @@ static const char *const MORE[] = {built,   large,  deep,    measured,
                                    trained, asking, labelled};
 #define ALL_PROGRAMS (COUNT(PROGRAMS) + COUNT(MORE))
 
-// ---- files ----------------------------------------------------------------------------
+// ---- files ---------------------------------------------------------------------------
 // NAME.onnx and NAME.npy have beside them NAME_copy, the same written otherwise, and
 // NAME_other, the same network with one weight changed or another matrix.
 static void write_bytes(const char *path, const void *data, size_t n) {
@@ -265,7 +266,7 @@ static int leave(void **state) {
     return chdir("/") == 0 ? teardown(state) : -1;
 }
 
-// ---- compiling ------------------------------------------------------------------------
+// ---- compiling -----------------------------------------------------------------------
 struct compiled {
     const struct func *graph;
     const struct plan *plan;
@@ -332,10 +333,10 @@ static uint32_t same_column(const struct compiled *c, struct kept k) {
     return UINT32_MAX;
 }
 
-// ---- what must change -----------------------------------------------------------------
-// How a change reaches a column: through what its record says; through its rows' identities
-// (their images at another size); through where crops lie, which its keys hold as it comes
-// out. Nothing at all: 0.
+// ---- what must change ----------------------------------------------------------------
+// How a change reaches a column: through what its record says; through its rows'
+// identities (their images at another size); through where crops lie, which its keys hold
+// as it comes out. Nothing at all: 0.
 enum { RECORD = 1, ROWS = 2, BOXES = 4 };
 
 struct change {
@@ -449,8 +450,8 @@ static unsigned effect_value(const struct effect *e, nid v) {
     return all;
 }
 
-// Where a crop lies, in images of some size: by its map, and by the size it has before it is
-// resized.
+// Where a crop lies, in images of some size: by its map, and by the size it has before it
+// is resized.
 static unsigned effect_place(const struct effect *e, nid v) {
     const struct node *n = node_at(e->before, v);
     unsigned all = effect_value(e, n->in[1]);
@@ -507,7 +508,7 @@ static unsigned effect_column(const struct effect *e, struct kept k) {
     return 0;
 }
 
-// ---- what does change -----------------------------------------------------------------
+// ---- what does change ----------------------------------------------------------------
 static bool has_key(const struct plan_memo *m, enum key_kind kind) {
     for (size_t i = 0; i < m->nkeys; i++)
         if (m->keys[i].kind == kind) return true;
@@ -571,7 +572,7 @@ static size_t check_columns(struct fixture *f, const struct effect *e,
     return n;
 }
 
-// ---- changed graphs -------------------------------------------------------------------
+// ---- changed graphs ------------------------------------------------------------------
 static nid copy_built(struct fixture *f, struct builder *b, const struct node *n,
                       const struct value *attrs, bool changed) {
     const struct model *m = n->model; // drawing the weights of them all takes long
@@ -706,7 +707,7 @@ static struct values other_values(struct fixture *f, const struct attr_spec *s,
     return out;
 }
 
-// ---- every attribute of every op ------------------------------------------------------
+// ---- every attribute of every op -----------------------------------------------------
 struct coverage { // how many changed graphs were compared, by op and attribute
     size_t attrs[OP_COUNT][OP_MAX_ATTRS];
 };
@@ -813,7 +814,7 @@ static void numerics_change_everything(void **state) {
     }
 }
 
-// ---- precision ------------------------------------------------------------------------
+// ---- precision -----------------------------------------------------------------------
 static const struct plan_memo *memo_of(const struct compiled *c, uint32_t column) {
     return c->plan->columns[column].memo;
 }
@@ -926,7 +927,7 @@ static void of_a_training_the_teachers_precision_counts(void **state) {
     assert_true(digest_eq(asked, key_of_training(f, "bf16", "bf16")));
 }
 
-// ---- labels ---------------------------------------------------------------------------
+// ---- labels --------------------------------------------------------------------------
 // Whether a value is of the row's class, and not only of its pixels.
 static bool needs_class(const struct func *g, nid v) {
     const struct node *n = node_at(g, v);
@@ -959,7 +960,7 @@ static void classes_count_where_they_matter(void **state) {
     assert_true(with > 3 && without > 3);
 }
 
-// ---- what changes nothing -------------------------------------------------------------
+// ---- what changes nothing ------------------------------------------------------------
 static int by_digest(const void *a, const void *b) {
     return memcmp(a, b, sizeof(struct digest));
 }
@@ -987,7 +988,7 @@ static void same_program(struct fixture *f, const char *a, const char *b) {
         fail_msg("other keys than before:\n%s", b);
 }
 
-// ---- other sizes ------------------------------------------------------------------------
+// ---- other sizes ---------------------------------------------------------------------
 static Onnx__TensorProto *two_numbers(const char *name, int64_t a, int64_t b) {
     Onnx__TensorProto *t = malloc(sizeof *t);
     onnx__tensor_proto__init(t);
@@ -1089,8 +1090,8 @@ static void a_layer_is_known_by_where_it_is(void **state) {
 
 static void how_it_is_written_changes_nothing(void **state) {
     struct fixture *f = *state;
-    // Comments, order, names, paths, what is chosen of the results, where they go, numbers
-    // and defaults spelled out, a def, params that nothing or something uses.
+    // Comments, order, names, paths, what is chosen of the results, where they go,
+    // numbers and defaults spelled out, a def, params that nothing or something uses.
     same_program(
         f, infoutil,
         "# the other way round\n"

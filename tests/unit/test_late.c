@@ -1,5 +1,6 @@
-// Params that stay open after compiling: a plan in which one is set is the plan of the program
-// compiled with it, in everything that a run reads; and what shapes the code says so.
+// Params that stay open after compiling: a plan in which one is set is the plan of the
+// program compiled with it, in everything that a run reads; and what shapes the code says
+// so.
 #include "cli/driver.h"
 #include "runtime/result.h"
 #include "runtime/settings.h"
@@ -69,7 +70,7 @@ static void compile(struct fixture *f, const char *text, const char *define,
     plan_settle(f->a, out->plan);
 }
 
-// ---- equal plans ----------------------------------------------------------------------
+// ---- equal plans ---------------------------------------------------------------------
 static void same_columns(const struct plan *p, const struct plan *q) {
     assert_int_equal(p->ncolumns, q->ncolumns);
     for (size_t i = 0; i < p->ncolumns; i++) {
@@ -139,7 +140,7 @@ static void same_plan(const struct plan *p, const struct plan *q) {
     same_code(p, q);
 }
 
-// ---- tests ----------------------------------------------------------------------------
+// ---- tests ---------------------------------------------------------------------------
 static void set_is_compiled_with(void **state) {
     static const struct setting settings[] = {
         {"data", "elsewhere", "-D "}, {"sigma", "0.25", "-D "},
@@ -217,7 +218,8 @@ static void equal_values_of_different_params_stay_apart(void **state) {
     driver_free(&with.v);
 }
 
-// As -D does, setting a param changes what other defaults say of it, until they are set too.
+// As -D does, setting a param changes what other defaults say of it, until they are set
+// too.
 static void defaults_follow(void **state) {
     static const char text[] =
         "param twice: float = 2 * a\nparam a: float = 0.1\n"
@@ -256,8 +258,8 @@ static void large_formulas_are_given_up(void **state) {
     driver_free(&c.v);
 }
 
-// The kernels of relabel read 1 / temperature: a formula a little larger than the attribute's.
-// Whatever its size, what can be set is honoured.
+// The kernels of relabel read 1 / temperature: a formula a little larger than the
+// attribute's. Whatever its size, what can be set is honoured.
 static void formulas_at_the_limit_are_kept_whole(void **state) {
     struct fixture *f = *state;
     size_t open = 0, depths = 0;

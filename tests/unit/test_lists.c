@@ -1,5 +1,5 @@
-// Lists of values, what `for` makes of them, stages and reports: a program that uses them is
-// the same graph as one in which all is written out.
+// Lists of values, what `for` makes of them, stages and reports: a program that uses them
+// is the same graph as one in which all is written out.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -204,34 +204,10 @@ static void networks_of_files_can_begin_anew(void **state) {
     struct world *w = *state;
 #define FILE_WITH(more)                                                                  \
     "onnx(\"" TEST_DATA "/shapes.onnx\", mean = [0, 0, 0], std = [1, 1, 1]" more ")"
-    const char *text =
-        "report([accuracy(m, test) for m in [" FILE_WITH(
-            "") ", " FILE_WITH(", init = random") ", " FILE_WITH(", init = random, seed "
-                                                                 "= 0") ", " FILE_WITH(","
-                                                                                       " "
-                                                                                       "i"
-                                                                                       "n"
-                                                                                       "i"
-                                                                                       "t"
-                                                                                       " "
-                                                                                       "="
-                                                                                       " "
-                                                                                       "r"
-                                                                                       "a"
-                                                                                       "n"
-                                                                                       "d"
-                                                                                       "o"
-                                                                                       "m"
-                                                                                       ","
-                                                                                       " "
-                                                                                       "s"
-                                                                                       "e"
-                                                                                       "e"
-                                                                                       "d"
-                                                                                       " "
-                                                                                       "="
-                                                                                       " "
-                                                                                       "1") "]])\n";
+    const char *text = arena_printf(
+        w->arena, "report([accuracy(m, test) for m in [%s, %s, %s, %s]])\n",
+        FILE_WITH(""), FILE_WITH(", init = random"),
+        FILE_WITH(", init = random, seed = 0"), FILE_WITH(", init = random, seed = 1"));
     struct program *p = load_good(w, text, NULL);
     const struct digest *seen[4];
     const struct node *report = find_op(p, OP_REPORT);

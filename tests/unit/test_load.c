@@ -1,5 +1,5 @@
-// Code is made for the stage that is about to run and for nothing else; what functions share
-// is made once; the work a function is can be told without making its code.
+// Code is made for the stage that is about to run and for nothing else; what functions
+// share is made once; the work a function is can be told without making its code.
 #include "cli/driver.h"
 #include "scratch.h"
 
@@ -64,7 +64,7 @@ static const struct plan_stage *stage_of(const struct plan *p, const char *func)
     return NULL;
 }
 
-// ---- stages ---------------------------------------------------------------------------
+// ---- stages --------------------------------------------------------------------------
 static void a_stage_loads_its_own_functions(void **state) {
     struct driver v;
     lower(*state, &v);
@@ -89,8 +89,8 @@ static void loading_again_changes_nothing(void **state) {
     driver_free(&v);
 }
 
-// The teacher under shap_patches and under relabel is one network: most of its layers have
-// the same code and the same weights, whichever is loaded first.
+// The teacher under shap_patches and under relabel is one network: most of its layers
+// have the same code and the same weights, whichever is loaded first.
 static void functions_share_constants_and_code(void **state) {
     struct driver v;
     lower(*state, &v);
@@ -122,7 +122,7 @@ static void constants_are_aligned_and_end_with_slack(void **state) {
     driver_free(&v);
 }
 
-// ---- work -----------------------------------------------------------------------------
+// ---- work ----------------------------------------------------------------------------
 static void work_is_known_before_code(void **state) {
     struct driver v;
     lower(*state, &v);

@@ -1,9 +1,9 @@
-// Whole programs through lowering and the scheduler: what is computed how often, that each
-// saved pixel is the pixel its manifest says, and that programs nobody can run end in an
-// error at their place before anything is computed.
+// Whole programs through lowering and the scheduler: what is computed how often, that
+// each saved pixel is the pixel its manifest says, and that programs nobody can run end
+// in an error at their place before anything is computed.
 //
-// A case is the body of a program over the shapes of tests/data, written to a folder of its
-// own; `x` are its images, `m` is its teacher.
+// A case is the body of a program over the shapes of tests/data, written to a folder of
+// its own; `x` are its images, `m` is its teacher.
 #include "cli/driver.h"
 #include "runtime/builtin.h"
 #include "runtime/image.h"
@@ -102,7 +102,7 @@ static size_t steps_named(const struct fixture *f, const char *name) {
     return n;
 }
 
-// ---- what was saved --------------------------------------------------------------------
+// ---- what was saved ------------------------------------------------------------------
 static const float *numbers(struct fixture *f, const char *name, size_t count) {
     struct npy out;
     struct diags d;
@@ -132,7 +132,8 @@ static void same_window(const struct image *whole, const unsigned *box,
                             part->w * 3);
 }
 
-// Each image of a result is, pixel for pixel, the box its manifest gives of its one source.
+// Each image of a result is, pixel for pixel, the box its manifest gives of its one
+// source.
 static size_t check_boxes(struct fixture *f, const char *name) {
     char line[1024], file[128], source[256];
     unsigned b[4];
@@ -159,7 +160,7 @@ static size_t check_boxes(struct fixture *f, const char *name) {
     return seen;
 }
 
-// ---- pixels ----------------------------------------------------------------------------
+// ---- pixels --------------------------------------------------------------------------
 static void images_are_saved_as_they_are(void **state) {
     run(*state, "save(x, to = \"a\")");
     assert_int_equal(check_boxes(*state, "a"), 40);
@@ -279,7 +280,7 @@ static void resizing_stays_inside_the_box(void **state) {
     for (size_t i = 0; i < sizeof out; i++) assert_int_equal(out[i], 0);
 }
 
-// ---- values ----------------------------------------------------------------------------
+// ---- values --------------------------------------------------------------------------
 static void costly_values_are_computed_once(void **state) {
     struct fixture *f = *state;
     assert_true(compile(
@@ -362,7 +363,7 @@ static void chains_of_ops(void **state) {
     assert_int_equal(check_boxes(f, "a"), 40);
 }
 
-// ---- what cannot be run ----------------------------------------------------------------
+// ---- what cannot be run --------------------------------------------------------------
 static void chains_too_long_are_refused(void **state) {
     struct fixture *f = *state;
     struct text t = {.arena = f->arena};

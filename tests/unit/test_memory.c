@@ -16,7 +16,7 @@
 
 #define SHAPES TEST_DATA "/shapes/train/"
 
-// ---- files --------------------------------------------------------------------------------
+// ---- files ---------------------------------------------------------------------------
 static void copy(struct fixture *f, const char *from, const char *to) {
     size_t n;
     char *data = file_read(f->a, from, 1 << 24, &n);
@@ -97,7 +97,7 @@ static struct digest tree(struct fixture *f, const char *path) {
     return d;
 }
 
-// ---- images ---------------------------------------------------------------------------------
+// ---- images --------------------------------------------------------------------------
 #define SIDE ((size_t)24)
 
 struct folder {
@@ -193,7 +193,7 @@ static void images(void **state) {
     }
 }
 
-// ---- programs ---------------------------------------------------------------------------------
+// ---- programs ------------------------------------------------------------------------
 static const char program[] =
     "param sigma: float = 0.05\n"
     "train = images(\"data\", size = 16, on_error = \"skip\")\n"
@@ -303,7 +303,7 @@ static void running(void **state) {
     driver_free(&v);
 }
 
-// ---- checks -------------------------------------------------------------------------------
+// ---- checks --------------------------------------------------------------------------
 // Enough images that other ways are tried, and something is said.
 static void make_more_data(struct fixture *f) {
     for (size_t i = 0; i < CLASSES; i++)
@@ -346,13 +346,14 @@ static void checks(void **state) {
     driver_free(&v);
 }
 
-// ---- bugs ---------------------------------------------------------------------------------
+// ---- bugs ----------------------------------------------------------------------------
 static void broken_kernel(char *const *buffers, size_t n) {
     (void)buffers;
     BUG("a kernel for %zu rows", n);
 }
 
-// Ends with the bug, and what it held is let go of: the store closes, and takes the next run.
+// Ends with the bug, and what it held is let go of: the store closes, and takes the next
+// run.
 static void run_with_bug(struct fixture *f, const struct running *r) {
     struct trial t = {.f = f, .input = r};
     struct attempt a = {run_plan, &t};

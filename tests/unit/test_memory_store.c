@@ -1,5 +1,5 @@
-// The store when memory runs out (meter.h): it may go without writing, and says so, but what it
-// holds stays right, and is never taken for damaged.
+// The store when memory runs out (meter.h): it may go without writing, and says so, but
+// what it holds stays right, and is never taken for damaged.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ static int leave(void **state) {
     return chdir("/") == 0 ? teardown(state) : -1;
 }
 
-// ---- the store --------------------------------------------------------------------------------
+// ---- the store -----------------------------------------------------------------------
 // What is found is right (rig_get), whatever was lost; nothing is taken for damage.
 static void use_store(struct trial *t) {
     const char *path = t->input;

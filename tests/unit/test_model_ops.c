@@ -1,5 +1,5 @@
-// Ops that ask a model: Grad-CAM beside PyTorch's (tests/data/gradcam/make.py), and rows chosen
-// by what the model says of them.
+// Ops that ask a model: Grad-CAM beside PyTorch's (tests/data/gradcam/make.py), and rows
+// chosen by what the model says of them.
 #include "cli/driver.h"
 #include "runtime/npy.h"
 
@@ -92,7 +92,7 @@ static void a_layer_that_is_not_there_is_named(void **state) {
     }
 }
 
-// ---- rows by their scores ---------------------------------------------------------------
+// ---- rows by their scores ------------------------------------------------------------
 static struct npy read_scores(struct fixture *f, const char *path) {
     struct npy n;
     assert_true(npy_read(f->a, path, &n, NO_SPAN, &f->d));

@@ -1,12 +1,12 @@
-// Results round as the words in target.numerics say, and the store's keys with them: fixed
-// functions on fixed numbers give the bits that are recorded for these words in
+// Results round as the words in target.numerics say, and the store's keys with them:
+// fixed functions on fixed numbers give the bits that are recorded for these words in
 // tests/data/numerics.txt.
 //
-// When this fails after a change of a pass, of code generation or of the compiler underneath,
-// values in people's stores would not be what is computed anew: raise
-// CODEGEN_NUMERICS_VERSION, then record with DDG_UPDATE=1, on a machine that runs all of the
-// targets below, multiplies bf16, and has what unit/guest.h needs. A case may be added without
-// that.
+// When this fails after a change of a pass, of code generation or of the compiler
+// underneath, values in people's stores would not be what is computed anew: raise
+// CODEGEN_NUMERICS_VERSION, then record with DDG_UPDATE=1, on a machine that runs all of
+// the targets below, multiplies bf16, and has what unit/guest.h needs. A case may be
+// added without that.
 #include "cli/driver.h"
 #include "jit.h"
 #include "scratch.h"
@@ -31,7 +31,7 @@ static bool runs_here(const char *target) {
     return strcmp(target, "x86-64-v3") != 0 || v3;
 }
 
-// ---- numbers --------------------------------------------------------------------------
+// ---- numbers -------------------------------------------------------------------------
 // In [-1, 1), all 24 bits in use, so that hardly any sum is exact.
 static float *numbers(struct arena *a, uint64_t seed, size_t n, double scale) {
     float *v = NEW_N(a, float, n);
@@ -68,7 +68,7 @@ static struct conv_attrs window(int64_t stride, int64_t pad, int64_t groups) {
     return (struct conv_attrs){{stride, stride}, {pad, pad, pad, pad}, {1, 1}, groups};
 }
 
-// ---- functions ------------------------------------------------------------------------
+// ---- functions -----------------------------------------------------------------------
 // A residual block: convolution, bias, shortcut, activation; then the same with a stride.
 static void conv_epilogue(struct builder *b) {
     nid x = input(b, "x", DIMS(20, 11, 13));
@@ -146,8 +146,8 @@ static nid pooled(struct builder *b, enum op op, nid x) {
     return build_node(b, op, &x, 1, attrs, NULL);
 }
 
-// Every kind of gradient: of a convolution's input and weights (stored, and their squares),
-// of a matrix, of pools.
+// Every kind of gradient: of a convolution's input and weights (stored, and their
+// squares), of a matrix, of pools.
 static void gradients(struct builder *b) {
     nid x = input(b, "x", DIMS(5, 12, 12)), norm = b_f32(b, 0);
     struct conv_attrs same = window(1, 1, 1), down = window(2, 1, 1);
@@ -174,8 +174,9 @@ static nid biased(struct builder *b, nid x, uint64_t seed) {
     return b_unary(b, OP_TANH, b_binary(b, OP_ADD, x, bias));
 }
 
-// What may multiply bf16: places by themselves, with a border, with a stride, lines; and, for
-// the pixels' gradient, the way back. Where the target cannot, this is one case more of fp32.
+// What may multiply bf16: places by themselves, with a border, with a stride, lines; and,
+// for the pixels' gradient, the way back. Where the target cannot, this is one case more
+// of fp32.
 static void halves(struct builder *b) {
     struct conv_attrs one = window(1, 0, 1), wide = window(1, 2, 1),
                       down = window(2, 1, 1);
@@ -201,7 +202,7 @@ static const struct function {
     {"attention", attention},         {"halves", halves},
 };
 
-// ---- programs -------------------------------------------------------------------------
+// ---- programs ------------------------------------------------------------------------
 // The example's teacher on one image of each class. Exact Shapley values: those of drawn
 // coalitions are solved for by a library, whose bits are part of their key.
 static const char program[] =
@@ -214,7 +215,7 @@ static const char program[] =
 
 static const char *const saved[] = {"logits.npy", "shap.npy", "gradnorm.npy"};
 
-// ---- the record -----------------------------------------------------------------------
+// ---- the record ----------------------------------------------------------------------
 struct record { // lines of "case digest words"
     struct fixture *f;
     const char *old;
@@ -254,7 +255,7 @@ static void compare(struct record *r, const char *target, const char *words,
     }
 }
 
-// ---- what is compared -----------------------------------------------------------------
+// ---- what is compared ----------------------------------------------------------------
 static void call_it(struct fixture *f, struct jit *j, struct digest *d) {
     const struct func *fn = j->module.funcs.at[0].f; // gradients expanded
     const void *args[4];
@@ -365,7 +366,7 @@ static void results_round_as_recorded(void **state) {
         fail_msg("%zu results are not recorded (DDG_UPDATE=1)", r.missing);
 }
 
-// ---- what decides nothing -------------------------------------------------------------
+// ---- what decides nothing ------------------------------------------------------------
 static struct digest with_cache(struct fixture *f, const struct function *c, size_t l2) {
     struct builder b;
     struct jit j;

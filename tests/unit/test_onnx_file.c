@@ -1,5 +1,5 @@
-// How networks are stored: as exporters with local functions and data files write them, in
-// half floats, and in ways that nobody should. Files are made from those of
+// How networks are stored: as exporters with local functions and data files write them,
+// in half floats, and in ways that nobody should. Files are made from those of
 // tests/data/onnx/make_files.py; data files lie in a folder of this process.
 #include "onnx_rig.h"
 

@@ -2,11 +2,11 @@
 // one op, with inputs and the outputs they must give. And tests of ours of the same kind,
 // for what those do not have (tests/data/onnx/make_nodes.py).
 //
-// Each graph whose ops ddg has is imported in up to three ways, and every way that imports
-// must give the right outputs, in shape and in value:
+// Each graph whose ops ddg has is imported in up to three ways, and every way that
+// imports must give the right outputs, in shape and in value:
 //     constant  the inputs are constants, and the importer folds the graph away
-//     whole     inputs are arguments, of the ONNX shape, of a function that is evaluated and
-//               compiled; what must be constant (shapes, indices) is
+//     whole     inputs are arguments, of the ONNX shape, of a function that is evaluated
+//               and compiled; what must be constant (shapes, indices) is
 //     rows      the first axis is the batch, and each row is computed by itself; the same
 // tests/data/onnx/nodes.txt lists the graphs that only the first takes, those that none
 // takes, and those whose numbers are others, each with the reason. It must be exact.

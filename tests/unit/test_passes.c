@@ -107,7 +107,7 @@ static void text_cases(void **state) {
     assert_true(cases > 0);
 }
 
-// ---- random functions -----------------------------------------------------------------
+// ---- random functions ----------------------------------------------------------------
 static bool near_enough(float x, float y) {
     return x == y || (isnan(x) && isnan(y)) || fabsf(x - y) <= 1e-4f * fmaxf(1, fabsf(x));
 }
@@ -173,8 +173,8 @@ static void values_of_cases_stay(void **state) {
     }
 }
 
-// A call, as runtime/call.c runs it, in which every 64 bytes of the arena remember whose they
-// are: what a kernel reads must still be there.
+// A call, as runtime/call.c runs it, in which every 64 bytes of the arena remember whose
+// they are: what a kernel reads must still be there.
 struct arena_use {
     const struct kfunc *k;
     uint64_t seed;

@@ -1,4 +1,5 @@
-// Profiles: what is counted, that a lane's time adds up, and that spans stay within bounds.
+// Profiles: what is counted, that a lane's time adds up, and that spans stay within
+// bounds.
 #include "runtime/profile.h"
 
 #include <setjmp.h>

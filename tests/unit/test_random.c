@@ -72,8 +72,8 @@ static void normal_row(double purpose, float out[3]) {
     assert_true(builtin_run(BUILTIN_NORMAL, params, buffers, strides, 2, 1));
 }
 
-// A score drawn with the seed of a row's noise does not tell the noise. Noise is what it was
-// before there were scores.
+// A score drawn with the seed of a row's noise does not tell the noise. Noise is what it
+// was before there were scores.
 static void purposes_differ(void **state) {
     (void)state;
     float noise[3], score[3], before[3];

@@ -2,9 +2,9 @@
 // implementation, for the first two images of each CIFAR-10 class and ResNet-20. Skipped
 // where that folder is absent.
 //
-// Each case is a program; what it saves is compared, as the program's user would get it. The
-// logits and coalition values are not saved by any op, so they are taken from the tensor
-// functions of the same programs.
+// Each case is a program; what it saves is compared, as the program's user would get it.
+// The logits and coalition values are not saved by any op, so they are taken from the
+// tensor functions of the same programs.
 #include "cli/driver.h"
 #include "runtime/call.h"
 #include "runtime/npy.h"
@@ -110,7 +110,7 @@ static void gradient_norms(void **state) {
             fail_msg("row %zu is %.8g, the reference %.8g", i, norm[i], expected[i]);
 }
 
-// ---- values inside a program ---------------------------------------------------------------
+// ---- values inside a program ---------------------------------------------------------
 static const struct plan_func *find_func(const struct fixture *f, const char *name) {
     const struct plan *p = f->driver.module.plan;
     for (size_t i = 0; i < p->nfuncs; i++)

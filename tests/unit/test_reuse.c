@@ -1,5 +1,5 @@
-// Runs over one store: what a second run computes after something was changed, and that its
-// results are those of a run without a store.
+// Runs over one store: what a second run computes after something was changed, and that
+// its results are those of a run without a store.
 #include "cli/driver.h"
 #include "runtime/identity.h"
 #include "runtime/survey.h"
@@ -24,7 +24,7 @@
 static const char *const NAMES[CLASSES] = {"arrow", "checker", "crescent", "cross",
                                            "heart", "ladder",  "ring"};
 
-// ---- files ----------------------------------------------------------------------------
+// ---- files ---------------------------------------------------------------------------
 static void copy_file(struct fixture *f, const char *from, const char *to) {
     size_t n;
     char *data = file_read(f->a, from, 1 << 20, &n);
@@ -73,7 +73,7 @@ static bool same_files(struct fixture *f, const char *a, const char *b) {
     return n == m && !memcmp(x, y, n);
 }
 
-// ---- runs -----------------------------------------------------------------------------
+// ---- runs ----------------------------------------------------------------------------
 #define TEACHER                                                                          \
     "teacher = onnx(\"net.onnx\", mean = [0.5, 0.4, 0.3], std = [0.25, 0.5, 1])\n"
 
@@ -192,7 +192,7 @@ static struct outcome run_checked(struct fixture *f, struct run r) {
     return o;
 }
 
-// ---- what is computed again -------------------------------------------------------------
+// ---- what is computed again ----------------------------------------------------------
 static void the_same_again_computes_nothing(void **state) {
     struct fixture *f = *state;
     struct outcome o = run_checked(f, INFOUTIL);
@@ -326,7 +326,7 @@ static void points_of_a_sweep_share(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, enter, leave)
 
-// ---- audits ---------------------------------------------------------------------------
+// ---- audits --------------------------------------------------------------------------
 // Puts another value in the place of the one that is stored for a row of phi: one whose
 // checksum is right, as a machine with bad memory would.
 static void forge(struct fixture *f, size_t row) {
@@ -382,7 +382,7 @@ static void copies_of_an_image_are_computed_once(void **state) {
     assert_int_equal(stage(&o, "phi")->reused, 2);
 }
 
-// ---- plans ----------------------------------------------------------------------------
+// ---- plans ---------------------------------------------------------------------------
 // What `ddg plan` says of a program, and with `about` what `ddg why` does of that value.
 static struct survey look(struct fixture *f, struct run r, const char *about,
                           struct why *w) {
@@ -484,7 +484,7 @@ static void why_names_what_changed_and_nothing_else(void **state) {
     assert_string_equal(w.reason, "temperature 20 -> 2.5");
 }
 
-// ---- kills ----------------------------------------------------------------------------
+// ---- kills ---------------------------------------------------------------------------
 struct deadly { // a run that ends itself in its third chunk of phi
     size_t calls;
     size_t *done; // rows, before the chunk that was done last; shared with who looks on

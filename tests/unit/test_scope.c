@@ -1,5 +1,5 @@
-// Scopes and the memory they give: what is given up lets go of what it holds, and where that
-// is heard of.
+// Scopes and the memory they give: what is given up lets go of what it holds, and where
+// that is heard of.
 #include "runtime/pool.h"
 
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-// ---- an allocator that counts, and fails from the n-th call on ----------------------------
+// ---- an allocator that counts, and fails from the n-th call on -----------------------
 struct meter {
     struct memory memory;
     atomic_long live, calls;
@@ -34,7 +34,7 @@ static void meter_init(struct meter *m) {
     *m = (struct meter){.memory = {meter_resize, m}};
 }
 
-// ---- memory ---------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 static void blocks_know_where_they_came_from(void **state) {
     (void)state;
     struct meter a, b;
@@ -73,7 +73,7 @@ static void sizes_that_are_none_are_refused(void **state) {
     mem_free(p);
 }
 
-// ---- giving up --------------------------------------------------------------------------
+// ---- giving up -----------------------------------------------------------------------
 struct work {
     struct arena *arena;
     char order[8]; // of the cleanups
@@ -162,7 +162,7 @@ static void what_is_done_is_not_cleaned_up_again(void **state) {
     assert_string_equal(w.order, "b");
 }
 
-// ---- threads ------------------------------------------------------------------------------
+// ---- threads -------------------------------------------------------------------------
 struct crew {
     atomic_int here;
     atomic_bool other_memory;

@@ -178,7 +178,7 @@ static void assert_refused(struct rig *r, const char *const *texts, const char *
 #define REFUSED(r, words, ...)                                                           \
     assert_refused(r, (const char *const[]){__VA_ARGS__, NULL}, words)
 
-// ---- what follows ---------------------------------------------------------------------
+// ---- what follows --------------------------------------------------------------------
 static void everything_follows(void **unused) {
     struct rig *r = rig_new(*unused);
     assert_string_equal(state(r), BEFORE);
@@ -272,7 +272,7 @@ static void defaults_in_circles_end(void **unused) {
     assert_int_equal(r->p.rowsets->limit, 3);
 }
 
-// ---- what is refused ------------------------------------------------------------------
+// ---- what is refused -----------------------------------------------------------------
 static void unknown_names(void **unused) {
     struct rig *r = rig_new(*unused);
     REFUSED(r,
@@ -340,7 +340,7 @@ static void values_of_another_kind(void **unused) {
     REFUSED(r, "control characters", "to=a\x1b[1m");
 }
 
-// ---- literals -------------------------------------------------------------------------
+// ---- literals ------------------------------------------------------------------------
 // The value's text after reading it, or the reason.
 static const char *read_as(struct arena *a, enum value_kind kind, const char *text) {
     struct value v;

@@ -17,7 +17,7 @@
 #define SHAPES  TEST_DATA "/shapes/train"
 #define CLASSES 10
 
-// ---- random networks ------------------------------------------------------------------
+// ---- random networks -----------------------------------------------------------------
 struct net {
     struct builder b;
     struct random r;
@@ -121,7 +121,8 @@ static nid random_layer(struct net *n, nid x) {
     }
 }
 
-// One convolution over all: the order in which a mean is taken follows from what it is of.
+// One convolution over all: the order in which a mean is taken follows from what it is
+// of.
 static nid head(struct net *n, nid x) {
     const size_t *in = type_at(n->b.f, x)->dim;
     struct conv_attrs c = {{1, 1}, {0}, {1, 1}, 1};
@@ -193,7 +194,7 @@ static struct model *model_of(struct arena *a, const struct func *f, size_t side
     return m;
 }
 
-// ---- programs -------------------------------------------------------------------------
+// ---- programs ------------------------------------------------------------------------
 struct outcome {
     struct npy phi;
     size_t sharing; // functions of states, before that of the values

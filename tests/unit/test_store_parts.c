@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-// ---- records: there and back ----------------------------------------------------------
+// ---- records: there and back ---------------------------------------------------------
 static struct store_record sample(struct arena *a) {
     struct store_field *f = NEW_N(a, struct store_field, 3);
     f[0] = (struct store_field){"version", "3", NULL};
@@ -145,7 +145,7 @@ static void test_a_record_is_msgpack(void **state) {
     msgpack_unpacked_destroy(&got);
 }
 
-// ---- records: their keys --------------------------------------------------------------
+// ---- records: their keys -------------------------------------------------------------
 static struct digest key_of(const char *op, size_t n, const struct store_field *f) {
     return store_record_key(&(struct store_record){.op = op, .nfields = n, .fields = f});
 }
@@ -182,7 +182,7 @@ static void test_what_is_computed_is_the_key(void **state) {
         for (size_t k = 0; k < i; k++) assert_false(digest_eq(keys[i], keys[k]));
 }
 
-// ---- records: hostile bytes -----------------------------------------------------------
+// ---- records: hostile bytes ----------------------------------------------------------
 // The format once more, element by element, so that one can be exchanged.
 struct part {
     const char *key, *value;
@@ -374,7 +374,7 @@ static void test_memory_is_a_small_multiple(void **state) {
     arena_free(a);
 }
 
-// ---- blobs ----------------------------------------------------------------------------
+// ---- blobs ---------------------------------------------------------------------------
 static int open_root(struct fixture *f) {
     int fd = open(f->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -612,7 +612,7 @@ static void test_threads_write_the_same_blobs(void **state) {
     close(folder);
 }
 
-// ---- locks ----------------------------------------------------------------------------
+// ---- locks ---------------------------------------------------------------------------
 static const struct digest A = {1, 2}, B = {3, 4};
 
 static void test_two_holders_exclude_each_other(void **state) {

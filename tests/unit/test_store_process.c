@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-// ---- what is computed -----------------------------------------------------------------
+// ---- what is computed ----------------------------------------------------------------
 #define RECORDS ((size_t)3)
 #define ROWS    ((size_t)300) // a multiple of half a batch
 #define BATCH   ((size_t)24)
@@ -109,7 +109,7 @@ static void compute(struct store *s, struct batch *b) {
     if (b->n) store_put(s, key_of(b->record), b->rows, b->n, bytes, b->values, 0.01);
 }
 
-// ---- chaos ----------------------------------------------------------------------------
+// ---- chaos ---------------------------------------------------------------------------
 enum verdict { // how a process ends that is not killed
     SAID = 20,
     WRONG_VALUE,
@@ -319,7 +319,7 @@ static void test_a_store_whose_users_all_died_is_whole(void **state) {
     assert_store_is_whole(f, path);
 }
 
-// ---- sharing --------------------------------------------------------------------------
+// ---- sharing -------------------------------------------------------------------------
 typedef _Atomic uint32_t counter;
 
 // One pass over all rows: looks up, claims, looks up again what it could claim (another

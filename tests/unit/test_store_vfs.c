@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-// ---- databases ------------------------------------------------------------------------
+// ---- databases -----------------------------------------------------------------------
 static int run(sqlite3 *db, const char *sql) {
     return sqlite3_exec(db, sql, NULL, NULL, NULL);
 }
@@ -97,7 +97,7 @@ static uint64_t file_bytes(const char *path) {
     return (uint64_t)st.st_size;
 }
 
-// ---- damage ---------------------------------------------------------------------------
+// ---- damage --------------------------------------------------------------------------
 static char *map_file(const char *path, size_t n) {
     int fd = open(path, O_RDWR | O_CLOEXEC);
     char *at = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -261,7 +261,7 @@ static void test_two_stores_count_apart(void **state) {
     store_vfs_free(v);
 }
 
-// ---- work -----------------------------------------------------------------------------
+// ---- work ----------------------------------------------------------------------------
 // Everything that makes SQLite write pages in its own ways: a cache too small for the
 // transaction, savepoints, values of many pages, shrinking, checkpoints of each kind.
 static void churn(sqlite3 *db, unsigned seed) {
@@ -404,7 +404,7 @@ static void test_a_scan_of_no_database(void **state) {
     assert_scan(path, 0, 0);
 }
 
-// ---- killed writers -------------------------------------------------------------------
+// ---- killed writers ------------------------------------------------------------------
 // Adds rows one by one, each a digest of its key, and says after each how many are safe.
 _Noreturn static void add_rows(const char *path, _Atomic int64_t *safe) {
     struct store_vfs *v = store_vfs_new();

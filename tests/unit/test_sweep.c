@@ -1,5 +1,5 @@
-// Sweeps: which combinations several values make, what their folders are called, and where
-// their results go.
+// Sweeps: which combinations several values make, what their folders are called, and
+// where their results go.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -139,8 +139,8 @@ static nid sum_of_squares(struct builder *b, nid y) {
     return sum;
 }
 
-// One gradient, of the pixels or the squares of those of parameters, beside the evaluator's
-// and what is stored.
+// One gradient, of the pixels or the squares of those of parameters, beside the
+// evaluator's and what is stored.
 static void check_gradient(struct arena *a, const struct teacher *t, bool pixels,
                            const char *stored, size_t rows) {
     struct diags d;

@@ -1,6 +1,6 @@
 // Trainings (runtime/train.h), with kernels made by hand: a softmax regression, SGD with
-// momentum, a teacher that is asked. What is learnt is that of a plain loop, to the bit, for any
-// number of workers, from the store or not, stopped and gone on with or not.
+// momentum, a teacher that is asked. What is learnt is that of a plain loop, to the bit,
+// for any number of workers, from the store or not, stopped and gone on with or not.
 #include "runtime/random.h"
 #include "runtime/train_impl.h"
 
@@ -29,7 +29,7 @@
 
 _Static_assert(WEIGHTS == BIAS_AT, "the weights fill their blocks");
 
-// ---- kernels --------------------------------------------------------------------------
+// ---- kernels -------------------------------------------------------------------------
 // Counted, so that a test can see what is computed, and do something in the middle of it.
 static struct {
     atomic_size_t steps;
@@ -131,7 +131,7 @@ static void teacher(char *const *b, size_t n) {
     }
 }
 
-// ---- the plan -------------------------------------------------------------------------
+// ---- the plan ------------------------------------------------------------------------
 enum { STEP, UPDATE, ASK, FUNCS };
 
 struct setting {
@@ -295,7 +295,7 @@ static void add_augments(struct setting *m, bool ask) {
     if (ask) m->train.ask = ASK;
 }
 
-// ---- the plain loop -------------------------------------------------------------------
+// ---- the plain loop ------------------------------------------------------------------
 struct plain {
     float params[PARAMS], moments[PARAMS], stats[STATS], losses[8];
     float kept[8][PARAMS];
@@ -372,7 +372,7 @@ static void plain_train(const struct setting *m, struct plain *p) {
     }
 }
 
-// ---- running it -----------------------------------------------------------------------
+// ---- running it ----------------------------------------------------------------------
 static bool run(struct fixture *f, const struct setting *m, const struct run_options *o,
                 struct trained *out) {
     diags_init(&f->d, f->a);
@@ -436,7 +436,7 @@ static void soft_labels(void **state) {
     expect_plain(m, &t);
 }
 
-// ---- the store ------------------------------------------------------------------------
+// ---- the store -----------------------------------------------------------------------
 static struct store *open_store(struct fixture *f) {
     char why[512] = "";
     struct store_options o = {.path = path_of(f, "store")};
@@ -550,7 +550,7 @@ static void survives_kills(void **state) {
     store_close(s);
 }
 
-// ---- what goes wrong ------------------------------------------------------------------
+// ---- what goes wrong -----------------------------------------------------------------
 static void expect_error(struct fixture *f, const char *words, const char *help) {
     assert_int_equal(f->d.errors, 1);
     if (!strstr(f->d.list.at[0].message, words))
@@ -624,7 +624,7 @@ static void wrong_rows(void **state) {
     expect_error(f, "there is no image to train `net` on", NULL);
 }
 
-// ---- memory ---------------------------------------------------------------------------
+// ---- memory --------------------------------------------------------------------------
 static struct {
     struct meter *meter;
     size_t calls;
@@ -676,7 +676,7 @@ static void memory_runs_out(void **state) {
     fail_each(f, train_trial, m, NULL);
 }
 
-// ---- rates, orders --------------------------------------------------------------------
+// ---- rates, orders -------------------------------------------------------------------
 static void expect_near(double a, double b) {
     if (fabs(a - b) > 1e-12) fail_msg("%.17g is not %.17g", a, b);
 }

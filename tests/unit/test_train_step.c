@@ -1,6 +1,6 @@
-// The functions of a training: gradients of a batch's loss beside its slopes, and steps and
-// updates beside PyTorch's in float64 (tests/data/train, see make_steps.py there), by the
-// evaluator and as machine code.
+// The functions of a training: gradients of a batch's loss beside its slopes, and steps
+// and updates beside PyTorch's in float64 (tests/data/train, see make_steps.py there), by
+// the evaluator and as machine code.
 #include "frontend/model.h"
 #include "ir/text.h"
 #include "passes/train_step.h"
@@ -39,7 +39,7 @@ static float *numbers(struct arena *a, uint64_t *seed, size_t n, double low,
     return v;
 }
 
-// ---- networks --------------------------------------------------------------------------
+// ---- networks ------------------------------------------------------------------------
 struct net {
     struct arena *a;
     struct builder b;
@@ -173,7 +173,7 @@ static const struct model *model_of(struct arena *a, nid (*body)(struct net *, n
     return m;
 }
 
-// ---- steps -----------------------------------------------------------------------------
+// ---- steps ---------------------------------------------------------------------------
 struct step {
     struct arena *a;
     struct func *f;
@@ -254,7 +254,7 @@ static void call(struct step *s, size_t rows) {
     else assert_true(eval_func(s->f, rows, args, outs, NULL));
 }
 
-// ---- gradients ---------------------------------------------------------------------------
+// ---- gradients -----------------------------------------------------------------------
 // The loss's slope along some direction of one tensor.
 static double slope(struct step *s, const struct plan_tensor *t, const float *along,
                     double by) {
@@ -295,7 +295,7 @@ static void gradients_are_slopes(void **state) {
         check_gradients(*state, nets[i].name, model_of(*state, nets[i].body));
 }
 
-// ---- beside PyTorch ----------------------------------------------------------------------
+// ---- beside PyTorch ------------------------------------------------------------------
 static const float *stored(struct arena *a, const char *name, const char *what,
                            size_t n) {
     struct npy file;
@@ -400,7 +400,7 @@ static void steps_of_code_are_pytorchs(void **state) {
             check_step(*state, stored_nets[i], workers);
 }
 
-// ---- tensors -----------------------------------------------------------------------------
+// ---- tensors -------------------------------------------------------------------------
 // Tensors begin at whole blocks; what is between them is zero, in gradients too.
 static void tensors_lie_apart(void **state) {
     const struct model *m = imported(*state, "convnet");
@@ -454,7 +454,7 @@ static void a_batch_of_one(void **state) {
     for (size_t i = 0; i < s.t.param_floats; i++) assert_true(isfinite(s.gradients[i]));
 }
 
-// ---- updates -----------------------------------------------------------------------------
+// ---- updates -------------------------------------------------------------------------
 #define STEPS  5
 #define BLOCKS 2
 
@@ -516,7 +516,7 @@ static void updates_are_pytorchs(void **state) {
     for (size_t i = 0; i < COUNT(updates); i++) check_update(*state, i);
 }
 
-// ---- labels ------------------------------------------------------------------------------
+// ---- labels --------------------------------------------------------------------------
 static void labels_are_the_teachers(void **state) {
     const struct model *m = imported(*state, "instances");
     const struct func *f = differentiated(*state, train_ask(*state, m, m->func, 3));

@@ -1,6 +1,6 @@
-// What is concluded from what a model says of some images: cases as data, beside the words
-// that people get; and by the thousand, made up at random: models that are fine, of which
-// nothing may be said, and models that are not, of which it must be.
+// What is concluded from what a model says of some images: cases as data, beside the
+// words that people get; and by the thousand, made up at random: models that are fine, of
+// which nothing may be said, and models that are not, of which it must be.
 #include "runtime/trial.h"
 
 #include <setjmp.h>
@@ -22,7 +22,7 @@ struct scene {
     const char *names[MOST + 1];
     size_t classes; // outputs
     struct confusion given;
-    int way; // in which the model says what is in `otherwise`; -1: not tried in other ways
+    int way; // in which the model says `otherwise`; -1: not tried in other ways
     struct confusion otherwise;
     double at_least;
     const char *expected;
@@ -89,7 +89,7 @@ static void cases_are_as_expected(void **state) {
     }
 }
 
-// ---- at random --------------------------------------------------------------------------
+// ---- at random -----------------------------------------------------------------------
 struct dice {
     uint64_t state;
 };
@@ -99,8 +99,8 @@ static double roll(struct dice *d) {
     return (double)(d->state >> 11) * 0x1p-53;
 }
 
-// A model that knows a share of the images of each class, which differs from class to class,
-// and takes the others mostly for one class that is like theirs.
+// A model that knows a share of the images of each class, which differs from class to
+// class, and takes the others mostly for one class that is like theirs.
 struct world {
     size_t classes, each;
     double known;  // share of images, on average
@@ -205,7 +205,7 @@ static void models_that_guess_are_told(void **state) {
     }
 }
 
-// ---- which images -------------------------------------------------------------------------
+// ---- which images --------------------------------------------------------------------
 static void few_images_are_enough(void **state) {
     (void)state;
     assert_int_equal(trial_per_class(FIRST_LOOK, 0, 2), 64);
@@ -219,7 +219,8 @@ static void few_images_are_enough(void **state) {
     assert_int_equal(trial_choices(FIRST_LOOK, 1000), 128);
 }
 
-// What a model knows need not be tried in other ways, nor what is wrong too rarely to matter.
+// What a model knows need not be tried in other ways, nor what is wrong too rarely to
+// matter.
 static void other_ways_are_tried_where_they_could_help(void **state) {
     struct fixture *f = *state;
     enum { N = 100 };

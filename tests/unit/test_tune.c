@@ -1,6 +1,6 @@
-// The tuner: what it chooses follows from what was timed; tilings leave results the same bits
-// and keys the same; another algorithm changes the keys of what it computes, and of nothing
-// else; what was timed is not timed again; what a store holds is not believed.
+// The tuner: what it chooses follows from what was timed; tilings leave results the same
+// bits and keys the same; another algorithm changes the keys of what it computes, and of
+// nothing else; what was timed is not timed again; what a store holds is not believed.
 //
 // But for one test nothing is timed: a clock made of data stands in.
 #include "cli/driver.h"
@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 
-// ---- a clock made of data -------------------------------------------------------------
+// ---- a clock made of data ------------------------------------------------------------
 struct clock {
     const char *word;         // it is about problems with this word; NULL: about all
     enum algorithm algorithm; // takes half of what the others do
@@ -76,7 +76,7 @@ static struct store *open_store(struct fixture *f) {
     return s;
 }
 
-// ---- one function ---------------------------------------------------------------------
+// ---- one function --------------------------------------------------------------------
 struct net {
     struct builder b;
     struct random r;
@@ -109,8 +109,8 @@ static nid back(struct net *n, nid x, size_t out, int64_t stride) {
     return b_conv_dx(&n->b, x, w, &c, side[0], side[1]);
 }
 
-// A kernel of each kind that has tilings: first layers, 3x3, strides, 1x1, groups, depthwise,
-// gradients, products of many lines and of one.
+// A kernel of each kind that has tilings: first layers, 3x3, strides, 1x1, groups,
+// depthwise, gradients, products of many lines and of one.
 static struct func *all_kinds(struct arena *a) {
     struct net n = {.arena = a, .r = {7}};
     builder_init(&n.b, a, "net");
@@ -307,7 +307,7 @@ static void three_parts_in_a_hundred_are_nothing(void **state) {
     }
 }
 
-// ---- programs and keys ----------------------------------------------------------------
+// ---- programs and keys ---------------------------------------------------------------
 static const char program[] =
     "train = images(\"" TEST_DATA "/shapes/train\", size = 32, limit = 2)\n"
     "teacher = onnx(\"" TEST_DATA "/shapes.onnx\", mean = [0.485, 0.456, 0.406],\n"
@@ -409,7 +409,7 @@ static void code_follows_keys(void **state) {
     driver_free(&v);
 }
 
-// ---- the store ------------------------------------------------------------------------
+// ---- the store -----------------------------------------------------------------------
 static size_t timed_by(struct fixture *f, struct clock *k, struct store *s) {
     struct driver v;
     k->calls = 0;
@@ -583,7 +583,7 @@ static void targets_are_timed_apart(void **state) {
     codegen_free(b.codegen);
 }
 
-// ---- when nothing is timed ------------------------------------------------------------
+// ---- when nothing is timed -----------------------------------------------------------
 static void stays_as_it_costs_least(struct fixture *f, struct tuner *t) {
     struct driver plain, tuned;
     size_t n;
