@@ -9,15 +9,24 @@
 #include "runtime/constant.h"
 
 // ---- operands -----------------------------------------------------------------------
-// A constant given by position in an operand's place was probably meant for an attribute.
-static const char *help_operand(struct op_call *o, size_t slot) {
-    const struct result *r = &o->args[slot];
-    const struct operand_spec *spec = &o->info->operands[slot];
-    bool model =
-        r->kind == RESULT_NODE && type_at(o->c->b.f, r->node)->kind == KIND_MODEL;
-    if (model && spec->kinds >> KIND_ASK & 1)
+// What stands where a value of such a kind cannot, and what was probably meant.
+static const char *help_kind(enum op op, unsigned wants, enum kind came) {
+    if (came == KIND_MODEL && wants >> KIND_ASK & 1)
         return "a teacher is asked about each batch by `ask(teacher, temperature = 20)`";
-    if (r->kind != RESULT_VALUE || !spec->optional) return NULL;
+    if (came == KIND_MODEL && wants >> KIND_MEASURE & 1)
+        return "`accuracy(model, images)` is a measure; `save(model, to = \"x.onnx\")` "
+               "writes a network";
+    if (came == KIND_MEASURE && op == OP_SAVE)
+        return "`report(x, to = \"...\")` prints measures and writes them";
+    return NULL;
+}
+
+// A constant given by position in an operand's place was probably meant for an attribute.
+static const char *help_operand(struct op_call *o, size_t slot, const struct result *r) {
+    const struct operand_spec *spec = &o->info->operands[slot];
+    if (r->kind == RESULT_NODE)
+        return help_kind(o->call->op, spec->kinds, type_at(o->c->b.f, r->node)->kind);
+    if (r != &o->args[slot] || r->kind != RESULT_VALUE || !spec->optional) return NULL;
     for (size_t i = 0; i < o->nattrs; i++)
         if (o->info->attrs[i].kind == r->value.kind && !o->call->slots[o->nin + i])
             return arena_printf(o->c->arena, "if it is meant for `%s`, write `%s = ...`",
@@ -38,7 +47,7 @@ static bool take_node(struct op_call *o, size_t slot, const struct expr *e,
         put_operand(o, r->node, e);
         return true;
     }
-    return check_report(o->c, o->f, e->span, e, help_operand(o, slot),
+    return check_report(o->c, o->f, e->span, e, help_operand(o, slot, r),
                         "`%s` of `%s` wants %s; %s", spec->name, o->info->name,
                         kind_set_text(o->c->arena, spec->kinds), check_came(o->c, e, r));
 }

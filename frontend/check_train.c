@@ -102,7 +102,8 @@ static bool no_training(struct op_call *o, const struct node *model) {
     bool stage = model->op == OP_STAGE;
     return check_report(
         o->c, o->f, e->span, e,
-        stage ? NULL : "only what `train` gives has stages: those that its `keep` names",
+        stage ? "write `@` after the training itself"
+              : "only what `train` gives has stages: those that its `keep` names",
         stage ? "%s is a stage already"
               : "%s is not trained in this program, so it has "
                 "no stages",
@@ -198,9 +199,11 @@ static bool given_names(struct table *t, const char *attr, size_t n, struct text
         add_name(out, item->r.value.s);
     }
     size_t given = r->list->n;
-    return given == n || check_report(o->c, o->f, e->span, e, NULL,
-                                      "`%s` has %zu name%s; the table has %zu %s", attr,
-                                      given, given == 1 ? "" : "s", n, attr);
+    return given == n ||
+           check_report(o->c, o->f, e->span, e,
+                        n ? NULL : "columns are those of rows that are lists: [[a, b]]",
+                        "`%s` has %zu name%s; the table has %zu %.*s", attr, given,
+                        given == 1 ? "" : "s", n, (int)strlen(attr) - (n == 1), attr);
 }
 
 static bool set_names(struct table *t, const char *attr, size_t n, struct text *names) {

@@ -363,7 +363,7 @@ struct program *program_load(struct arena *arena, const struct program_options *
         VEC_PUSH(arena, &p->sources, tree->files.at[i]->source);
     if (p->graph->outs.n == 0) {
         diag_warning(d, NO_SPAN, "\"%s\" saves nothing, so nothing is computed", p->path);
-        diag_help(d, "end it with `save(x, to = \"...\")`");
+        diag_help(d, "end it with `save(x, to = \"...\")`, or `report(...)`");
     }
     return p;
 }

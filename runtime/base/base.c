@@ -237,15 +237,24 @@ void text_add(struct text *t, const char *fmt, ...) {
 // ---- near misses ---------------------------------------------------------------------
 #define NEAR_MAX 48 // longer names are not compared
 
+static char small_letter(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool same_letter(char a, char b) {
+    return small_letter(a) == small_letter(b);
+}
+
 static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb) {
     size_t row[NEAR_MAX + 1], before[NEAR_MAX + 1], two[NEAR_MAX + 1];
     for (size_t j = 0; j <= nb; j++) before[j] = two[j] = j;
     for (size_t i = 1; i <= na; i++) {
         row[0] = i;
         for (size_t j = 1; j <= nb; j++) {
-            size_t change = before[j - 1] + (a[i - 1] != b[j - 1]);
+            size_t change = before[j - 1] + !same_letter(a[i - 1], b[j - 1]);
             row[j] = size_min(change, size_min(before[j], row[j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+            if (i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) &&
+                same_letter(a[i - 2], b[j - 1]))
                 row[j] = size_min(row[j], two[j - 2] + 1); // swapped letters
         }
         memcpy(two, before, sizeof two);
