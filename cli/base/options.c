@@ -2,9 +2,10 @@
 #include "cli/base/options.h"
 
 int usage_error_va(const char *program, const char *fmt, va_list ap) {
+    bool asks = fmt[strlen(fmt) - 1] == '?';
     fprintf(stderr, "%s: ", program);
     vfprintf(stderr, fmt, ap);
-    if (fmt[strlen(fmt) - 1] == '?') fputc('\n', stderr);
+    if (asks) fputc('\n', stderr);
     else fprintf(stderr, "; see %s --help\n", program);
     return EXIT_USAGE;
 }
