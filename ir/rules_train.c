@@ -50,7 +50,9 @@ enum {
     TRAIN_SCHEDULE,
     TRAIN_WARMUP,
     TRAIN_MILESTONES,
-    TRAIN_GAMMA
+    TRAIN_GAMMA,
+    TRAIN_TEMPERATURE,
+    TRAIN_KEEP
 };
 
 static bool sgd_fits(struct rule_ctx *c) {
@@ -104,10 +106,20 @@ static bool schedule_fits(struct rule_ctx *c) {
     return milestones_rise(c);
 }
 
+// Programs name epochs in any order; the frontend has sorted them.
+static bool keep_rises(struct rule_ctx *c) {
+    const struct value *v = &c->attrs[TRAIN_KEEP];
+    for (size_t i = 0; i < v->n; i++)
+        if (v->is[i] > c->attrs[TRAIN_EPOCHS].i || (i && v->is[i] <= v->is[i - 1]))
+            return rule_fail_attr(c, TRAIN_KEEP,
+                                  "`keep` must rise, to the last epoch at most");
+    return true;
+}
+
 bool rule_train(struct rule_ctx *c, struct type *out) {
     *out = *c->ins[TRAIN_MODEL];
     return takes_images(c, TRAIN_MODEL, TRAIN_DATA) && labels_fit(c) &&
-           optimizer_fits(c) && schedule_fits(c);
+           optimizer_fits(c) && schedule_fits(c) && keep_rises(c);
 }
 
 bool rule_stage(struct rule_ctx *c, struct type *out) {

@@ -136,6 +136,7 @@ nid part_normalise(struct fn *f, const struct model *model, nid pixels);
 // an error (said) some value of that type. user: the node to blame.
 nid part_logits(struct fn *f, nid model_node, nid normalised, bool keep_params, nid user);
 nid part_log_sum_exp(struct fn *f, nid logits);
+nid part_count(struct fn *f, size_t k);             // i32[k]: 0, 1, 2, ...
 nid part_pick(struct fn *f, nid values, nid index); // values[index]
 
 #endif

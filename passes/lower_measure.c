@@ -8,17 +8,10 @@ static const struct node *gnode(const struct lower *l, nid v) {
 }
 
 // ---- columns -------------------------------------------------------------------------
-// i32[K] 0, 1, 2, ...
-static nid numbers(struct fn *f, size_t k) {
-    int32_t *count = NEW_N(f->l->arena, int32_t, k);
-    for (size_t i = 0; i < k; i++) count[i] = (int32_t)i;
-    return b_const(&f->b, type_tensor(ELEM_I32, false, 1, &k), count);
-}
-
 // How many logits come before the class's: those that are larger, and equal ones of
 // earlier classes.
 static nid logits_before(struct fn *f, nid logits, nid own, nid cls) {
-    nid which = numbers(f, type_at(f->b.f, logits)->dim[0]);
+    nid which = part_count(f, type_at(f->b.f, logits)->dim[0]);
     nid larger = b_unary(&f->b, OP_STEP, b_binary(&f->b, OP_SUB, logits, own));
     nid equal = b_binary(&f->b, OP_EQ, logits, own);
     nid earlier = b_unary(&f->b, OP_STEP, b_binary(&f->b, OP_SUB, cls, which));

@@ -100,11 +100,15 @@ nid part_log_sum_exp(struct fn *f, nid logits) {
     return b_reshape(&f->b, b_binary(&f->b, OP_ADD, sum, top), NULL, 0);
 }
 
-// f32[k]: 1 at the index.
-static nid part_hot(struct fn *f, nid index, size_t k) {
+nid part_count(struct fn *f, size_t k) {
     int32_t *count = NEW_N(f->l->arena, int32_t, k);
     for (size_t i = 0; i < k; i++) count[i] = (int32_t)i;
-    nid hot = b_binary(&f->b, OP_EQ, part_i32s(f, count, k), index);
+    return part_i32s(f, count, k);
+}
+
+// f32[k]: 1 at the index.
+static nid part_hot(struct fn *f, nid index, size_t k) {
+    nid hot = b_binary(&f->b, OP_EQ, part_count(f, k), index);
     return b_cast(&f->b, hot, ELEM_F32);
 }
 

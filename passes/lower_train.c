@@ -140,23 +140,13 @@ static void schedule(const struct node *n, struct plan_train *t) {
     t->seed = attr_int(n, "seed");
 }
 
-static int by_epoch(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-// Ascending, each once, up to the last epoch, which is always kept.
+// The last epoch is always kept.
 static void keep(struct lower *l, const struct node *n, struct plan_train *t) {
-    size_t count, kept = 0;
-    const int64_t *given = attr_ints(n, "keep", &count);
-    int64_t *all = NEW_N(l->arena, int64_t, count + 1);
-    for (size_t i = 0; i < count; i++) all[i] = given[i];
-    all[count] = (int64_t)t->epochs;
-    qsort(all, count + 1, sizeof *all, by_epoch);
-    for (size_t i = 0; i <= count; i++)
-        if (all[i] <= (int64_t)t->epochs && (!kept || all[kept - 1] < all[i]))
-            all[kept++] = all[i];
-    t->keep = all, t->nkeep = kept;
+    const int64_t *given = attr_ints(n, "keep", &t->nkeep);
+    int64_t *all = NEW_N(l->arena, int64_t, t->nkeep + 1), last = (int64_t)t->epochs;
+    for (size_t i = 0; i < t->nkeep; i++) all[i] = given[i];
+    if (!t->nkeep || all[t->nkeep - 1] < last) all[t->nkeep++] = last;
+    t->keep = all;
 }
 
 // ---- augmentations -------------------------------------------------------------------

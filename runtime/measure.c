@@ -122,6 +122,10 @@ static const char *const *split(struct arena *a, const char *text, size_t n) {
     return out;
 }
 
+const char *measured_row_name(const struct measured_table *t, size_t row) {
+    return t->rows ? t->rows[row] : t->cells[row * t->ncolumns]->name;
+}
+
 const struct measured_table *measured_tables(struct arena *a, const struct plan *p,
                                              const struct measured *all) {
     struct measured_table *out = NEW_N(a, struct measured_table, p->ntables);

@@ -37,6 +37,8 @@ bool measures_demand(struct demand *m, struct measured **out, struct diags *d);
 // The tables of the plan, over measures as measures_demand left them.
 const struct measured_table *measured_tables(struct arena *a, const struct plan *p,
                                              const struct measured *all);
+// The names of a table's rows; its measures have others.
+const char *measured_row_name(const struct measured_table *t, size_t row);
 // Whether the places that tables go to can be written, before anything is computed.
 bool tables_check(struct arena *a, const struct plan *p, struct diags *d);
 // Writes TO.csv and TO.json of each.

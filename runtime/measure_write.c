@@ -7,10 +7,6 @@
 #include "runtime/outfile.h"
 #include "runtime/result.h"
 
-static const char *row_name(const struct measured_table *t, size_t row) {
-    return t->rows ? t->rows[row] : t->cells[row * t->ncolumns]->name;
-}
-
 static const char *column_name(const struct measured_table *t, size_t column) {
     return t->columns ? t->columns[column] : "";
 }
@@ -53,7 +49,8 @@ static const char *csv(struct arena *a, const struct measured_table *t) {
             csv_confusion(&out, m);
             continue;
         }
-        csv_line(&out, row_name(t, i / t->ncolumns), column_name(t, i % t->ncolumns), m);
+        csv_line(&out, measured_row_name(t, i / t->ncolumns),
+                 column_name(t, i % t->ncolumns), m);
         bool spread = m->kind == MEASURE_MEAN_STD && m->nof > 1;
         text_add(&out, ",%s,%s,%zu\n", json_number(a, m->value),
                  spread ? json_number(a, m->deviation) : "",
@@ -131,7 +128,8 @@ static void group(struct writing *w, const struct plan *p, size_t first) {
 static void cells(struct writing *w, const struct measured_table *t) {
     text_add(&w->out, "  \"rows\": [");
     for (size_t i = 0; i < t->nrows; i++)
-        text_add(&w->out, "%s%s", i ? ", " : "", json_string(w->a, row_name(t, i)));
+        text_add(&w->out, "%s%s", i ? ", " : "",
+                 json_string(w->a, measured_row_name(t, i)));
     text_add(&w->out, "],\n  \"columns\": ");
     names(w, t->columns, t->columns ? t->ncolumns : 0);
     text_add(&w->out, ",\n  \"cells\": [");

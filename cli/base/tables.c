@@ -8,10 +8,6 @@
 #define CLASS_WIDTH 10
 
 // ---- for people ----------------------------------------------------------------------
-static const char *row_name(const struct measured_table *t, size_t row) {
-    return t->rows ? t->rows[row] : t->cells[row * t->ncolumns]->name;
-}
-
 static void cell_text(const struct measured *m, char out[CELL_MAX]) {
     double percent = 100 * m->value, deviation = 100 * m->deviation;
     if (m->kind == MEASURE_CONFUSION)
@@ -28,7 +24,7 @@ static int width(const struct measured_table *t, size_t column) {
     if (column != SIZE_MAX && t->columns) most = strlen(t->columns[column]);
     for (size_t row = 0; row < t->nrows; row++) {
         const char *s = text;
-        if (column == SIZE_MAX) s = row_name(t, row);
+        if (column == SIZE_MAX) s = measured_row_name(t, row);
         else cell_text(t->cells[row * t->ncolumns + column], text);
         most = size_max(most, strlen(s));
     }
@@ -44,7 +40,7 @@ static void print_head(const struct measured_table *t, int names, FILE *to) {
 
 static void print_row(const struct measured_table *t, size_t row, int names, FILE *to) {
     char text[CELL_MAX];
-    fprintf(to, "%-*s", names, row_name(t, row));
+    fprintf(to, "%-*s", names, measured_row_name(t, row));
     for (size_t i = 0; i < t->ncolumns; i++) {
         cell_text(t->cells[row * t->ncolumns + i], text);
         fprintf(to, "  %*s", width(t, i), text);
@@ -120,7 +116,7 @@ void table_emit(const struct measured_table *t, struct emit *e) {
     emit_open(e, NULL, '{');
     emit_string(e, "to", t->to);
     emit_open(e, "rows", '[');
-    for (size_t i = 0; i < t->nrows; i++) emit_string(e, NULL, row_name(t, i));
+    for (size_t i = 0; i < t->nrows; i++) emit_string(e, NULL, measured_row_name(t, i));
     emit_close(e, ']');
     emit_names(e, "columns", t->columns, t->ncolumns);
     emit_open(e, "cells", '[');
