@@ -176,9 +176,7 @@ bool tables_check(struct arena *a, const struct plan *p, struct diags *d) {
 
 static bool put(struct arena *a, const struct plan_table *t, const char *ending,
                 const char *text, struct diags *d) {
-    size_t before = d->list.n;
-    return out_put(named(a, t->to, ending), text, strlen(text), d) ||
-           diag_about(d, before, t->span);
+    return out_put(named(a, t->to, ending), text, strlen(text), d, t->span);
 }
 
 bool tables_write(struct arena *a, const struct plan *p, const struct measured_table *t,

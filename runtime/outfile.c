@@ -124,24 +124,41 @@ bool out_file(int folder, const char *name, const void *data, size_t n) {
     return ok;
 }
 
-static bool write_temp(const struct out_place *p, const void *data, size_t n) {
+static bool write_temp(const struct out_place *p, out_fill *fill, void *ctx) {
     unlink(p->temp); // of a process that had this number and was killed
     int fd = open(p->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) return false;
-    bool ok = out_write(fd, data, n) && fsync(fd) == 0;
+    bool ok = fill(ctx, fd) && fsync(fd) == 0;
     int err = errno;
     if (close(fd) != 0 && ok) return false;
     errno = err;
     return ok;
 }
 
-bool out_put(const char *to, const void *data, size_t n, struct diags *d) {
+bool out_make(const char *to, out_fill *fill, void *ctx, struct diags *d,
+              struct span at) {
     struct out_place p;
-    if (!out_place_open(d->arena, to, &p, d)) return false;
-    if (write_temp(&p, data, n) && rename(p.temp, p.path) == 0 && out_place_sync(&p))
+    size_t before = d->list.n;
+    if (!out_place_open(d->arena, to, &p, d)) return diag_about(d, before, at);
+    if (write_temp(&p, fill, ctx) && rename(p.temp, p.path) == 0 && out_place_sync(&p))
         return true;
     int err = errno;
     unlink(p.temp);
     out_place_undo(&p);
-    return diag_error(d, NO_SPAN, "cannot write %s: %s", to, strerror(err));
+    return diag_error(d, at, "cannot write %s: %s", to, strerror(err));
+}
+
+struct bytes {
+    const void *data;
+    size_t n;
+};
+
+static bool fill_bytes(void *ctx, int fd) {
+    const struct bytes *b = ctx;
+    return out_write(fd, b->data, b->n);
+}
+
+bool out_put(const char *to, const void *data, size_t n, struct diags *d,
+             struct span at) {
+    return out_make(to, fill_bytes, &(struct bytes){data, n}, d, at);
 }

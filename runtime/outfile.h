@@ -27,8 +27,12 @@ void out_place_undo(const struct out_place *p);
 bool out_is_temp(const struct out_place *p, const char *name);
 // Brings the parent's list of names to the disk.
 bool out_place_sync(const struct out_place *p);
-// A whole file, made beside its place and moved there. False: said in d, nothing changed.
-bool out_put(const char *to, const void *data, size_t n, struct diags *d);
+// Writes what a file holds; false with errno set.
+typedef bool out_fill(void *ctx, int fd);
+// A whole file, made beside its place and moved there. False: said in d, about `at`, and
+// nothing changed.
+bool out_make(const char *to, out_fill *fill, void *ctx, struct diags *d, struct span at);
+bool out_put(const char *to, const void *data, size_t n, struct diags *d, struct span at);
 
 // Writes all n bytes; false with errno set.
 bool out_write(int fd, const void *data, size_t n);

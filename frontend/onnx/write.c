@@ -7,9 +7,7 @@
 #include "runtime/outfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <unistd.h>
 
 // ---- values --------------------------------------------------------------------------
 static bool is_stored(const struct node *n) {
@@ -188,62 +186,50 @@ static Onnx__ModelProto *model_message(struct writing *w, const struct model *m)
 }
 
 // ---- the file ------------------------------------------------------------------------
-struct sink { // where protobuf-c puts bytes
+// protobuf-c hands over few bytes at a time, but for the weights.
+struct sink {
     ProtobufCBuffer base;
-    FILE *to;
-    bool failed;
+    int fd;
+    int error; // an errno
+    size_t n;
+    uint8_t waiting[1 << 14];
 };
+
+static void sink_write(struct sink *s, const uint8_t *data, size_t n) {
+    if (!s->error && !out_write(s->fd, data, n)) s->error = errno;
+}
+
+static void sink_flush(struct sink *s) {
+    sink_write(s, s->waiting, s->n);
+    s->n = 0;
+}
 
 static void sink_append(ProtobufCBuffer *buffer, size_t n, const uint8_t *data) {
     struct sink *s = (struct sink *)buffer;
-    s->failed = s->failed || fwrite(data, 1, n, s->to) != n;
-}
-
-// False with errno set.
-static bool write_message(int fd, const Onnx__ModelProto *p) {
-    struct sink s = {.base = {sink_append}, .to = fdopen(fd, "wb")};
-    if (!s.to) {
-        int err = errno;
-        close(fd);
-        errno = err;
-        return false;
+    if (n > sizeof s->waiting - s->n) sink_flush(s);
+    if (n > sizeof s->waiting) {
+        sink_write(s, data, n);
+        return;
     }
-    onnx__model_proto__pack_to_buffer(p, &s.base);
-    bool ok = !s.failed && fflush(s.to) == 0 && fsync(fd) == 0;
-    int err = errno;
-    if (fclose(s.to) != 0 && ok) {
-        err = errno;
-        ok = false;
-    }
-    errno = err;
-    return ok;
+    memcpy(s->waiting + s->n, data, n);
+    s->n += n;
 }
 
-static bool write_file(const struct out_place *place, const Onnx__ModelProto *p) {
-    unlink(place->temp); // of a process that was killed and had this one's number
-    int fd = open(place->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0) return false;
-    if (write_message(fd, p) && rename(place->temp, place->path) == 0)
-        return out_place_sync(place);
-    int err = errno;
-    unlink(place->temp);
-    errno = err;
-    return false;
+static bool write_message(void *ctx, int fd) {
+    struct sink s = {.base = {sink_append}, .fd = fd};
+    onnx__model_proto__pack_to_buffer(ctx, &s.base);
+    sink_flush(&s);
+    errno = s.error;
+    return !s.error;
 }
 
-static bool put(struct writing *w, const Onnx__ModelProto *p, const char *path,
-                struct diags *d, struct span at) {
-    struct out_place place;
+static bool put(Onnx__ModelProto *p, const char *path, struct diags *d, struct span at) {
     if (onnx__model_proto__get_packed_size(p) > INT32_MAX)
         return diag_error(d, at,
-                          "cannot write \"%s\": it would take more than 2 GiB, which "
-                          "no ONNX file does",
+                          "cannot write %s: it would take more than 2 GiB, which no ONNX "
+                          "file does",
                           path);
-    if (!out_place_open(w->arena, path, &place, d)) return false;
-    if (write_file(&place, p)) return true;
-    diag_error(d, at, "cannot write \"%s\": %s", path, strerror(errno));
-    out_place_undo(&place);
-    return false;
+    return out_make(path, write_message, p, d, at);
 }
 
 bool model_write(const struct model *m, const char *path, struct diags *d,
@@ -252,10 +238,10 @@ bool model_write(const struct model *m, const char *path, struct diags *d,
     struct cleanup c;
     cleanup_push(&c, arena_drop, arena);
     struct writing w = {.arena = arena};
-    const Onnx__ModelProto *p = model_message(&w, m);
-    bool ok = p ? put(&w, p, path, d, at)
+    Onnx__ModelProto *p = model_message(&w, m);
+    bool ok = p ? put(p, path, d, at)
                 : diag_error(d, at,
-                             "cannot write \"%s\": %s holds %s, which ONNX has no op "
+                             "cannot write %s: %s holds %s, which ONNX has no op "
                              "for",
                              path, m->path, w.error);
     cleanup_run(&c);
