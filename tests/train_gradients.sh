@@ -4,17 +4,11 @@
 #     sh tests/train_gradients.sh RUN_STEP [fast|full] [NAME...]
 # What is compared stands in tests/teachers/steps.py (fast: small ones; full: all, 3 minutes).
 # Exit code 77: there is no PyTorch here.
-set -u
-here=$(cd "$(dirname "$0")" && pwd)/teachers
-python=/usr/bin/python3
-if ! "$python" -c 'import torch, torchvision, onnx' 2>/dev/null; then
-  echo "skipped: $python lacks torch, torchvision or onnx (python3-torchvision, python3-onnx)"
-  exit 77
-fi
+. "$(dirname "$0")/torch.sh"
 run_step=$1 what=${2:-fast}
 shift $(($# < 2 ? $# : 2))
 case $what in
-  fast | full) exec "$python" "$here/steps.py" "$run_step" "$what" "$@" ;;
+  fast | full) exec "$python" "$here/teachers/steps.py" "$run_step" "$what" "$@" ;;
 esac
 echo "train_gradients.sh: fast or full, not '$what'"
 exit 2
