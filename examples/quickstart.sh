@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 sh examples/build.sh
 build/ddg run examples/infoutil.ddg
-build/ddg run examples/compare.ddg -D ipcs=[5] -D seeds=[0]
+build/ddg run examples/compare.ddg -D ipcs=[5]
 echo
 echo "The distilled images are in $PWD/out/infoutil"
 echo "Look at $PWD/out/infoutil/overview.png first."
