@@ -7,6 +7,7 @@
 
 #include <ftw.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct fixture {
     struct arena *a;
@@ -22,6 +23,19 @@ static inline int setup(void **state) {
     strcpy(f->root, "/tmp/ddg-test-XXXXXX");
     *state = f;
     return mkdtemp(f->root) ? 0 : -1;
+}
+
+// In memory where there is such a folder: for many trials that each make a database and
+// sync it.
+static inline int setup_in_memory(void **state) {
+    int rc = setup(state);
+    struct fixture *f = *state;
+    char root[] = "/dev/shm/ddg-test-XXXXXX";
+    if (rc == 0 && mkdtemp(root)) {
+        rmdir(f->root);
+        strcpy(f->root, root);
+    }
+    return rc;
 }
 
 static inline int remove_one(const char *path, const struct stat *st, int kind,

@@ -195,7 +195,7 @@ static void check(const char *name, rig_build_fn fn, uint64_t seeds, double tole
         print_message("this processor does not multiply bf16\n");
         skip();
     }
-    for (uint64_t seed = 1; seed <= seeds; seed++)
+    for (uint64_t seed = 1; seed <= effort(seeds); seed++)
         wrong += !rig_check_seed(name, fn, seed, "native", NULL, tolerance);
     assert_int_equal(wrong, 0);
 }

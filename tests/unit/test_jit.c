@@ -6,6 +6,7 @@
 //
 // The evaluator sums in double and the code in float, over some thousand terms: results
 // agree to 1e-4 of the largest.
+#include "effort.h"
 #include "jit.h"
 
 #include <math.h>
@@ -229,14 +230,14 @@ static void one_net(uint64_t seed, struct guest *guest) {
 
 static void random_networks(void **state) {
     (void)state;
-    for (uint64_t seed = 0; seed < 60; seed++) one_net(seed, NULL);
+    for (uint64_t seed = 0; seed < effort(60); seed++) one_net(seed, NULL);
 }
 
 static void random_networks_elsewhere(void **state) {
     (void)state;
     struct guest *guest = guest_start();
     if (!guest) skip();
-    for (uint64_t seed = 0; seed < 30; seed++) one_net(seed, guest);
+    for (uint64_t seed = 0; seed < effort(30); seed++) one_net(seed, guest);
     guest_stop(guest);
 }
 

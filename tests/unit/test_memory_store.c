@@ -7,11 +7,12 @@
 
 #include <cmocka.h>
 
+#include "alone.h"
 #include "meter.h"
 #include "store_rig.h"
 
 static int enter(void **state) {
-    if (setup(state)) return -1;
+    if (setup_in_memory(state)) return -1;
     struct fixture *f = *state;
     return chdir(f->root);
 }

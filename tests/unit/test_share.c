@@ -5,6 +5,7 @@
 #include "ir/build.h"
 #include "runtime/npy.h"
 #include "runtime/stage.h"
+#include "tests/unit/effort.h"
 #include "tests/unit/ir_random.h"
 #include "tests/unit/scratch.h"
 
@@ -291,34 +292,34 @@ static struct outcome compare(const char *folder, uint64_t seed, bool transforms
 static void same_bits(void **state) {
     struct fixture *f = *state;
     size_t shared = 0, twice = 0;
-    for (uint64_t seed = 0; seed < 40; seed++) {
+    for (uint64_t seed = 0; seed < effort(40); seed++) {
         size_t n = compare(f->root, seed, false, random_net, 0).sharing;
         shared += n > 0;
         twice += n > 1;
     }
-    assert_true(shared > 10);
+    assert_true(shared > effort(10));
     assert_true(twice > 0);
 }
 
 static void same_values(void **state) {
     struct fixture *f = *state;
     size_t shared = 0;
-    for (uint64_t seed = 0; seed < 20; seed++)
+    for (uint64_t seed = 0; seed < effort(20); seed++)
         shared += compare(f->root, seed, true, random_net, 0).sharing > 0;
-    assert_true(shared > 4);
+    assert_true(shared > effort(4));
 }
 
 static void same_in_tiles(void **state) {
     struct fixture *f = *state;
     size_t tiled = 0, twice = 0;
-    for (uint64_t seed = 0; seed < 18; seed++) {
+    for (uint64_t seed = 0; seed < effort(18); seed++) {
         size_t side = 16 + 8 * (seed % 4);
         size_t n = compare(f->root, seed, seed % 3 == 0, even_net, side).tiles;
         tiled += n > 0;
         twice += n > 1;
     }
-    assert_true(tiled > 10);
-    assert_true(twice > 3);
+    assert_true(tiled > effort(10));
+    assert_true(twice > effort(3));
 }
 
 int main(void) {

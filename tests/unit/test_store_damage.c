@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "alone.h"
 #include "store_rig.h"
 
 #include <fcntl.h>
@@ -17,29 +18,6 @@
 
 #define ROWS  ((size_t)300)
 #define LARGE (STORE_LARGE / sizeof(float))
-
-// What looks wrong is looked at again after a while, as somebody may just be writing it.
-// Where nobody else is there a trial need not wait.
-static bool alone = true;
-
-int __real_nanosleep(const struct timespec *t, struct timespec *left);
-int __wrap_nanosleep(const struct timespec *t, struct timespec *left);
-
-int __wrap_nanosleep(const struct timespec *t, struct timespec *left) {
-    return alone ? 0 : __real_nanosleep(t, left);
-}
-
-// In memory where there is such a folder: each trial makes a database and syncs it.
-static int setup_fast(void **state) {
-    int rc = setup(state);
-    struct fixture *f = *state;
-    char root[] = "/dev/shm/ddg-test-XXXXXX";
-    if (rc == 0 && mkdtemp(root)) {
-        rmdir(f->root);
-        strcpy(f->root, root);
-    }
-    return rc;
-}
 
 static size_t stride(size_t n, size_t trials) {
     if (getenv("DDG_TEST_FULL")) trials *= 20;
@@ -550,7 +528,7 @@ static void test_others_are_not_disturbed(void **state) {
     store_close(s);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_fast, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_in_memory, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
