@@ -63,6 +63,9 @@ struct profile {
     size_t nlanes;
     struct profile_lane **lanes; // NULL until there is one
     double offered;              // seconds of all workers of all stages
+    struct profile_row *kept;    // of plans before, as profile_rows gave them
+    size_t nkept;
+    struct profile_sum kept_sum;
     struct moment began;
     struct phase *phases;
     size_t nphases, phases_left_out;
@@ -125,13 +128,34 @@ static void reset_lane(struct profile *p, struct profile_lane *l) {
     *l = (struct profile_lane){.profile = p, .spans = l->spans};
 }
 
-void profile_begin(struct profile *p, const struct plan *plan) {
-    if (!p) return;
+static void reset(struct profile *p, const struct plan *plan, size_t nfuncs) {
     for (size_t i = 0; i < p->nlanes; i++)
         if (p->lanes[i]) reset_lane(p, p->lanes[i]);
     p->plan = plan;
-    p->nfuncs = plan->nfuncs;
+    p->nfuncs = nfuncs;
     p->offered = 0;
+}
+
+void profile_begin(struct profile *p, const struct plan *plan) {
+    if (p) reset(p, plan, plan->nfuncs);
+}
+
+void profile_keep(struct profile *p, struct arena *arena) {
+    if (!p) return;
+    p->kept_sum = profile_sum(p);
+    p->nkept = profile_rows(p, arena, &p->kept);
+    for (struct profile_row *r = p->kept; r < p->kept + p->nkept; r++) {
+        r->func = arena_strdup(arena, r->func);
+        r->what = arena_strdup(arena, r->what);
+        r->how = arena_strdup(arena, r->how);
+    }
+    reset(p, NULL, 0);
+}
+
+void profile_forget(struct profile *p) {
+    if (!p) return;
+    p->nkept = 0;
+    p->kept_sum = (struct profile_sum){0};
 }
 
 // ---- lanes ---------------------------------------------------------------------------
@@ -348,11 +372,12 @@ size_t profile_rows(const struct profile *p, struct arena *arena,
                     struct profile_row **out) {
     VEC(struct profile_row) rows = {0};
     double tick = tick_seconds(p);
+    for (size_t i = 0; i < p->nkept; i++) VEC_PUSH(arena, &rows, p->kept[i]);
     for (size_t f = 0; f < p->nfuncs; f++)
         for (size_t k = 0; k < p->plan->funcs[f].ncalls; k++) {
             const struct plan_func *func = &p->plan->funcs[f];
             const struct plan_call *c = &func->calls[k];
-            size_t at = 0;
+            size_t at = p->nkept;
             while (at < rows.n && !same_row(&rows.at[at], func->name, c)) at++;
             struct profile_row fresh = {
                 .func = func->name, .what = c->what, .how = c->how};
@@ -386,6 +411,15 @@ static void add_parts(const struct profile_lane *l, double tick, struct profile_
     s->taken += lost;
 }
 
+static void add_sum(struct profile_sum *s, const struct profile_sum *more) {
+    s->all += more->all;
+    s->kernels += more->kernels;
+    s->rough += more->rough;
+    for (size_t k = 0; k < PROFILE_PARTS; k++) s->parts[k] += more->parts[k];
+    s->taken += more->taken;
+    s->idle += more->idle;
+}
+
 struct profile_sum profile_sum(const struct profile *p) {
     struct profile_sum s = {.all = p->offered};
     double tick = tick_seconds(p);
@@ -397,6 +431,7 @@ struct profile_sum profile_sum(const struct profile *p) {
     s.idle = s.all - s.kernels - s.taken;
     for (size_t k = 0; k < PROFILE_PARTS; k++) s.idle -= s.parts[k];
     if (s.idle < 0) s.idle = 0;
+    add_sum(&s, &p->kept_sum);
     return s;
 }
 

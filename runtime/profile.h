@@ -35,8 +35,11 @@ enum profile_part { // of a chunk, besides its kernels
 // (runtime/trace.h). NULL: no memory.
 struct profile *profile_new(size_t workers, bool spans);
 void profile_free(struct profile *p);
-// A plan is about to be run; what was gathered of the one before is dropped.
+// A plan is about to be run; what was gathered of the one before is dropped, unless it
+// was kept: then it counts with what comes after, though its plan is gone. In arena.
 void profile_begin(struct profile *p, const struct plan *plan);
+void profile_keep(struct profile *p, struct arena *arena);
+void profile_forget(struct profile *p); // what was kept
 
 // ---- workers -------------------------------------------------------------------------
 struct profile_lane *profile_lane(struct profile *p, size_t worker);
@@ -51,7 +54,7 @@ void profile_kernel(struct profile_lane *l, size_t nth, size_t rows);
 void profile_stage(struct profile *p, size_t workers, double seconds);
 
 // ---- what was gathered ---------------------------------------------------------------
-struct profile_row { // kernels of a function that are equal in words, together
+struct profile_row { // kernels of a plan's function that are equal in words, together
     const char *func, *what, *how;
     size_t layers;       // how many kernels these are
     uint64_t calls;      // of their code

@@ -95,6 +95,19 @@ if [ -x $python ]; then
   $python -c 'import json; json.load(open("sweep.json"))' || fail "the sweep's trace"
 fi
 
+# ---- trainings: their kernels and those of what is done with the network, in one table ----
+cat >train.ddg <<END
+train = images("$here/data/shapes/train", size = 16)
+net = mlp(classes = 10, size = 16, hidden = [16], seed = 1)
+student = train(net, train, epochs = 2, batch = 8, rate = 0.05)
+save(relabel(student, train), to = "soft.npy")
+END
+expect 0 "all kernels" "$ddg" run train.ddg --no-store --profile
+for words in "^step .* pack " "^step .* matmul " "^update " "^relabel "; do
+  grep -q -- "$words" out || fail "the profile of a training lacks '$words': $(cat out)"
+done
+[ "$(grep -c "^all kernels" out)" = 1 ] || fail "a training has a table of its own: $(cat out)"
+
 # ---- all of it in the store ----
 expect 0 "" "$ddg" run "$program" "$@" -D to=again --profile
 same plain again

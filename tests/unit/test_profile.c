@@ -117,12 +117,39 @@ static void a_new_plan_starts_from_nothing(void **state) {
     profile_free(p);
 }
 
+// Of a program that trains: an act's kernels are told of with those of later acts.
+static void what_was_kept_counts_with_what_comes(void **state) {
+    (void)state;
+    struct profile *p = profile_new(1, false);
+    struct arena *arena = arena_new();
+    struct profile_row *rows;
+    profile_begin(p, &plan);
+    run_chunk(profile_lane(p, 0), 1, 7);
+    profile_stage(p, 1, 2);
+    profile_keep(p, arena);
+    profile_begin(p, &plan);
+    run_chunk(profile_lane(p, 0), 1, 5);
+    profile_stage(p, 1, 3);
+    assert_int_equal(profile_rows(p, arena, &rows), 4);
+    uint64_t seen = 0;
+    for (size_t i = 0; i < 4; i++) seen += rows[i].rows;
+    assert_int_equal(seen, COUNT(calls) * (7 + 5));
+    assert_true(profile_sum(p).all == 5);
+    profile_forget(p);
+    profile_begin(p, &plan);
+    assert_int_equal(profile_rows(p, arena, &rows), 0);
+    assert_true(profile_sum(p).all == 0);
+    arena_free(arena);
+    profile_free(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_kernels_are_one_row_over_all_workers),
         cmocka_unit_test(times_add_up),
         cmocka_unit_test(spans_are_bounded),
         cmocka_unit_test(a_new_plan_starts_from_nothing),
+        cmocka_unit_test(what_was_kept_counts_with_what_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
