@@ -9,6 +9,7 @@
 // added without that.
 #include "cli/driver.h"
 #include "jit.h"
+#include "runtime/joint.h"
 #include "scratch.h"
 
 #include <math.h>
@@ -17,8 +18,8 @@
 
 #include <cmocka.h>
 
-#define RECORD   TEST_DATA "/numerics.txt"
-#define ROWS     5
+#define RECORD TEST_DATA "/numerics.txt"
+#define ROWS   5
 
 static const char *const targets[] = {"x86-64", "x86-64-v3", "x86-64-v4", "native"};
 
@@ -46,6 +47,10 @@ static float *numbers(struct arena *a, uint64_t seed, size_t n, double scale) {
 
 static nid input(struct builder *b, const char *name, uint32_t rank, const size_t *dim) {
     return b_input(b, name, type_tensor(ELEM_F32, true, rank, dim));
+}
+
+static nid shared(struct builder *b, const char *name, uint32_t rank, const size_t *dim) {
+    return b_input(b, name, type_tensor(ELEM_F32, false, rank, dim));
 }
 
 static nid constant(struct builder *b, uint64_t seed, uint32_t rank, const size_t *dim) {
@@ -193,13 +198,35 @@ static void halves(struct builder *b) {
     build_output(b, "pixels", build_node(b, OP_GRAD, (nid[]){sum, x}, 2, NULL, NULL));
 }
 
+// What a step of training is made of: weights that all rows share, packed as it runs; and
+// sums over the batch of weight gradients, Winograd's way and tap by tap, of products and
+// of maps.
+static void batch(struct builder *b) {
+    struct conv_attrs same = window(1, 1, 1), down = window(2, 2, 1);
+    b->f->joint = true;
+    b->f->batch = ROWS;
+    nid x = input(b, "x", DIMS(20, 12, 12)), w = shared(b, "w", DIMS(40, 20, 3, 3));
+    nid v = shared(b, "v", DIMS(24, 40, 5, 5)), u = shared(b, "u", DIMS(864, 10));
+    nid y = b_unary(b, OP_RELU, b_conv(b, x, w, &same));
+    nid z = b_reshape(b, b_conv(b, y, v, &down), (size_t[]){1, 864}, 2);
+    nid d = b_unary(b, OP_TANH, b_matmul(b, z, u, false, false));
+    nid dz = b_reshape(b, b_matmul(b, d, u, false, true), (size_t[]){24, 6, 6}, 3);
+    nid dy = b_conv_dx(b, dz, v, &down, 12, 12);
+    build_output(b, "dx", b_conv_dx(b, dy, w, &same, 12, 12));
+    build_output(b, "dw", b_batch_sum(b, b_conv_dw(b, x, dy, &same, 3, 3)));
+    build_output(b, "dv", b_batch_sum(b, b_conv_dw(b, y, dz, &down, 5, 5)));
+    build_output(b, "du", b_batch_sum(b, b_matmul(b, z, d, true, false)));
+    nid maps = b_sum(b, dy, (int64_t[]){1, 2}, 2, false);
+    build_output(b, "maps", b_batch_sum(b, maps));
+}
+
 static const struct function {
     const char *name;
     void (*build)(struct builder *b);
 } cases[] = {
     {"conv_epilogue", conv_epilogue}, {"grouped", grouped},     {"matrices", matrices},
     {"reductions", reductions},       {"functions", functions}, {"gradients", gradients},
-    {"attention", attention},         {"halves", halves},
+    {"attention", attention},         {"halves", halves},       {"batch", batch},
 };
 
 // ---- programs ------------------------------------------------------------------------
@@ -256,6 +283,13 @@ static void compare(struct record *r, const char *target, const char *words,
 }
 
 // ---- what is compared ----------------------------------------------------------------
+static void call_batch(struct jit *j, const void *const *args, void *const *outs) {
+    struct joint *joint = joint_new(&j->plan, &j->func, 1);
+    assert_non_null(joint);
+    joint_call(joint, 0, (char *const *)args, (char *const *)outs, ROWS, NULL);
+    joint_free(joint);
+}
+
 static void call_it(struct fixture *f, struct jit *j, struct digest *d) {
     const struct func *fn = j->module.funcs.at[0].f; // gradients expanded
     const void *args[4];
@@ -269,11 +303,13 @@ static void call_it(struct fixture *f, struct jit *j, struct digest *d) {
         }
     for (size_t i = 0; i < fn->outs.n; i++)
         outs[i] = arena_alloc(f->a, ROWS, type_bytes(type_at(fn, fn->outs.at[i])));
-    jit_run(j, ROWS, 0, args, outs);
+    if (fn->joint) call_batch(j, args, outs);
+    else jit_run(j, ROWS, 0, args, outs);
     *d = (struct digest){0, 0};
-    for (size_t i = 0; i < fn->outs.n; i++)
-        *d = digest_join(
-            *d, digest_of(outs[i], ROWS * type_bytes(type_at(fn, fn->outs.at[i]))));
+    for (size_t i = 0; i < fn->outs.n; i++) {
+        size_t bytes = jit_bytes(type_at(fn, fn->outs.at[i]), ROWS);
+        *d = digest_join(*d, digest_of(outs[i], bytes));
+    }
 }
 
 // As a column's record has them.
@@ -295,6 +331,7 @@ static void function_on(struct record *r, const struct function *c, const char *
     builder_init(&b, r->f->a, c->name);
     c->build(&b);
     struct func *f = builder_finish(&b);
+    if (guest && f->joint) return; // workers' memory is not the guest's
     if (!(guest ? jit_compile_guest(&j, r->f->a, f, guest, &r->f->d)
                 : jit_compile_for(&j, r->f->a, f, target, 0, &r->f->d)))
         fail_msg("%s on %s: %s", c->name, target, r->f->d.list.at[0].message);
