@@ -246,30 +246,10 @@ static void tile_points(struct conv *c, const struct tile_at *t, struct point *p
     }
 }
 
-static void ask_all(struct emit *e, const struct view *v, const struct point *p, size_t n,
-                    bool write) {
-    if (v->layout->kind != LAYOUT_BLOCKED) return;
-    for (size_t i = 0; i < n; i++) emit_ask(e, v, &p[i], write);
-}
-
-// What the results are joined with and where they go is far away, if large: it is asked
-// for before the sums, which take longer than its way.
 static void ask_ahead(struct conv *c, const struct tile_at *t) {
-    struct emit *e = c->e;
-    const struct kernel *k = e->k;
     struct point p[LOOP_MAX_CARRIED];
-    size_t n = t->blocks * t->pixels;
     tile_points(c, t, p);
-    for (size_t i = 0; i < k->nins; i++) {
-        const struct type *type = type_at(e->f, k->ins[i]);
-        if (!type->rows || !type_same_shape(type, c->plan.out)) continue;
-        struct view v = view_in(e, k->ins[i]);
-        if (k->ins[i] != node_at(e->f, k->anchor)->in[0]) ask_all(e, &v, p, n, false);
-    }
-    for (size_t i = 0; i < k->nouts; i++) {
-        struct view v = view_out(e, i);
-        ask_all(e, &v, p, n, true);
-    }
+    emit_ask_results(c->e, p, t->blocks * t->pixels);
 }
 
 static void store_tile(struct conv *c, const struct tile_at *t,

@@ -252,6 +252,9 @@ void emit_fill(struct emit *e, const nid *nodes, const struct view *to, size_t n
 // Stores the kernel's results at n points (of the root), where the anchor is value[i].
 void emit_results(struct emit *e, const struct point *p, const LLVMValueRef *value,
                   size_t n);
+// What these are joined with and where they go is far away, if large: it is asked for
+// before the sums, which take longer than its way.
+void emit_ask_results(struct emit *e, const struct point *p, size_t n);
 // A vector of channels from c on, those past `channels` masked, at a place to be filled
 // in.
 struct point channel_point(struct emit *e, struct ix c, size_t channels, uint32_t rank);
@@ -259,16 +262,16 @@ void emit_conv(struct emit *e);        // and conv_dx
 void emit_conv_joined(struct emit *e); // the same; goes over the rows itself
 void emit_conv_dw(struct emit *e);
 void emit_batch_product(struct emit *e); // part of a sum over all rows
-void emit_matmul(struct emit *e);   // goes over the rows itself
-void emit_winograd(struct emit *e); // the same
-void emit_pack(struct emit *e);     // a weight, as its reader wants it
+void emit_matmul(struct emit *e);        // goes over the rows itself
+void emit_winograd(struct emit *e);      // the same
+void emit_pack(struct emit *e);          // a weight, as its reader wants it
 struct view
 anchor_operand(struct emit *e); // the first operand, in its place or in scratch
 // A function of its own that the kernels of a module share, called where the kernel is
 // now. `name` says all that shapes its code. True: it is new, and what is emitted until
 // shared_end is its body; args, pointers and integers, are its parameters then. The body
 // can use nothing else of the kernel's.
-#define SHARED_MAX_ARGS 4
+#define SHARED_MAX_ARGS 5
 struct shared {
     LLVMValueRef fn, args[SHARED_MAX_ARGS]; // of the caller
     LLVMBasicBlockRef at;

@@ -118,7 +118,8 @@ static void write_target(struct writer *w, const struct target *t) {
 
 static void write_kernel(struct writer *w) {
     const struct kernel *k = w->k;
-    text_add(w->out, "\nkernel %zu %zu %d,%zu", k->nouts, k->nins, k->all_rows, k->parts);
+    text_add(w->out, "\nkernel %zu %zu %d,%zu%s", k->nouts, k->nins, k->all_rows,
+             k->parts, w->kf->joint ? " joint" : "");
     for (size_t i = 0; i < k->nins; i++) { // rows and strides of all buffers, read or not
         write_type(w, type_at(w->f, k->ins[i]));
         write_layout(w, &w->kf->places[k->ins[i]].layout);

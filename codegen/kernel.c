@@ -54,6 +54,27 @@ void emit_results(struct emit *e, const struct point *p, const LLVMValueRef *val
     memo_release(e, mark);
 }
 
+static void ask_all(struct emit *e, const struct view *v, const struct point *p, size_t n,
+                    bool write) {
+    if (v->layout->kind != LAYOUT_BLOCKED) return;
+    for (size_t i = 0; i < n; i++) emit_ask(e, v, &p[i], write);
+}
+
+void emit_ask_results(struct emit *e, const struct point *p, size_t n) {
+    const struct kernel *k = e->k;
+    const struct node *anchor = node_at(e->f, k->anchor);
+    for (size_t i = 0; i < k->nins; i++) {
+        const struct type *type = type_at(e->f, k->ins[i]);
+        if (!type->rows || !type_same_shape(type, &anchor->type)) continue;
+        struct view v = view_in(e, k->ins[i]);
+        if (k->ins[i] != anchor->in[0]) ask_all(e, &v, p, n, false);
+    }
+    for (size_t i = 0; i < k->nouts; i++) {
+        struct view v = view_out(e, i);
+        ask_all(e, &v, p, n, true);
+    }
+}
+
 static void emit_anchor(struct emit *e) {
     if (e->k->prologue != NID_NONE) {
         struct view scratch = view_scratch(e);

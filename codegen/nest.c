@@ -142,6 +142,30 @@ static void store_here(struct fill *fill) {
     memo_release(e, mark);
 }
 
+// ---- asking ahead --------------------------------------------------------------------
+// Maps of a batch are far away when the next phase reads them, and a loop that does
+// little with each vector waits for them.
+
+#define AHEAD 64 // vectors
+
+static bool is_far(struct emit *e, const struct fill *fill, nid in) {
+    const struct type *t = type_at(e->f, in);
+    return t->rows && type_same_shape(t, fill->t) &&
+           view_in(e, in).layout->kind == LAYOUT_BLOCKED;
+}
+
+static void ask_ahead(struct fill *fill) {
+    struct emit *e = fill->e;
+    struct point p = fill->p;
+    if (!e->kf->joint || e->k->anchor != NID_NONE) return;
+    p.at[2] = ix_shift(e, p.at[2], AHEAD);
+    for (size_t i = 0; i < e->k->nins; i++) {
+        if (!is_far(e, fill, e->k->ins[i])) continue;
+        struct view v = view_in(e, e->k->ins[i]);
+        emit_ask(e, &v, &p, false);
+    }
+}
+
 // ---- residues ------------------------------------------------------------------------
 // Which windows of a strided pool an element lies in follows from its indices' residues.
 // Lines and pixels are taken a residue at a time, so that code knows them.
@@ -175,6 +199,7 @@ static void fill_line(struct fill *fill, int64_t stride) {
     for (int64_t rest = 0; rest < stride; rest++) {
         struct loop l =
             loop_over(e, rest, (int64_t)fill->t->dim[2], stride, NULL, 0, &fill->p.at[2]);
+        ask_ahead(fill);
         store_here(fill);
         loop_end(e, &l, NULL);
     }

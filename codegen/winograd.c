@@ -194,12 +194,14 @@ static LLVMValueRef plane_at(struct steps *s, LLVMValueRef base, struct ix plane
     return ll_settled(e, ll_at_ix(e, e->f32, base, ix_scale(e, plane, (int64_t)floats)));
 }
 
-static void emit_products(struct steps *s, LLVMValueRef count) {
+// Of planes [from, to).
+static void emit_products(struct steps *s, LLVMValueRef count, LLVMValueRef from,
+                          LLVMValueRef to) {
     struct emit *e = s->e;
     const struct winograd *w = &s->w;
     size_t whole = w->out / w->tile_blocks * w->tile_blocks;
-    struct ix plane;
-    struct loop l = loop_over(e, 0, (int64_t)(w->n * w->n), 1, NULL, 0, &plane);
+    struct loop l = loop_begin(e, from, to, 1, NULL, 0);
+    struct ix plane = ix_uniform(l.i, 0, (int64_t)(w->n * w->n) - 1, 1, 0);
     struct product p = {
         .operands = plane_at(s, s->operands, plane, winograd_in_plane(w)),
         .products = plane_at(s, s->products, plane, winograd_out_plane(w)),
@@ -213,24 +215,31 @@ static void emit_products(struct steps *s, LLVMValueRef count) {
 
 // ---- third step: results -------------------------------------------------------------
 
-static void emit_result(struct steps *s, const struct tile_place *t, struct ix block) {
+#define MOST_RESULTS 16 // of a tile
+
+static void tile_points(struct steps *s, const struct tile_place *t, struct ix block,
+                        struct point p[MOST_RESULTS]) {
     struct emit *e = s->e;
-    LLVMValueRef half[4 * WINOGRAD_MOST], out[16];
-    struct point p[16];
-    size_t n = s->w.n, m = s->w.m, plane = winograd_out_plane(&s->w);
-    LLVMValueRef from = work_at(s, s->products, block, t->slot);
-    line_fn line = line_results(m);
-    transform_columns(s, line, from, n * plane, plane, m, half);
-    for (size_t y = 0; y < m; y++) line(s->e, half + y * n, out + y * m);
+    size_t m = s->w.m, channels = node_at(e->f, e->k->anchor)->type.dim[0];
     struct ix channel = ix_scale(e, block, (int64_t)e->lanes);
-    size_t channels = node_at(e->f, e->k->anchor)->type.dim[0];
     struct point q = channel_point(e, channel, channels, 3);
     for (size_t i = 0; i < m * m; i++) {
         q.at[1] = ix_shift(e, t->y, (int64_t)(i / m));
         q.at[2] = ix_shift(e, t->x, (int64_t)(i % m));
         p[i] = q;
     }
-    emit_results(e, p, out, m * m);
+}
+
+static void emit_result(struct steps *s, const struct tile_place *t, struct ix block) {
+    LLVMValueRef half[4 * WINOGRAD_MOST], out[MOST_RESULTS];
+    struct point p[MOST_RESULTS];
+    size_t n = s->w.n, m = s->w.m, plane = winograd_out_plane(&s->w);
+    LLVMValueRef from = work_at(s, s->products, block, t->slot);
+    line_fn line = line_results(m);
+    transform_columns(s, line, from, n * plane, plane, m, half);
+    for (size_t y = 0; y < m; y++) line(s->e, half + y * n, out + y * m);
+    tile_points(s, t, block, p);
+    emit_results(s->e, p, out, m * m);
 }
 
 static void emit_tile_results(struct steps *s, const struct tile_place *t) {
@@ -326,10 +335,11 @@ static void call_operands(const struct steps *s, LLVMValueRef first, LLVMValueRe
     shared_end(e, &shared, name);
 }
 
-static void call_products(const struct steps *s, LLVMValueRef count) {
+static void call_products(const struct steps *s, LLVMValueRef count, LLVMValueRef from,
+                          LLVMValueRef to) {
     struct emit *e = s->e;
     const struct winograd *w = &s->w;
-    LLVMValueRef args[] = {s->operands, s->weights, count};
+    LLVMValueRef args[] = {s->operands, s->weights, count, from, to};
     const char *name = arena_printf(
         e->arena, "winograd_products_%zu_%zux%zu_by_%zux%zu_of_%zu%s", w->m, w->channels,
         w->out, w->tile_blocks, w->tile_tiles, w->group, w->far ? "_far" : "");
@@ -338,8 +348,47 @@ static void call_products(const struct steps *s, LLVMValueRef count) {
     struct steps inner = *s;
     inner.weights = args[1];
     set_work(&inner, args[0]);
-    emit_products(&inner, args[2]);
+    emit_products(&inner, args[2], args[3], args[4]);
     shared_end(e, &shared, name);
+}
+
+// ---- asking ahead ---------------------------------------------------------------------
+// Maps of a batch are far away: what results are joined with, and where they go.
+
+static void ask_tile(struct steps *s, const struct tile_place *t) {
+    struct emit *e = s->e;
+    struct point p[MOST_RESULTS];
+    struct ix block;
+    emit_row(e, t->row);
+    struct loop l = loop_over(e, 0, (int64_t)s->w.out, 1, NULL, 0, &block);
+    tile_points(s, t, block, p);
+    emit_ask_results(e, p, s->w.m * s->w.m);
+    loop_end(e, &l, NULL);
+}
+
+// `some` tiles of the group from `from` on, those that there are.
+static void ask_tiles(struct steps *s, LLVMValueRef first, LLVMValueRef count,
+                      LLVMValueRef from, LLVMValueRef some) {
+    struct emit *e = s->e;
+    LLVMValueRef left = LLVMBuildSub(e->b, count, from, "");
+    LLVMValueRef any = LLVMBuildICmp(e->b, LLVMIntSGT, left, ll_i64(e, 0), "");
+    LLVMBasicBlockRef after = if_begin(e, any);
+    each_tile(s, LLVMBuildAdd(e->b, first, from, ""), ll_min(e, left, some), ask_tile);
+    if_end(e, after);
+}
+
+// The products of a group, some planes at a time, and before them a share of what the
+// third step will want: all of it at once would have to be waited for.
+static void products_asking(struct steps *s, LLVMValueRef first, LLVMValueRef count) {
+    struct emit *e = s->e;
+    size_t some = s->w.n / 2, rounds = s->w.n * s->w.n / some;
+    LLVMValueRef planes = ll_i64(e, (int64_t)some);
+    LLVMValueRef tiles = ll_i64(e, (int64_t)((s->w.group + rounds - 1) / rounds));
+    struct loop l = loop_begin(e, ll_i64(e, 0), ll_i64(e, (int64_t)rounds), 1, NULL, 0);
+    ask_tiles(s, first, count, LLVMBuildMul(e->b, l.i, tiles, ""), tiles);
+    LLVMValueRef plane = LLVMBuildMul(e->b, l.i, planes, "");
+    call_products(s, count, plane, LLVMBuildAdd(e->b, plane, planes, ""));
+    loop_end(e, &l, NULL);
 }
 
 void emit_winograd(struct emit *e) {
@@ -347,12 +396,14 @@ void emit_winograd(struct emit *e) {
     bool rows = type_at(e->f, e->k->outs[0])->rows;
     LLVMValueRef n = rows ? LLVMGetParam(e->fn, 1) : ll_i64(e, 1);
     int64_t of_row = (int64_t)winograd_row_tiles(&s.w), group = (int64_t)s.w.group;
+    LLVMValueRef planes = ll_i64(e, (int64_t)(s.w.n * s.w.n));
     LLVMValueRef all = LLVMBuildMul(e->b, n, ll_i64(e, of_row), "");
     struct loop l = loop_begin(e, ll_i64(e, 0), all, group, NULL, 0);
     LLVMValueRef left = LLVMBuildSub(e->b, all, l.i, "");
     LLVMValueRef count = ll_min(e, left, ll_i64(e, group));
     call_operands(&s, l.i, count);
-    call_products(&s, count);
+    if (e->kf->joint) products_asking(&s, l.i, count);
+    else call_products(&s, count, ll_i64(e, 0), planes);
     each_tile(&s, l.i, count, emit_tile_results);
     loop_end(e, &l, NULL);
     clear_borders(e, n);
