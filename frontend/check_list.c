@@ -29,6 +29,14 @@ static struct value list_from(struct checker *c, struct value numbers,
     return value_from(c->arena, numbers, f);
 }
 
+static const struct formula *both(struct checker *c, const struct formula *a,
+                                  const struct formula *b) {
+    if (!a || !b) return a ? a : b;
+    const struct formula *parts[] = {a, b};
+    struct formula list = {.kind = FORMULA_LIST, .nitems = 2, .items = parts};
+    return value_opaque(c->arena, val_int(0), &list).of;
+}
+
 static struct result of_numbers(struct checker *c, const struct list *l) {
     struct result r = {.kind = RESULT_VALUE};
     struct value *items = NEW_N(c->arena, struct value, l->n);
@@ -39,8 +47,8 @@ static struct result of_numbers(struct checker *c, const struct list *l) {
         follows = follows || items[i].of;
     }
     CHECK(formula_list(c->arena, items, l->n, &r.value, &bad));
-    if (l->of) r.value = value_opaque(c->arena, r.value, l->of);
-    else if (follows) r.value = list_from(c, r.value, items);
+    if (follows) r.value = list_from(c, r.value, items);
+    if (l->of) r.value = value_opaque(c->arena, r.value, both(c, l->of, r.value.of));
     return r;
 }
 
@@ -162,14 +170,6 @@ static const char *round_label(struct checker *c, const struct decl *var,
     bool plain = item->r.kind == RESULT_VALUE && !is_text(&item->r);
     return plain ? arena_printf(c->arena, "%s = %s", var->name, item->label)
                  : item->label;
-}
-
-static const struct formula *both(struct checker *c, const struct formula *a,
-                                  const struct formula *b) {
-    if (!a || !b) return a ? a : b;
-    const struct formula *parts[] = {a, b};
-    struct formula list = {.kind = FORMULA_LIST, .nitems = 2, .items = parts};
-    return value_opaque(c->arena, val_int(0), &list).of;
 }
 
 static bool too_long(struct checker *c, struct span at) {

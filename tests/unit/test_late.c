@@ -160,9 +160,8 @@ static void set_is_compiled_with(void **state) {
         same_plan(set.plan, with.plan);
         // And back again, once more with everything in place.
         struct compiled first;
-        static const char *const before[] = {"data", "0.05", "0.05", "1",   "1",
-                                             "20",   "100",  "out",  "true",
-                                             "0.25"};
+        static const char *const before[] = {"data", "0.05", "0.05", "1",    "1",
+                                             "20",   "100",  "out",  "true", "0.25"};
         bool path = s->value[0] == 'e' || s->value[0] == '/'; // now they start elsewhere
         compile(f, infoutil, NULL, &first);
         struct setting back = {s->name, before[i], "-D "};
@@ -258,6 +257,22 @@ static void large_formulas_are_given_up(void **state) {
     driver_free(&c.v);
 }
 
+// A list joined to a param that is a list has items that follow from their own params,
+// too: none of them can be set.
+static void joined_lists_follow_from_all(void **state) {
+    struct fixture *f = *state;
+    static const char text[] =
+        "param ks: [int] = [1]\nparam k: int = 2\nall = ks + [k]\n"
+        "train = images(\"data\", size = 16)\n" TEACHER
+        "report([accuracy(teacher, topk(train, by = loss(teacher, train), k = n))\n"
+        "        for n in all])\n";
+    struct compiled c;
+    compile(f, text, NULL, &c);
+    assert_string_equal(c.plan->params.at[0].fixed, "`k` of `topk`");
+    assert_string_equal(c.plan->params.at[1].fixed, "`k` of `topk`");
+    driver_free(&c.v);
+}
+
 // The kernels of relabel read 1 / temperature: a formula a little larger than the
 // attribute's. Whatever its size, what can be set is honoured.
 static void formulas_at_the_limit_are_kept_whole(void **state) {
@@ -294,6 +309,7 @@ int main(void) {
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(defaults_follow, setup, teardown),
         cmocka_unit_test_setup_teardown(large_formulas_are_given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(joined_lists_follow_from_all, setup, teardown),
         cmocka_unit_test_setup_teardown(formulas_at_the_limit_are_kept_whole, setup,
                                         teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
