@@ -39,6 +39,9 @@ const struct measured_table *measured_tables(struct arena *a, const struct plan 
                                              const struct measured *all);
 // The names of a table's rows; its measures have others.
 const char *measured_row_name(const struct measured_table *t, size_t row);
+// The files that a table goes to.
+enum table_file { TABLE_CSV, TABLE_JSON, TABLE_FILES };
+const char *table_file(struct arena *a, const struct plan_table *t, enum table_file f);
 // Whether the places that tables go to can be written, before anything is computed.
 bool tables_check(struct arena *a, const struct plan *p, struct diags *d);
 // Writes TO.csv and TO.json of each.

@@ -156,35 +156,31 @@ static const char *json(struct arena *a, const struct plan *p,
 }
 
 // ---- places --------------------------------------------------------------------------
-static const char *named(struct arena *a, const char *to, const char *ending) {
-    return arena_printf(a, "%s%s", to, ending);
+const char *table_file(struct arena *a, const struct plan_table *t, enum table_file f) {
+    static const char *const endings[] = {[TABLE_CSV] = ".csv", [TABLE_JSON] = ".json"};
+    return arena_printf(a, "%s%s", t->to, endings[f]);
 }
 
 bool tables_check(struct arena *a, const struct plan *p, struct diags *d) {
     for (size_t i = 0; i < p->ntables; i++) {
         const struct plan_table *t = &p->tables[i];
-        if (!t->to) continue;
-        for (size_t k = 0; k < i; k++)
-            if (p->tables[k].to && !strcmp(p->tables[k].to, t->to)) {
-                diag_error(d, t->span, "%s is written twice", t->to);
-                return diag_note(d, p->tables[k].span, "it is written here already");
-            }
-        if (!out_place_check(a, named(a, t->to, ".csv"), d, t->span)) return false;
+        if (t->to && !out_place_check(a, table_file(a, t, TABLE_CSV), d, t->span))
+            return false;
     }
     return true;
 }
 
-static bool put(struct arena *a, const struct plan_table *t, const char *ending,
+static bool put(struct arena *a, const struct plan_table *t, enum table_file f,
                 const char *text, struct diags *d) {
-    return out_put(named(a, t->to, ending), text, strlen(text), d, t->span);
+    return out_put(table_file(a, t, f), text, strlen(text), d, t->span);
 }
 
 bool tables_write(struct arena *a, const struct plan *p, const struct measured_table *t,
                   struct diags *d) {
     for (size_t i = 0; i < p->ntables; i++) {
         const struct plan_table *at = &p->tables[i];
-        if (at->to && (!put(a, at, ".csv", csv(a, &t[i]), d) ||
-                       !put(a, at, ".json", json(a, p, &t[i]), d)))
+        if (at->to && (!put(a, at, TABLE_CSV, csv(a, &t[i]), d) ||
+                       !put(a, at, TABLE_JSON, json(a, p, &t[i]), d)))
             return false;
     }
     return true;

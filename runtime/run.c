@@ -3,6 +3,7 @@
 
 #include "runtime/agree_run.h"
 #include "runtime/measure.h"
+#include "runtime/places.h"
 #include "runtime/profile.h"
 #include "runtime/trial_run.h"
 
@@ -79,8 +80,9 @@ static bool run_trains(struct demand *m, struct diags *d) {
 }
 
 static bool check_places(struct demand *m, struct diags *d) {
-    return saves_check(m->saves, d) &&
-           (m->options->no_files || tables_check(m->arena, m->plan, d));
+    bool files = !m->options->no_files;
+    return (!files || places_apart(m->arena, m->plan, d)) && saves_check(m->saves, d) &&
+           (!files || tables_check(m->arena, m->plan, d));
 }
 
 static bool measure(struct demand *m, struct diags *d) {

@@ -4,12 +4,7 @@
 
 #include "runtime/npy.h"
 #include "runtime/outfile.h"
-#include "runtime/overlap.h"
 #include "runtime/result.h"
-
-#include <limits.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct save {
     const struct plan_save *plan;
@@ -59,60 +54,6 @@ static bool begin_images(struct saves *s, struct save *save, struct diags *d) {
     return (save->result = result_begin(&info, d)) != NULL;
 }
 
-static char *folder_of(const struct saves *s, const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? arena_strndup(s->arena, path, (size_t)(slash - path) + 1) : "./";
-}
-
-static const char *name_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-// However the two paths are written: "a/out" is "./a/../a/out".
-static bool same_place(const struct saves *s, const char *a, const char *b) {
-    struct stat fa, fb;
-    if (strcmp(name_of(a), name_of(b)) != 0) return false;
-    if (stat(folder_of(s, a), &fa) != 0 || stat(folder_of(s, b), &fb) != 0)
-        return strcmp(a, b) == 0;
-    return fa.st_dev == fb.st_dev && fa.st_ino == fb.st_ino;
-}
-
-static const char *from_root(const struct saves *s, const char *path) {
-    char here[PATH_MAX];
-    return path_in(s->arena, getcwd(here, sizeof here), path);
-}
-
-// Compiled programs know where they were made: of two places one may start at the root,
-// the other, set since, here.
-static enum overlap places_overlap(const struct saves *s, const char *a, const char *b) {
-    if ((*a == '/') == (*b == '/')) return path_overlap(a, b);
-    return path_overlap(from_root(s, a), from_root(s, b));
-}
-
-static bool check_pair(const struct saves *s, const struct plan_save *p,
-                       const struct plan_save *q, struct diags *d) {
-    enum overlap overlap = places_overlap(s, p->to, q->to);
-    if (overlap == OVERLAP_SAME || same_place(s, p->to, q->to)) {
-        diag_error(d, p->span, "%s is written twice", p->to);
-        return diag_note(d, q->span, "it is written here already, as %s", q->to);
-    }
-    if (overlap == OVERLAP_NONE) return true;
-    bool inside = overlap == OVERLAP_INSIDE;
-    diag_error(d, p->span, "%s %s another result", p->to,
-               inside ? "lies inside" : "is a folder around");
-    diag_help(d, "a result is replaced as a whole: give each a place of its own");
-    return diag_note(d, q->span, "the other one is %s", q->to);
-}
-
-// What was set after compiling has not been checked before.
-static bool check_places(const struct saves *s, struct diags *d) {
-    for (size_t i = 0; i < s->plan->nsaves; i++)
-        for (size_t j = 0; j < i; j++)
-            if (!check_pair(s, &s->plan->saves[i], &s->plan->saves[j], d)) return false;
-    return true;
-}
-
 // A file itself is made when its number of rows is known.
 static bool check_save(struct saves *s, struct save *save, struct diags *d) {
     const struct plan_save *p = save->plan;
@@ -130,7 +71,6 @@ static void describe(struct saves *s, size_t which) {
 }
 
 bool saves_check(struct saves *s, struct diags *d) {
-    if (s->files && !check_places(s, d)) return false;
     for (size_t i = 0; i < s->plan->nsaves; i++) {
         const struct plan_save *p = &s->plan->saves[i];
         struct save *save = s->at[i] = NEW(s->arena, struct save);

@@ -98,6 +98,21 @@ expect 1 "a/in lies inside another result" ./two --second a/in --no-store
 expect 1 "is a folder around another result" ./two --first "$work/b/in" --second b --no-store
 expect 1 "is written twice" ./two --second a --no-store
 expect 0 "" ./two --second ab --no-store
+cat >tables.ddg <<END
+param first: string = "c"
+param second: string = "d/table"
+train = images("$here/data/shapes/train", size = 32, limit = 1)
+teacher = onnx("$teacher", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
+save(train, to = first)
+report(accuracy(teacher, train), to = second)
+report(accuracy(teacher, train, top = 2), to = "d/other")
+END
+expect 0 "wrote tables" "$ddg" compile tables.ddg -o tables
+expect 1 "c/table.csv lies inside another result" ./tables --second c/table --no-store
+expect 1 "d/table.csv lies inside another result" ./tables --first "$work/d" --no-store
+expect 1 "written here already, as ./d/other.csv" ./tables --second ./d/other --no-store
+[ ! -e c ] && [ ! -e d ] || fail "results in one another were written"
+expect 0 "" ./tables --second e/table --no-store
 
 # ---- a default that follows in too many steps to be kept ----
 cat >steps.ddg <<END
