@@ -56,3 +56,39 @@ bool *func_reached(const struct func *f, struct arena *arena) {
     }
     return reached;
 }
+
+// Pushes the operands not yet met, last one first, so that the first is walked first.
+static size_t push_operands(const struct func *f, nid id, const bool *done, nid *stack,
+                            size_t n) {
+    const struct node *node = node_at(f, id);
+    for (size_t i = node->nin; i-- > 0;)
+        if (node->in[i] != NID_NONE && !done[node->in[i]]) stack[n++] = node->in[i];
+    return n;
+}
+
+// A node may be pushed once by each of its uses.
+static size_t stack_size(const struct func *f) {
+    size_t n = 1;
+    for (size_t i = 0; i < f->nodes.n; i++) n += f->nodes.at[i].nin;
+    return n;
+}
+
+size_t func_walk(const struct func *f, struct arena *scratch, nid *order) {
+    bool *done = NEW_N(scratch, bool, f->nodes.n);
+    nid *stack = NEW_N(scratch, nid, stack_size(f));
+    size_t n = 0, depth = 0;
+    stack[depth++] = f->outs.at[0];
+    while (depth > 0) {
+        nid top = stack[depth - 1];
+        size_t deeper = done[top] ? depth : push_operands(f, top, done, stack, depth);
+        if (deeper > depth) {
+            depth = deeper;
+            continue;
+        }
+        depth--;
+        if (done[top]) continue;
+        done[top] = true;
+        order[n++] = top;
+    }
+    return n;
+}

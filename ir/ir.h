@@ -189,5 +189,9 @@ static inline bool op_is_weight(enum op op) {
 uint32_t *func_uses(const struct func *f, struct arena *arena);
 // Which nodes the outputs reach.
 bool *func_reached(const struct func *f, struct arena *arena);
+// The nodes that the first output needs, as a walk from it meets them, operands first and
+// in their order: it follows from what is computed, not from the order of the nodes. How
+// many; `order` has room for all nodes.
+size_t func_walk(const struct func *f, struct arena *scratch, nid *order);
 
 #endif

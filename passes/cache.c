@@ -269,6 +269,33 @@ static void norm_fields(struct cache *c, const struct func *net) {
     field(c, "model", "batch_norms", t.n ? t.at : "", NULL);
 }
 
+static bool is_trained(const struct node *n) {
+    return n->op == OP_PARAM || n->op == OP_BATCH_NORM;
+}
+
+static size_t count_trained(const struct func *net) {
+    size_t n = 0;
+    for (nid v = 0; v < net->nodes.n; v++) n += is_trained(node_at(net, v));
+    return n;
+}
+
+// What is kept lies in the order of the nodes. Where that is not the order of a walk,
+// which a network's digest implies, it is said too.
+static void order_field(struct cache *c, const struct func *net) {
+    struct arena *a = c->m->arena;
+    struct text t = {.arena = a};
+    nid *walked = NEW_N(a, nid, net->nodes.n);
+    size_t n = func_walk(net, a, walked), count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (is_trained(node_at(net, walked[i]))) walked[count++] = walked[i];
+    bool apart = count != count_trained(net);
+    for (size_t i = 0; i < count; i++) {
+        apart = apart || (i > 0 && walked[i] < walked[i - 1]);
+        text_add(&t, "%u ", walked[i]);
+    }
+    if (apart) field(c, "model", "order", digest_text(c, digest_of(t.at, t.n)), NULL);
+}
+
 static void train_fields(struct cache *c, const struct node *n) {
     const struct type *x = &graph_node(c, n->in[1])->type;
     const struct model *m = graph_node(c, n->in[0])->model;
@@ -277,6 +304,7 @@ static void train_fields(struct cache *c, const struct node *n) {
     model_fields(c, "model", m, x);
     c->bf16 = false; // of what the network is to answer with: it is trained in f32
     norm_fields(c, m->func);
+    order_field(c, m->func);
     pixel_fields(c, "data", n->in[1]);
     label_fields(c, n, x);
     augment_fields(c, n);

@@ -11,6 +11,7 @@
 // Run with op versions raised too: the linker lets this program stand between the
 // compiler and the op table (--wrap=op_info, in tests/CMakeLists.txt).
 #include "cli/acts.h"
+#include "frontend/digest.h"
 #include "frontend/frontend.h"
 #include "frontend/model.h"
 #include "frontend/networks.h"
@@ -927,6 +928,50 @@ static void of_a_training_the_teachers_precision_counts(void **state) {
     assert_true(digest_eq(asked, key_of_training(f, "bf16", "bf16")));
 }
 
+// The same function with its parameters first, from the last to the first.
+static const struct func *with_params_first(struct fixture *f, const struct func *net) {
+    struct builder b;
+    nid *to = NEW_N(f->a, nid, net->nodes.n), in[8];
+    builder_init(&b, f->a, net->name);
+    to[0] = b_input(&b, attr_str(node_at(net, 0), "name"), *type_at(net, 0));
+    for (nid v = (nid)net->nodes.n; v-- > 1;)
+        if (node_at(net, v)->op == OP_PARAM)
+            to[v] = build_copy(&b, node_at(net, v), NULL);
+    for (nid v = 1; v < net->nodes.n; v++) {
+        const struct node *n = node_at(net, v);
+        assert_true(n->nin <= COUNT(in));
+        for (uint32_t k = 0; k < n->nin; k++)
+            in[k] = n->in[k] == NID_NONE ? NID_NONE : to[n->in[k]];
+        if (n->op != OP_PARAM) to[v] = build_copy(&b, n, in);
+    }
+    build_output(&b, net->out_names.at[0], to[net->outs.at[0]]);
+    return builder_finish(&b);
+}
+
+// What a training keeps are numbers in the order of the function's nodes, of which the
+// network's digest says nothing.
+static void the_order_of_parameters_counts_in_trainings(void **state) {
+    struct fixture *f = *state;
+    struct acts acts;
+    struct compiled before, after;
+    acts_init(&acts, f->a, load_text(f, trained));
+    const struct func *graph = acts_at(&acts, f->a, 0, false).graph;
+    assert_true(compile_graph(f, graph, "plain", &before));
+    for (nid v = 0; v < graph->nodes.n; v++) {
+        struct node *n = &graph->nodes.at[v];
+        if (n->op != OP_MLP) continue;
+        struct model *other = arena_dup(f->a, n->model, 1, sizeof *other);
+        other->func = with_params_first(f, n->model->func);
+        model_digest(other, f->a);
+        assert_true(digest_eq(other->digest, n->model->digest));
+        n->model = other;
+    }
+    assert_true(compile_graph(f, graph, "plain", &after));
+    const struct plan_train *a = &before.plan->trains[0], *b = &after.plan->trains[0];
+    assert_string_not_equal(a->params[0].name, b->params[0].name);
+    assert_false(digest_eq(a->memo->record.key, b->memo->record.key));
+}
+
 // ---- labels --------------------------------------------------------------------------
 // Whether a value is of the row's class, and not only of its pixels.
 static bool needs_class(const struct func *g, nid v) {
@@ -1126,6 +1171,7 @@ int main(void) {
         TEST(answers_are_compared_where_networks_choose),
         TEST(a_value_in_both_precisions_is_its_own_twin),
         TEST(of_a_training_the_teachers_precision_counts),
+        TEST(the_order_of_parameters_counts_in_trainings),
         TEST(classes_count_where_they_matter),
         TEST(a_network_is_known_by_the_size_it_runs_at),
         TEST(a_layer_is_known_by_where_it_is),
