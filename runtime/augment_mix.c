@@ -1,6 +1,7 @@
 // Augmentations that mix the images of a batch, and the distribution that says by how
 // much.
 #include "runtime/augment_impl.h"
+#include "runtime/real.h"
 
 #include <math.h>
 
@@ -11,7 +12,7 @@
 static double log_gamma_draw(struct random *r, double shape) {
     double boost = 0;
     if (shape < 1) {
-        boost = log(random_unit(r)) / shape;
+        boost = real_log(random_unit(r)) / shape;
         shape += 1;
     }
     double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
@@ -22,13 +23,14 @@ static double log_gamma_draw(struct random *r, double shape) {
         if (v <= 0) continue;
         v = v * v * v;
         double u = random_unit(r), half = 0.5 * (double)x * (double)x;
-        if (log(u) < half + d - d * v + d * log(v)) return log(d * v) + boost;
+        if (real_log(u) < half + d - d * v + d * real_log(v))
+            return real_log(d * v) + boost;
     }
 }
 
 double augment_beta(struct random *r, double alpha) {
     double a = log_gamma_draw(r, alpha), b = log_gamma_draw(r, alpha);
-    return 1 / (1 + exp(b - a));
+    return 1 / (1 + real_exp(b - a));
 }
 
 // ---- what is mixed -------------------------------------------------------------------

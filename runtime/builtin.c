@@ -2,6 +2,7 @@
 #include "runtime/builtin.h"
 
 #include "runtime/image.h"
+#include "runtime/real.h"
 
 #include <math.h>
 
@@ -25,7 +26,8 @@ void builtin_box(struct random *r, double h, double w, const double *scale,
                  const double *ratio, int32_t box[4]) {
     for (int attempt = 0; attempt < 10; attempt++) {
         double area = h * w * random_between(r, scale[0], scale[1]);
-        double aspect = exp(random_between(r, log(ratio[0]), log(ratio[1])));
+        double aspect =
+            real_exp(random_between(r, real_log(ratio[0]), real_log(ratio[1])));
         double bw = nearbyint(sqrt(area * aspect)), bh = nearbyint(sqrt(area / aspect));
         if (bw < 1 || bw > w || bh < 1 || bh > h) continue;
         box[0] = (int32_t)random_below(r, (uint32_t)(h - bh + 1));

@@ -1,5 +1,6 @@
 // Philox and the distributions made from it. See random.h.
 #include "runtime/random.h"
+#include "runtime/real.h"
 
 #include <math.h>
 
@@ -54,9 +55,9 @@ uint32_t random_below(struct random *r, uint32_t n) {
 
 void random_normal(struct random *r, float *out, size_t n) {
     for (size_t i = 0; i < n; i += 2) {
-        double radius = sqrt(-2 * log(random_unit(r)));
+        double radius = sqrt(-2 * real_log(random_unit(r)));
         double angle = 6.283185307179586 * random_unit(r);
-        out[i] = (float)(radius * cos(angle));
-        if (i + 1 < n) out[i + 1] = (float)(radius * sin(angle));
+        out[i] = (float)(radius * real_cos(angle));
+        if (i + 1 < n) out[i + 1] = (float)(radius * real_sin(angle));
     }
 }

@@ -5,6 +5,7 @@
 // what others did. Which worker takes which rows shows nowhere: each row, and each block
 // of parameters, is computed by itself.
 #include "runtime/call.h"
+#include "runtime/real.h"
 #include "runtime/train_impl.h"
 
 #include <math.h>
@@ -86,8 +87,8 @@ static void choose_rates(struct training *g) {
     const struct plan_train *t = g->train;
     double n = (double)g->step + 1;
     g->rates[0] = (float)train_rate(t, g->step, g->per_epoch);
-    g->rates[1] = (float)(1 / (1 - pow(t->beta1, n)));
-    g->rates[2] = (float)(1 / (1 - pow(t->beta2, n)));
+    g->rates[1] = (float)(1 / (1 - real_power(t->beta1, n)));
+    g->rates[2] = (float)(1 / (1 - real_power(t->beta2, n)));
     g->rates[3] = g->step == 0 ? 0 : (float)t->momentum;
 }
 

@@ -1,8 +1,7 @@
 // What every step of a training is given: its learning rate, and which rows come next.
 #include "runtime/random.h"
+#include "runtime/real.h"
 #include "runtime/train_impl.h"
-
-#include <math.h>
 
 static double by_milestones(const struct plan_train *t, double epoch) {
     double rate = 1;
@@ -15,7 +14,7 @@ static double by_milestones(const struct plan_train *t, double epoch) {
 static double by_schedule(const struct plan_train *t, double done, double epoch) {
     switch (t->schedule) {
     case SCHEDULE_CONSTANT: return 1;
-    case SCHEDULE_COSINE: return 0.5 * (1 + cos(3.141592653589793 * done));
+    case SCHEDULE_COSINE: return 0.5 * (1 + real_cos(3.141592653589793 * done));
     case SCHEDULE_LINEAR: return 1 - done;
     case SCHEDULE_STEP: return by_milestones(t, epoch);
     }
