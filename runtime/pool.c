@@ -79,20 +79,43 @@ void pool_run(size_t threads, void (*fn)(void *, size_t), void *ctx) {
     join(&self, others, started);
 }
 
+struct together { // workers at a gate
+    struct gate gate;
+    struct start *others;
+    size_t started;
+};
+
+static void gate_end(struct gate *g) {
+    pthread_cond_destroy(&g->opened);
+    pthread_mutex_destroy(&g->lock);
+}
+
+// `begin` gave up: nobody is to enter, and all are gone before the gate is.
+static void send_home(void *together) {
+    struct together *t = together;
+    open_gate(&t->gate, false);
+    for (size_t i = 0; i < t->started; i++) pthread_join(t->others[i].thread, NULL);
+    mem_free(t->others);
+    gate_end(&t->gate);
+}
+
 void pool_together(size_t threads, bool (*begin)(void *, size_t),
                    void (*fn)(void *, size_t), void *ctx) {
-    struct gate gate = {.open = false};
-    struct start self = {.fn = fn, .ctx = ctx, .gate = &gate, .scope = scope_same()};
+    struct together t = {.gate.open = false};
+    struct start self = {.fn = fn, .ctx = ctx, .gate = &t.gate, .scope = scope_same()};
     size_t most = threads > 1 ? threads - 1 : 0;
-    struct start *others = most ? mem_zalloc(most, sizeof *others) : NULL;
-    pthread_mutex_init(&gate.lock, NULL);
-    pthread_cond_init(&gate.opened, NULL);
-    size_t started = start_more(&self, others, most);
-    open_gate(&gate, begin(ctx, started + 1));
+    struct cleanup held;
+    t.others = most ? mem_zalloc(most, sizeof *t.others) : NULL;
+    pthread_mutex_init(&t.gate.lock, NULL);
+    pthread_cond_init(&t.gate.opened, NULL);
+    t.started = start_more(&self, t.others, most);
+    cleanup_push(&held, send_home, &t);
+    bool enters = begin(ctx, t.started + 1);
+    cleanup_pop(&held);
+    open_gate(&t.gate, enters);
     enter(&self);
-    join(&self, others, started); // may give up; nobody is at the gate any more
-    pthread_cond_destroy(&gate.opened);
-    pthread_mutex_destroy(&gate.lock);
+    join(&self, t.others, t.started); // may give up; nobody is at the gate any more
+    gate_end(&t.gate);
 }
 
 struct ranges {

@@ -8,8 +8,8 @@
 // on fewer when the system gives no more. fn shares the work out itself.
 void pool_run(size_t threads, void (*fn)(void *ctx, size_t worker), void *ctx);
 // The same for work in which workers wait for each other: begin(ctx, workers) is called
-// before any of them, once it is known how many there are; false: fn is not called. It
-// may not give up (scope.h).
+// before any of them, once it is known how many there are; false: fn is not called, nor
+// when it gives up (scope.h).
 void pool_together(size_t threads, bool (*begin)(void *ctx, size_t workers),
                    void (*fn)(void *ctx, size_t worker), void *ctx);
 // Calls fn(ctx, first, last) for ranges that cover [0, n), at most `grain` long, on

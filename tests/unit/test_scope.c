@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -198,6 +199,30 @@ static void bugs_of_workers_are_their_callers(void **state) {
     }
 }
 
+static bool cannot_begin(void *ctx, size_t workers) {
+    (void)ctx;
+    BUG("%zu workers", workers);
+}
+
+static void run_together(void *ctx) {
+    pool_together(4, cannot_begin, work, ctx);
+}
+
+// Those that wait for the beginning are sent home, and the caller hears of it.
+static void a_beginning_that_fails_holds_nobody(void **state) {
+    (void)state;
+    struct meter m;
+    meter_init(&m);
+    struct crew c = {.memory = &m.memory, .ends = 4};
+    struct scope s = {.memory = &m.memory, .catches = true};
+    alarm(60);
+    assert_int_equal(scope_run(&s, run_together, &c), SCOPE_BUG);
+    alarm(0);
+    assert_non_null(strstr(s.words, "4 workers"));
+    assert_int_equal(atomic_load(&c.here), 0);
+    assert_int_equal(atomic_load(&m.live), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_know_where_they_came_from),
@@ -206,6 +231,7 @@ int main(void) {
         cmocka_unit_test(failed_checks_go_through_scopes_with_their_words),
         cmocka_unit_test(what_is_done_is_not_cleaned_up_again),
         cmocka_unit_test(bugs_of_workers_are_their_callers),
+        cmocka_unit_test(a_beginning_that_fails_holds_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
