@@ -11,7 +11,7 @@ struct acting {
 
 static bool run_act(void *ctx, struct driver *act, struct run_report *r) {
     struct acting *a = ctx;
-    struct session_load load = {driver_load_stage, driver_load_funcs, act};
+    struct session_load load = {driver_load_stage, driver_load_funcs, act, act->stages};
     bool ok = session_run(a->session, act->module.plan, &load, act->arena, r, &act->d);
     profile_keep(a->session->profile, a->arena);
     if (ok) report_join(a->all, r, a->arena);

@@ -17,10 +17,21 @@ static size_t level_of(const struct acts *a, nid v) {
     return most + (n->op == OP_TRAIN);
 }
 
+// Who reads a training reads what it ends with, but for those that name a stage.
+static void note_ends(struct acts *a) {
+    a->ends = NEW_N(a->arena, bool, a->graph->nodes.n);
+    for (nid v = 0; v < a->graph->nodes.n; v++) {
+        const struct node *n = gnode(a, v);
+        for (uint32_t i = 0; n->op != OP_STAGE && i < n->nin; i++)
+            if (n->in[i] != NID_NONE) a->ends[n->in[i]] = true;
+    }
+}
+
 void acts_init(struct acts *a, struct arena *arena, const struct func *graph) {
     *a = (struct acts){.arena = arena, .graph = graph};
     a->level = NEW_N(arena, size_t, graph->nodes.n);
     a->known = NEW_N(arena, struct act_training, graph->nodes.n);
+    note_ends(a);
     for (nid v = 0; v < graph->nodes.n; v++) {
         a->level[v] = level_of(a, v);
         if (gnode(a, v)->op == OP_TRAIN) a->n = size_max(a->n, a->level[v]);
@@ -68,7 +79,7 @@ static const struct model *model_of(const struct acts *a, struct arena *arena, n
     const struct act_training *t = &a->known[train];
     for (size_t i = 0; i < t->nstages; i++)
         if (t->stages[i].epoch == epoch) return t->stages[i].model;
-    CHECK(!t->nstages);
+    if (t->nstages) return NULL; // only stages of it are asked for
     return stand_in ? untrained(a, arena, train, epoch) : NULL;
 }
 
@@ -109,13 +120,36 @@ static nid put_copy(struct building *w, const struct node *n) {
     return build_copy(&w->b, n, in);
 }
 
+// What is kept of the training: what its `keep` says, and what it ends with, unless the
+// program asks for its stages alone. It goes no further then than they are.
+static struct value kept(const struct building *w, nid v) {
+    const struct node *n = gnode(w->acts, v);
+    const struct value *keep = node_attr(n, "keep");
+    int64_t last = attr_int(n, "epochs"), *all = NEW_N(w->arena, int64_t, keep->n + 1);
+    size_t count = keep->n;
+    if (count) memcpy(all, keep->is, count * sizeof *all);
+    bool all_of_it = !count || w->acts->ends[v];
+    if (all_of_it && (!count || all[count - 1] < last)) all[count++] = last;
+    return val_ints(all, count);
+}
+
+static nid put_training(struct building *w, nid v) {
+    struct node n = *gnode(w->acts, v);
+    struct value *attrs =
+        arena_dup(w->arena, n.attrs, op_attr_count(n.op), sizeof *attrs);
+    attrs[op_attr(OP_TRAIN, "keep", 4)] = kept(w, v);
+    n.attrs = attrs;
+    return put_copy(w, &n);
+}
+
 // Trainings of act i are its outputs; all before them are networks by now.
 static nid put(struct building *w, nid v, size_t i) {
     const struct node *n = gnode(w->acts, v);
     bool here = w->acts->level[v] <= i + (n->op == OP_TRAIN);
     if (!here) return NID_NONE;
     bool trained = n->op == OP_STAGE || (n->op == OP_TRAIN && w->acts->level[v] <= i);
-    return trained ? put_trained(w, v) : put_copy(w, n);
+    if (trained) return put_trained(w, v);
+    return n->op == OP_TRAIN ? put_training(w, v) : put_copy(w, n);
 }
 
 static void output(struct building *w, const char *name, nid v) {
@@ -148,10 +182,6 @@ struct act acts_at(struct acts *a, struct arena *arena, size_t i, bool stand_in)
 }
 
 // ---- what was trained ----------------------------------------------------------------
-static const float *copied(const struct acts *a, const float *data, size_t n) {
-    return arena_dup(a->arena, data, n, sizeof *data);
-}
-
 static void add_values(struct acts *a, const struct plan_tensor *at, size_t n,
                        const float *flat, struct model_tensor *to) {
     for (size_t i = 0; i < n; i++)
@@ -166,9 +196,8 @@ static const struct model *stage_model(struct acts *a, nid train,
     struct model_tensor *all =
         NEW_N(a->arena, struct model_tensor, t->nparams + t->nstats);
     struct model_values values = {t->nparams + t->nstats, all};
-    add_values(a, t->params, t->nparams, copied(a, s->params, t->param_floats), all);
-    add_values(a, t->stats, t->nstats, copied(a, s->stats, t->stat_floats),
-               all + t->nparams);
+    add_values(a, t->params, t->nparams, s->params, all);
+    add_values(a, t->stats, t->nstats, s->stats, all + t->nparams);
     return model_with_values(a->arena, base, stage_name(a, a->arena, train, s->epoch),
                              &values);
 }

@@ -17,6 +17,7 @@ struct acts {
     struct arena *arena; // of networks that were trained
     const struct func *graph;
     size_t *level; // by node: of the trainings that it is, or depends on; 0: none
+    bool *ends;    // by node: of a training, whether what it ends with is read
     size_t n;      // acts of trainings
     struct act_training {
         size_t nstages; // 0: not known yet
@@ -39,7 +40,7 @@ struct act {
 // is before it is trained; else what depends on it is left out.
 struct act acts_at(struct acts *a, struct arena *arena, size_t i, bool stand_in);
 // What the trainings of an act gave, by the plan's trains; those without stages are not
-// known.
+// known. The numbers are used where they are: they live as long as a->arena.
 void acts_learn(struct acts *a, const struct act *act, const struct plan *p,
                 const struct trained *t);
 // The names of trainings that are not known, in order.

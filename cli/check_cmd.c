@@ -39,7 +39,7 @@ static int check_point(void *ctx, struct arena *arena) {
     struct preflight *f = ctx;
     struct run_report r = {0};
     struct driver v;
-    struct session_load load = {driver_load_stage, driver_load_funcs, &v};
+    struct session_load load = {driver_load_stage, driver_load_funcs, &v, NULL};
     points_announce(f->points, f->at, stderr);
     point_driver(f->points, f->at, arena, &v);
     bool ok = prepare(&v, arena);

@@ -203,6 +203,7 @@ static struct driver *act_driver(struct driver *v, struct arena *a) {
     driver_init(act, a, &v->options);
     diags_init(&act->d, v->arena);
     act->program = v->program;
+    act->stages = v->acts.arena;
     act->options.tuning = NULL;
     act->options.twins = false;
     arena_defer(a, end_driver, act);

@@ -33,6 +33,8 @@ struct driver { // one compile; everything lies in arena, but for the code
     struct acts acts;
     const struct func
         *graph; // of the act that is lowered; NULL: the last, with stand-ins
+    struct arena
+        *stages; // of an act: where what it trains is to lie (run_options.stages)
     struct target target;
     struct module module;
     struct codegen *codegen; // NULL until code is needed

@@ -34,7 +34,8 @@ static struct tuner *open_store(struct looking *l, struct points *points,
 }
 
 static struct run_options options_of(const struct looking *l, const struct driver *v) {
-    return (struct run_options){.threads = v->options.threads, .store = l->store};
+    return (struct run_options){
+        .threads = v->options.threads, .store = l->store, .stages = v->stages};
 }
 
 // "shap_patches (target)": some ops keep more than one thing.

@@ -89,7 +89,7 @@ static int run_point(void *ctx, struct arena *arena) {
     struct sweep *s = ctx;
     struct run_report r = {0}, all = {0};
     struct driver v;
-    struct session_load load = {driver_load_stage, driver_load_funcs, &v};
+    struct session_load load = {driver_load_stage, driver_load_funcs, &v, NULL};
     points_announce(s->points, s->at, stderr);
     point_driver(s->points, s->at, arena, &v);
     v.options.twins = true;

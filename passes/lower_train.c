@@ -140,13 +140,10 @@ static void schedule(const struct node *n, struct plan_train *t) {
     t->seed = attr_int(n, "seed");
 }
 
-// The last epoch is always kept.
-static void keep(struct lower *l, const struct node *n, struct plan_train *t) {
-    const int64_t *given = attr_ints(n, "keep", &t->nkeep);
-    int64_t *all = NEW_N(l->arena, int64_t, t->nkeep + 1), last = (int64_t)t->epochs;
-    for (size_t i = 0; i < t->nkeep; i++) all[i] = given[i];
-    if (!t->nkeep || all[t->nkeep - 1] < last) all[t->nkeep++] = last;
-    t->keep = all;
+// In acts `keep` says all that is wanted, the last epoch too where it is (cli/acts.h).
+static void keep(const struct node *n, struct plan_train *t) {
+    t->keep = attr_ints(n, "keep", &t->nkeep);
+    CHECK(t->nkeep);
 }
 
 // ---- augmentations -------------------------------------------------------------------
@@ -199,7 +196,7 @@ void want_train(struct lower *l, nid out) {
                            .classes = gnode(l, n->in[TRAIN_MODEL])->model->classes};
     schedule(n, &t);
     optimizer(n, &t);
-    keep(l, n, &t);
+    keep(n, &t);
     augments(l, n, &t);
     gather(l, n, &t);
     if (!functions(l, n, &t)) l->failed = true;

@@ -38,12 +38,16 @@ static bool find_key(struct wish *w, struct diags *d) {
     return true;
 }
 
+static struct arena *stages_arena(const struct demand *m) {
+    return m->options->stages ? m->options->stages : m->arena;
+}
+
 static bool find_trained(const struct wish *w, struct trained *out) {
     const struct demand *m = w->m;
     if (!w->known) return false;
     // The same may have been trained by this run under another name.
     if (!m->look) store_flush(m->options->store);
-    return train_find(m->plan, w->which, w->key, m->options, m->arena, out);
+    return train_find(m->plan, w->which, w->key, m->options, stages_arena(m), out);
 }
 
 // ---- training ------------------------------------------------------------------------
@@ -73,7 +77,7 @@ static bool stopped_here(struct wish *w, const struct trained *out) {
     m->stopped = true;
     m->stopped_in = w->train->name;
     m->stopped_done = out->seen;
-    m->stopped_rows = w->train->epochs * w->all.n;
+    m->stopped_rows = train_until(w->train) * w->all.n;
     return false;
 }
 
@@ -84,7 +88,7 @@ static bool train_gathered(struct wish *w, struct trained *out, struct diags *d)
                               .classes = w->classes,
                               .key = w->key};
     if (w->train->labels) rows.soft = (const float *)(void *)w->gathered.labels;
-    if (train_run(w->m->plan, w->which, &rows, w->m->options, w->m->arena, out, d))
+    if (train_run(w->m->plan, w->which, &rows, w->m->options, stages_arena(w->m), out, d))
         return true;
     return d->errors > errors ? false : stopped_here(w, out);
 }
@@ -111,10 +115,7 @@ static bool grant(struct wish *w, struct trained *out, struct diags *d) {
     t->rows += w->all.n;
     bool ok = true;
     if (find_trained(w, out)) t->reused += w->all.n;
-    else {
-        *out = (struct trained){.name = w->train->name};
-        ok = w->m->look ? look_at(w, d) : train_rows_of(w, out, d);
-    }
+    else ok = w->m->look ? look_at(w, d) : train_rows_of(w, out, d);
     demand_touched(w->m, w->stage);
     return ok;
 }

@@ -336,8 +336,10 @@ struct plan_train {
     size_t naugments;
     const struct plan_augment *augments;
     int64_t seed;
-    const int64_t *keep; // epochs after which the model is kept, ascending;
-    size_t nkeep;        // the last one is `epochs`
+    // Epochs after which the model is kept, ascending. It is trained up to the last one,
+    // by the schedule of all `epochs`.
+    const int64_t *keep;
+    size_t nkeep;
     // What is learnt, in words, and what of: see plan_column. The keys are those of a row
     // of the rowset; a training's key joins those of all rows in order.
     const struct plan_memo *memo;

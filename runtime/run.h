@@ -76,6 +76,7 @@ struct run_options {
     struct store *store;     // NULL: nothing is remembered
     double audit;            // share of what the store has to be computed again: 0 to 1
     const atomic_bool *stop; // may be NULL; set at any time: stop soon
+    struct arena *stages; // where models that were trained lie; NULL: in the run's arena
     double checkpoint; // seconds from state to state of a training; 0: as train.h has it
     bool only_checks;  // nothing is computed but what the program's checks ask for
     bool no_files;     // nothing is written, or looked at, where the saves say

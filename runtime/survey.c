@@ -56,7 +56,7 @@ static void column_node(const struct demand *m, uint32_t column,
 static double train_flops(const struct plan *p, const struct plan_train *t) {
     double each = p->funcs[t->step].flops;
     if (t->ask != UINT32_MAX) each += p->funcs[t->ask].flops;
-    return (double)t->epochs * each;
+    return (double)train_until(t) * each;
 }
 
 static void train_node(const struct demand *m, const struct plan_train *t,

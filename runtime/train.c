@@ -197,6 +197,13 @@ static bool workers_begin(void *training, size_t n) {
     return ok;
 }
 
+// Whoever stopped, or asks for later epochs, goes on from it.
+static void keep_or_drop_state(struct training *g) {
+    bool ends = train_until(g->train) == g->train->epochs;
+    if (g->end == TRAIN_STOPPED || (g->end == TRAIN_DONE && !ends)) train_checkpoint(g);
+    if (g->end == TRAIN_DONE && ends) train_checkpoint_drop(g);
+}
+
 static void run_workers(struct training *g) {
     const struct run_options *o = g->options;
     double began = timeline_now(o->times);
@@ -206,8 +213,7 @@ static void run_workers(struct training *g) {
     pool_together(size_max(1, o->threads), workers_begin, train_work, g);
     profile_stage(o->profile, g->nworkers, clock_seconds() - g->began);
     timeline_add(o->times, began, "train", g->train->name);
-    if (g->end == TRAIN_STOPPED) train_checkpoint(g);
-    if (g->end == TRAIN_DONE) train_checkpoint_drop(g);
+    keep_or_drop_state(g);
     workers_free(g);
 }
 
@@ -221,14 +227,15 @@ static bool not_finite(struct training *g, struct diags *d) {
         "%s of `%s` is no longer a number in step %zu of %zu (epoch %zu of %zu), at "
         "a learning rate of %g",
         params ? "a parameter" : "the loss", t->name, step + 1, g->steps,
-        step / g->per_epoch + 1, t->epochs, train_rate(t, step, g->per_epoch));
+        step / g->per_epoch + 1, train_until(t), train_rate(t, step, g->per_epoch));
     if (!g->good_epoch || !t->memo || !g->options->store)
         return diag_help(d, "lower `rate`, or give it a `warmup`");
     train_keep_good(g);
     return diag_help(d,
-                     "the model as it was after epoch %zu is kept in the store; lower "
-                     "`rate`, or give it a `warmup`",
-                     g->good_epoch);
+                     "the model as it was after epoch %zu is kept in the store: `keep = "
+                     "[%zu]` and `%s@%zu` instead of `%s` give it; or lower `rate`, or "
+                     "give it a `warmup`",
+                     g->good_epoch, g->good_epoch, t->name, g->good_epoch, t->name);
 }
 
 static bool said(struct training *g, struct diags *d) {
@@ -304,17 +311,19 @@ static bool await_turn(struct training *g, struct claim *c, size_t *missing) {
 }
 
 // ---- from outside --------------------------------------------------------------------
-static struct trained begin_report(const struct plan_train *t, struct arena *arena) {
-    struct trained out = {.name = t->name};
-    train_stages(t, arena, &out);
-    return out;
+static void begin_report(const struct plan_train *t, struct arena *arena,
+                         struct trained *out) {
+    *out = (struct trained){.name = t->name, .stages = out->stages};
+    train_stages(t, arena, out);
 }
 
 bool train_find(const struct plan *p, uint32_t which, struct digest key,
                 const struct run_options *o, struct arena *arena, struct trained *out) {
     const struct plan_train *t = &p->trains[which];
-    *out = begin_report(t, arena);
+    *out = (struct trained){0};
+    begin_report(t, arena, out);
     out->reused = train_stages_find(t, key, o, out) == TRAIN_NO_EPOCH;
+    if (!out->reused) out->nstages = out->nlosses = 0;
     return out->reused;
 }
 
@@ -322,7 +331,7 @@ static void use_record(const struct training *g) {
     const struct plan_train *t = g->train;
     if (!t->memo || !g->options->store) return;
     struct store_record r = t->memo->record;
-    r.flops = g->plan->funcs[t->step].flops * (double)(g->rows->rows * t->epochs);
+    r.flops = g->plan->funcs[t->step].flops * (double)(g->rows->rows * train_until(t));
     store_use(g->options->store, &r);
 }
 
@@ -336,10 +345,10 @@ bool train_run(const struct plan *p, uint32_t which, const struct train_rows *ro
     double start = clock_seconds();
     if (!check_rows(t, rows, d)) return false;
     check_plan(p, t);
-    *out = begin_report(t, arena);
+    begin_report(t, arena, out);
     g.image = t->channels * t->height * t->width;
     g.per_epoch = (rows->rows + t->batch - 1) / t->batch;
-    g.steps = out->all_steps = g.per_epoch * t->epochs;
+    g.steps = out->all_steps = g.per_epoch * train_until(t);
     use_record(&g);
     cleanup_push(&held, claim_end, &claim);
     size_t missing;

@@ -36,7 +36,7 @@ struct trained_stage {
 struct trained {
     const char *name;
     size_t nstages;               // the epochs of `keep`
-    struct trained_stage *stages; // in the run's arena
+    struct trained_stage *stages; // see run_options.stages
     bool reused;                  // all of them came from the store
     size_t from_epoch;            // went on from; 0: began anew
     size_t steps, all_steps;      // done here; of the whole training
@@ -46,12 +46,18 @@ struct trained {
     double seconds;
 };
 
+// The epoch that it ends with.
+static inline size_t train_until(const struct plan_train *t) {
+    return (size_t)t->keep[t->nkeep - 1];
+}
+
 // Whether the store has every stage, of rows with this key (all rows' keys in order,
-// joined): then out says so, and nothing has to be computed.
+// joined): then out says so, and nothing has to be computed. Else it has no stages yet.
 bool train_find(const struct plan *p, uint32_t which, struct digest key,
                 const struct run_options *o, struct arena *arena, struct trained *out);
 
-// Once its functions are loaded. Lies in arena. False: said in d (a loss that is no
+// Once its functions are loaded. out: zeros, or as train_find left it, whose memory is used
+// again; what is made lies in arena. False: said in d (a loss that is no
 // number, with step, rate and the last state kept), or stopped.
 bool train_run(const struct plan *p, uint32_t which, const struct train_rows *rows,
                const struct run_options *o, struct arena *arena, struct trained *out,

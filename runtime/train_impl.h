@@ -74,7 +74,7 @@ struct training {
 // train_store.c: what the store has of a training
 #define TRAIN_NO_EPOCH SIZE_MAX
 size_t train_stage_floats(const struct plan_train *t); // parameters, statistics, losses
-// Memory of all stages, in arena; their epochs.
+// All stages, in the memory that there is or in arena; their epochs.
 void train_stages(const struct plan_train *t, struct arena *arena, struct trained *out);
 // Fills stages that the store has; the first epoch of `keep` that it has not.
 size_t train_stages_find(const struct plan_train *t, struct digest key,

@@ -78,8 +78,8 @@ static void tell(struct training *g) {
     double now = clock_seconds();
     if (!o->stage || (g->end == TRAIN_GOES_ON && now - g->told < TELL_SECONDS)) return;
     g->told = now;
-    o->stage(o->ctx, g->train->name, train_rows_seen(g), g->train->epochs * g->rows->rows,
-             now - g->began);
+    o->stage(o->ctx, g->train->name, train_rows_seen(g),
+             train_until(g->train) * g->rows->rows, now - g->began);
 }
 
 // ---- preparing a step ----------------------------------------------------------------

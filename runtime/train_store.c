@@ -42,17 +42,24 @@ size_t train_stage_floats(const struct plan_train *t) {
     return t->param_floats + t->stat_floats + t->epochs;
 }
 
-void train_stages(const struct plan_train *t, struct arena *arena, struct trained *out) {
-    out->nstages = t->nkeep;
-    out->stages = NEW_N(arena, struct trained_stage, t->nkeep);
+static struct trained_stage *stages_new(const struct plan_train *t, struct arena *arena) {
+    struct trained_stage *stages = NEW_N(arena, struct trained_stage, t->nkeep);
     for (size_t i = 0; i < t->nkeep; i++) {
         float *all = NEW_N(arena, float, train_stage_floats(t));
-        out->stages[i] = (struct trained_stage){
+        stages[i] = (struct trained_stage){
             .epoch = (size_t)t->keep[i], .params = all, .stats = all + t->param_floats};
     }
-    CHECK(t->nkeep && out->stages[t->nkeep - 1].epoch == t->epochs);
-    out->losses = out->stages[t->nkeep - 1].stats + t->stat_floats;
-    out->nlosses = t->epochs;
+    return stages;
+}
+
+void train_stages(const struct plan_train *t, struct arena *arena, struct trained *out) {
+    CHECK(t->nkeep);
+    if (!out->stages) out->stages = stages_new(t, arena);
+    const struct trained_stage *last = &out->stages[t->nkeep - 1];
+    CHECK(last->epoch == train_until(t));
+    out->nstages = t->nkeep;
+    out->losses = last->stats + t->stat_floats;
+    out->nlosses = last->epoch;
 }
 
 // Of train_stages' memory.

@@ -133,6 +133,18 @@ rm elsewhere/*.json && same once elsewhere
 # ---- what is wrong ----
 expect 1 'no longer a number in step' run train.ddg -D rate=1e6
 says 'lower `rate`'
+# Numbers run out late: the message says how the model before is had, without training.
+cat >late.ddg <<EOF
+train = images("$images/train", size = 16, limit = 12)
+net = convnet(classes = 10, size = 16, width = 8, depth = 2)
+wild = train(net, train, epochs = 6, batch = 16, rate = 200, warmup = 5.5)
+report(accuracy(wild, train))
+EOF
+expect 1 'is kept in the store: `keep = [' run late.ddg
+good=$(sed -n 's/.*`wild@\([0-9]*\)`.*/\1/p' said)
+sed "s/warmup/keep = [$good], warmup/; s/(wild,/(wild@$good,/" late.ddg >early.ddg
+expect 0 "train: wild, $good epoch" run early.ddg
+says 'from the store'
 mkdir -p few/a few/b
 cp "$(find "$images/train" -type f | head -n 1)" few/a/1.png
 cp "$(find "$images/train" -type f | tail -n 1)" few/b/1.png

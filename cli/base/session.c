@@ -85,6 +85,7 @@ bool session_run(struct session *s, const struct plan *p, const struct session_l
                             .store = s->store,
                             .audit = s->args->audit,
                             .stop = s->stop,
+                            .stages = load->stages,
                             .times = s->times,
                             .profile = s->profile,
                             .load = load->fn,

@@ -34,6 +34,7 @@ struct session_load { // makes a stage's functions, and single ones, ready; NULL
     bool (*fn)(void *ctx, const struct plan_stage *s, struct diags *d);
     bool (*funcs)(void *ctx, const uint32_t *funcs, size_t n, struct diags *d);
     void *ctx;
+    struct arena *stages; // run_options.stages
 };
 // With progress on stderr, where it also says how far a stopped run came. False: failed,
 // said in d, or report->stopped.

@@ -376,6 +376,7 @@ static void plain_train(const struct setting *m, struct plain *p) {
 static bool run(struct fixture *f, const struct setting *m, const struct run_options *o,
                 struct trained *out) {
     diags_init(&f->d, f->a);
+    *out = (struct trained){0};
     return train_run(&m->plan, 0, &m->rows, o, f->a, out, &f->d);
 }
 
@@ -550,6 +551,32 @@ static void survives_kills(void **state) {
     store_close(s);
 }
 
+// A training goes no further than what is asked of it, by the rates of all its epochs; who
+// asks for more goes on from there.
+static void early_stages_alone(void **state) {
+    struct fixture *f = *state;
+    struct setting *m = make(f);
+    struct trained t;
+    struct plain p;
+    struct store *s = open_store(f);
+    struct run_options o = {.threads = 2, .store = s};
+    seen_reset(0, NULL);
+    plain_train(m, &p);
+    m->keep[0] = 2;
+    m->train.nkeep = 1;
+    must_run(f, m, &o, &t);
+    assert_int_equal(t.steps, 6);
+    assert_int_equal(t.nlosses, 2);
+    assert_memory_equal(t.losses, p.losses, 2 * sizeof(float));
+    assert_memory_equal(t.stages[0].params, p.kept[1], sizeof p.params);
+    m->train.nkeep = 3;
+    store_flush(s);
+    must_run(f, m, &o, &t);
+    assert_int_equal(t.from_epoch, 2);
+    expect_plain(m, &t);
+    store_close(s);
+}
+
 // ---- what goes wrong -----------------------------------------------------------------
 static void expect_error(struct fixture *f, const char *words, const char *help) {
     assert_int_equal(f->d.errors, 1);
@@ -574,7 +601,8 @@ static void numbers_run_out(void **state) {
     seen_reset(0, NULL);
     seen.nan_at = 5;
     assert_false(run(f, m, &o, &t));
-    expect_error(f, "in step 5 of 15 (epoch 2 of 5)", "after epoch 1 is kept");
+    expect_error(f, "in step 5 of 15 (epoch 2 of 5)",
+                 "after epoch 1 is kept in the store: `keep = [1]` and `net@1`");
     seen_reset(0, NULL);
     seen.inf_at = 6;
     assert_false(run(f, m, &o, &t));
@@ -583,6 +611,7 @@ static void numbers_run_out(void **state) {
                  "after epoch 1 is kept");
     m->keep[0] = 1; // which is what the store has
     store_flush(s);
+    t = (struct trained){0};
     train_stages(&m->train, f->a, &t);
     assert_int_equal(train_stages_find(&m->train, m->rows.key, &o, &t), 3);
     struct plain p;
@@ -731,6 +760,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(store_has_it, setup, teardown),
         cmocka_unit_test_setup_teardown(goes_on_after_a_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_kills, setup, teardown),
+        cmocka_unit_test_setup_teardown(early_stages_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_run_out, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_run_out_again, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_rows, setup, teardown),
