@@ -84,6 +84,18 @@ static void tensors(struct plan_train *t, const struct train_net *net) {
     t->initial_params = net->initial_params, t->initial_stats = net->initial_stats;
 }
 
+static bool check_batch(struct lower *l, const struct node *n, struct plan_train *t,
+                        const struct train_net *net) {
+    t->least = net->single ? 2 : 1;
+    if (t->batch >= t->least) return true;
+    diag_error(
+        l->d, n->span,
+        "`%s` cannot be trained by batches of one image: a batch norm of its network "
+        "has one number a channel of each, and so no variance",
+        t->name);
+    return diag_help(l->d, "give `batch` 2 or more");
+}
+
 static bool functions(struct lower *l, const struct node *n, struct plan_train *t) {
     const struct model *m = gnode(l, n->in[TRAIN_MODEL])->model;
     const struct func *net = net_for(l, m, t, n->span);
@@ -95,6 +107,7 @@ static bool functions(struct lower *l, const struct node *n, struct plan_train *
     train_net_of(l->arena, net, decay_all, &flat);
     if (!flat.nparams)
         return diag_error(l->d, n->span, "the network has no parameters to train");
+    if (!check_batch(l, n, t, &flat)) return false;
     tensors(t, &flat);
     t->step = add_func(l, train_step(l->arena, m, net, &flat, &loss, t->batch, l->d));
     t->update =

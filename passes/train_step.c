@@ -48,6 +48,8 @@ static void list_tensors(const struct func *net, bool decay_all, struct train_ne
     for (nid v = 0; v < net->nodes.n; v++) {
         const struct node *n = node_at(net, v);
         if (n->op == OP_BATCH_NORM) add_statistics(out, net, n);
+        if (n->op == OP_BATCH_NORM && type_count(&n->type) == n->type.dim[0])
+            out->single = true;
         if (n->op != OP_PARAM) continue;
         struct plan_tensor *t = add_tensor(out->params, &out->nparams, &out->param_floats,
                                            attr_str(n, "name"), &n->type);

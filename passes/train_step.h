@@ -15,6 +15,9 @@ struct train_net { // the tensors of a network, laid out flat
     struct plan_tensor *params, *stats; // in the order of the nodes
     size_t param_floats, stat_floats;
     float *initial_params, *initial_stats;
+    // A batch norm has one number a channel of an image: of one image there is no
+    // variance.
+    bool single;
 };
 
 // decay_all: norms' and biases' parameters decay as well as weights (rank 2 and more).

@@ -324,6 +324,7 @@ struct plan_train {
     size_t param_floats, stat_floats; // of the flat arrays
     const float *initial_params, *initial_stats;
     size_t batch, epochs;
+    size_t least; // images of a batch: 2 where a batch norm has one number of each
     enum plan_optimizer optimizer;
     double rate; // the schedule's greatest
     enum plan_schedule schedule;
@@ -347,9 +348,9 @@ struct plan_train {
 
 // ---- measures ------------------------------------------------------------------------
 enum measure_kind {
-    MEASURE_ACCURACY, // share of the rows whose column says so
+    MEASURE_ACCURACY,  // share of the rows whose column says so
     MEASURE_CONFUSION, // [classes, classes]: rows of a class, by the class answered
-    MEASURE_MEAN_STD, // of other measures: mean, standard deviation (n - 1)
+    MEASURE_MEAN_STD,  // of other measures: mean, standard deviation (n - 1)
 };
 
 struct plan_measure { // numbers about whole sets

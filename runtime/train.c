@@ -23,11 +23,22 @@ static bool check_classes(const struct plan_train *t, const struct train_rows *r
         t->name, most + 1, t->classes);
 }
 
+// Only the last batch of an epoch can be smaller than the others.
+static bool check_last(const struct plan_train *t, size_t rows, struct diags *d) {
+    size_t left = rows % t->batch;
+    if (left == 0 || left >= t->least) return true;
+    diag_error(d, t->span,
+               "of %zu images by %zu one is left over for the last batch of `%s`, and a "
+               "batch norm of its network has one number a channel of it, so no variance",
+               rows, t->batch, t->name);
+    return diag_help(d, "another `batch` leaves none over, or more than one");
+}
+
 static bool check_rows(const struct plan_train *t, const struct train_rows *rows,
                        struct diags *d) {
     if (!rows->rows)
         return diag_error(d, t->span, "there is no image to train `%s` on", t->name);
-    return check_classes(t, rows, d);
+    return check_last(t, rows->rows, d) && check_classes(t, rows, d);
 }
 
 // What workers call may not fail half-way: the others would wait for them.

@@ -56,9 +56,9 @@ static inline size_t train_until(const struct plan_train *t) {
 bool train_find(const struct plan *p, uint32_t which, struct digest key,
                 const struct run_options *o, struct arena *arena, struct trained *out);
 
-// Once its functions are loaded. out: zeros, or as train_find left it, whose memory is used
-// again; what is made lies in arena. False: said in d (a loss that is no
-// number, with step, rate and the last state kept), or stopped.
+// Once its functions are loaded. out: zeros, or as train_find left it, whose memory is
+// used again; what is made lies in arena. False: said in d (a loss that is no number,
+// with step, rate and the last state kept), or stopped.
 bool train_run(const struct plan *p, uint32_t which, const struct train_rows *rows,
                const struct run_options *o, struct arena *arena, struct trained *out,
                struct diags *d);

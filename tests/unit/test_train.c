@@ -551,8 +551,8 @@ static void survives_kills(void **state) {
     store_close(s);
 }
 
-// A training goes no further than what is asked of it, by the rates of all its epochs; who
-// asks for more goes on from there.
+// A training goes no further than what is asked of it, by the rates of all its epochs;
+// who asks for more goes on from there.
 static void early_stages_alone(void **state) {
     struct fixture *f = *state;
     struct setting *m = make(f);
