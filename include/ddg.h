@@ -101,6 +101,12 @@ typedef struct ddg_allocator {
     void *ctx;
 } ddg_allocator;
 
+typedef struct ddg_progress {
+    const char *value;  // being computed, as the program calls it
+    size_t done, rows;  // rows
+    double seconds;     // of this value so far
+} ddg_progress;
+
 enum ddg_store { // where results are remembered from run to run
     DDG_STORE_NONE,    // nowhere
     DDG_STORE_DEFAULT, // $DDG_STORE, $XDG_CACHE_HOME/ddg or ~/.cache/ddg
@@ -113,6 +119,10 @@ typedef struct ddg_options {
     enum ddg_store store;
     const char *store_path; // a folder, made where it is missing
     uint64_t store_bytes;   // that the store may hold; 0: $DDG_STORE_SIZE, or 10 GiB
+    // Of programs that train, which they do while they are compiled: as in
+    // ddg_run_options. What was trained before it said stop is in the store.
+    bool (*progress)(void *ctx, const ddg_progress *now);
+    void *ctx;
 } ddg_options;
 
 // o NULL: malloc, and no store.
@@ -170,12 +180,6 @@ DDG_API bool ddg_set(ddg_pipeline *p, const char *name, const char *value,
                      ddg_error **error);
 
 // ---- running -------------------------------------------------------------------------
-typedef struct ddg_progress {
-    const char *value;  // being computed, as the program calls it
-    size_t done, rows;  // rows
-    double seconds;     // of this value so far
-} ddg_progress;
-
 typedef struct ddg_run_options {
     size_t size;    // sizeof(ddg_run_options); fields that a smaller one lacks are 0
     size_t threads; // at most 1024; 0: all processors this process may use

@@ -47,19 +47,40 @@ static struct driver_options options_of(struct arena *a, const struct compiling 
                                    .threads = pool_cores()};
 }
 
+struct training {
+    struct call *call;
+    atomic_bool stop;
+};
+
+static void tell(void *ctx, const char *name, size_t done, size_t rows, double seconds) {
+    struct training *t = ctx;
+    const ddg_context *c = t->call->context;
+    ddg_progress now = {name, done, rows, seconds};
+    if (!c->progress) return;
+    locale_t ours = uselocale(t->call->locale);
+    if (!c->progress(c->progress_ctx, &now)) atomic_store(&t->stop, true);
+    uselocale(ours);
+}
+
 // What the program trains is trained when it is compiled.
 static bool train_act(void *ctx, struct driver *act, struct run_report *r) {
-    const struct call *call = ctx;
+    struct training *t = ctx;
     struct run_options o = {.threads = act->options.threads,
-                            .store = call->context->store,
+                            .store = t->call->context->store,
+                            .stop = &t->stop,
+                            .stages = act->stages,
+                            .stage = tell,
+                            .ctx = t,
                             .load = driver_load_stage,
                             .load_funcs = driver_load_funcs,
                             .load_ctx = act};
-    return plan_run(act->module.plan, &o, act->arena, r, &act->d);
+    bool ok = plan_run(act->module.plan, &o, act->arena, r, &act->d);
+    return r->stopped ? call_stopped(t->call, r, &act->d) : ok;
 }
 
 static bool prepare(struct call *call, struct driver *v) {
-    struct act_run run = {train_act, call};
+    struct training training = {.call = call};
+    struct act_run run = {train_act, &training};
     if (!driver_load(v)) return false;
     if (!driver_saves(v, "run"))
         return diag_help(&v->d, "end it with `save(x, to = \"...\")`");

@@ -116,7 +116,8 @@ void serve_end(ddg_context *c, void (*fn)(void *), void *ctx) {
 static bool options_read(const ddg_options *o, ddg_options *out, ddg_error **error) {
     static const size_t ends[] = {
         FIELD_END(ddg_options, size), FIELD_END(ddg_options, allocator),
-        FIELD_END(ddg_options, store_path), FIELD_END(ddg_options, store_bytes)};
+        FIELD_END(ddg_options, store_path), FIELD_END(ddg_options, store_bytes),
+        FIELD_END(ddg_options, ctx)};
     *out = (ddg_options){.store = DDG_STORE_NONE};
     if (!o || sized_copy(out, o, o->size, ends, COUNT(ends))) return true;
     error_say(error, NULL, DDG_ERROR_ARGUMENT,
@@ -142,6 +143,8 @@ static ddg_context *context_new(const ddg_options *o) {
     ddg_context *c = from.resize(from.ctx, NULL, sizeof *c);
     if (!c) return NULL;
     *c = (ddg_context){.allocator = from, .memory = {watched_resize, c}};
+    c->progress = o->progress;
+    c->progress_ctx = o->ctx;
     return c;
 }
 

@@ -28,6 +28,8 @@ struct ddg_context {
     bool broken;             // a check of ours failed: for closing only
     bool closed;             // only objects that were left hold it
     size_t objects;          // pipelines and results
+    bool (*progress)(void *ctx, const ddg_progress *now); // of compiling; may be NULL
+    void *progress_ctx;
     struct store *store;
     char *why_no_store;    // or NULL
     struct arena *trouble; // of what ddg_trouble said last
@@ -86,6 +88,8 @@ bool serve(ddg_context *c, bool (*fn)(struct call *, void *ctx), void *ctx,
            ddg_error **error);
 // The same without an error, also when the context is broken or closed: for letting go.
 void serve_end(ddg_context *c, void (*fn)(void *ctx), void *ctx);
+// A run of the call was told to stop: an error of that kind, said in d.
+bool call_stopped(struct call *call, const struct run_report *r, struct diags *d);
 // A new arena for what the call makes; at most one.
 struct arena *call_makes(struct call *call);
 

@@ -40,9 +40,9 @@ static bool load_stage(void *ctx, const struct plan_stage *s, struct diags *d) {
 }
 
 // ---- the run -------------------------------------------------------------------------
-static bool stopped(struct call *call, const struct run_report *r) {
+bool call_stopped(struct call *call, const struct run_report *r, struct diags *d) {
     call->kind = DDG_ERROR_STOPPED;
-    return diag_error(&call->d, NO_SPAN, "stopped in `%s`, with %zu of %zu rows done",
+    return diag_error(d, NO_SPAN, "stopped in `%s`, with %zu of %zu rows done",
                       r->stopped_in, r->stopped_done, r->stopped_rows);
 }
 
@@ -72,7 +72,7 @@ static bool run_plan(struct call *call, struct running *r) {
                             .ctx = r};
     if (p->threads) *p->threads = o.threads;
     bool ok = plan_run(p->plan, &o, call->arena, &r->report, &call->d);
-    if (r->report.stopped) return stopped(call, &r->report);
+    if (r->report.stopped) return call_stopped(call, &r->report, &call->d);
     return ok && (!p->finish || o.no_files || p->finish(p->load_ctx, &call->d));
 }
 

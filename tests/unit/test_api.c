@@ -492,6 +492,51 @@ static void checks_are_told(void **state) {
     ddg_close(c);
 }
 
+// ---- trainings -----------------------------------------------------------------------
+struct watch {
+    size_t calls, stop_at; // 0: never
+};
+
+static bool watch_training(void *ctx, const ddg_progress *now) {
+    struct watch *w = ctx;
+    assert_true(now->done <= now->rows);
+    return ++w->calls != w->stop_at;
+}
+
+static ddg_pipeline *compile_training(struct fixture *f, struct watch *w, ddg_context **c,
+                                      ddg_error **e) {
+    static const char text[] =
+        "photos = images(\"" IMAGES "\", size = 8)\n"
+        "wise = train(mlp(classes = 10, size = 8, hidden = [8]), photos, epochs = 30,\n"
+        "             rate = 0.1)\n"
+        "save(relabel(wise, photos), to = \"wise.npy\")\n";
+    ddg_options o = {.size = sizeof o,
+                     .store = DDG_STORE_AT,
+                     .store_path = path_of(f, "trained"),
+                     .progress = watch_training,
+                     .ctx = w};
+    *c = ddg_open(&o, e);
+    rig_fine(*c, *e);
+    return ddg_compile_text(*c, path_of(f, "t.ddg"), text, NULL, 0, e);
+}
+
+// Programs train when they are compiled: who compiles hears of it, and may stop it.
+static void trainings_are_told_of_and_stop(void **state) {
+    struct fixture *f = *state;
+    ddg_error *e = NULL;
+    ddg_context *c;
+    struct watch w = {.stop_at = 1};
+    assert_null(compile_training(f, &w, &c, &e));
+    rig_wrong(&e, DDG_ERROR_STOPPED, "stopped in `wise`");
+    ddg_close(c);
+    w.stop_at = 0;
+    ddg_pipeline *p = compile_training(f, &w, &c, &e);
+    rig_fine(p, e);
+    assert_true(w.calls > 1);
+    ddg_pipeline_free(p);
+    ddg_close(c);
+}
+
 // ---- the store -----------------------------------------------------------------------
 static void stores_remember(void **state) {
     struct fixture *f = *state;
@@ -713,6 +758,7 @@ int main(void) {
         TEST(files_and_arrays_can_be_left_out),
         TEST(what_was_set_is_what_runs),
         TEST(progress_is_told_and_can_stop),
+        TEST(trainings_are_told_of_and_stop),
         TEST(stores_remember),
         TEST(a_store_that_cannot_be_is_trouble),
         TEST(written_pipelines_run_the_same),
