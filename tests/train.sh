@@ -137,12 +137,13 @@ says 'lower `rate`'
 cat >single.ddg <<EOF
 param batch: int = 8
 param each: int = 4
-train = images("$images/train", size = 32, limit = each)
-net = train(mobilenet_v2(classes = 10, size = 32), train, epochs = 1, batch = batch, rate = 0.1)
+train = images("$images/train", size = 4, limit = each)
+deep = resnet(classes = 10, size = 4, depth = 8)
+net = train(deep, train, epochs = 1, batch = batch, rate = 0.1)
 save(net, to = "single.onnx")
 EOF
 expect 1 'of 40 images by 13 one is left over for the last batch of `net`' run single.ddg -D batch=13
-says 'single.ddg:4:'
+says "single.ddg:5:"
 says 'another `batch`'
 expect 1 'cannot be trained by batches of one image' check single.ddg -D batch=1
 # Numbers run out late: the message says how the model before is had, without training.

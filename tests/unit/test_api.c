@@ -493,18 +493,18 @@ static void checks_are_told(void **state) {
 }
 
 // ---- trainings -----------------------------------------------------------------------
-struct watch {
+struct training {
     size_t calls, stop_at; // 0: never
 };
 
 static bool watch_training(void *ctx, const ddg_progress *now) {
-    struct watch *w = ctx;
+    struct training *w = ctx;
     assert_true(now->done <= now->rows);
     return ++w->calls != w->stop_at;
 }
 
-static ddg_pipeline *compile_training(struct fixture *f, struct watch *w, ddg_context **c,
-                                      ddg_error **e) {
+static ddg_pipeline *compile_training(struct fixture *f, struct training *w,
+                                      ddg_context **c, ddg_error **e) {
     static const char text[] =
         "photos = images(\"" IMAGES "\", size = 8)\n"
         "wise = train(mlp(classes = 10, size = 8, hidden = [8]), photos, epochs = 30,\n"
@@ -525,7 +525,7 @@ static void trainings_are_told_of_and_stop(void **state) {
     struct fixture *f = *state;
     ddg_error *e = NULL;
     ddg_context *c;
-    struct watch w = {.stop_at = 1};
+    struct training w = {.stop_at = 1};
     assert_null(compile_training(f, &w, &c, &e));
     rig_wrong(&e, DDG_ERROR_STOPPED, "stopped in `wise`");
     ddg_close(c);
