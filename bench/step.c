@@ -68,11 +68,10 @@ static const struct model *network(struct bench *b, const char *name) {
 
 static bool make_step(struct bench *b, const char *name) {
     struct train_net net;
-    struct train_loss loss = {1};
     const struct model *m = network(b, name);
     if (!m) return false;
     train_net_of(b->arena, m->func, true, &net);
-    struct func *f = train_step(b->arena, m, m->func, &net, &loss, b->batch, &b->d);
+    struct func *f = train_step(b->arena, m, m->func, &net, 1, b->batch, &b->d);
     if (!f) return false;
     VEC_PUSH(b->arena, &b->module.funcs, (struct module_func){.f = f});
     return passes_run_func(&b->module, 0, NULL, &b->d);

@@ -101,7 +101,7 @@ static bool functions(struct lower *l, const struct node *n, struct plan_train *
     const struct func *net = net_for(l, m, t, n->span);
     bool decay_all = !strcmp(attr_str(n, "decays"), "all");
     bool nesterov = node_attr(n, "nesterov")->i;
-    struct train_loss loss = {.temperature = attr_float(n, "temperature")};
+    double temperature = attr_float(n, "temperature");
     struct train_net flat;
     if (!net) return false;
     train_net_of(l->arena, net, decay_all, &flat);
@@ -109,7 +109,8 @@ static bool functions(struct lower *l, const struct node *n, struct plan_train *
         return diag_error(l->d, n->span, "the network has no parameters to train");
     if (!check_batch(l, n, t, &flat)) return false;
     tensors(t, &flat);
-    t->step = add_func(l, train_step(l->arena, m, net, &flat, &loss, t->batch, l->d));
+    t->step =
+        add_func(l, train_step(l->arena, m, net, &flat, temperature, t->batch, l->d));
     t->update =
         add_func(l, train_update(l->arena, t, nesterov, attr_float(n, "epsilon")));
     t->ask = lower_ask(l, n, t);

@@ -261,7 +261,7 @@ static void add_outputs(struct stepping *s, nid loss) {
 
 struct func *train_step(struct arena *arena, const struct model *model,
                         const struct func *net, const struct train_net *t,
-                        const struct train_loss *loss, size_t batch, struct diags *d) {
+                        double temperature, size_t batch, struct diags *d) {
     struct stepping s = {.t = t};
     struct builder *b = &s.b;
     CHECK(batch > 0);
@@ -278,7 +278,7 @@ struct func *train_step(struct arena *arena, const struct model *model,
     s.params = tensor_inputs(b, net, "param", t->params, t->nparams, true);
     s.stats = tensor_inputs(b, net, "statistic", t->stats, t->nstats, false);
     nid logits = train_logits(&s, net, normalised(b, model, x));
-    nid of_rows = row_loss(b, logits, target, loss->temperature);
+    nid of_rows = row_loss(b, logits, target, temperature);
     add_outputs(&s, mul(b, b_batch_sum(b, of_rows), s.share));
     return builder_finish(b);
 }

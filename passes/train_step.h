@@ -25,14 +25,11 @@ struct train_net { // the tensors of a network, laid out flat
 void train_net_of(struct arena *arena, const struct func *net, bool decay_all,
                   struct train_net *out);
 
-struct train_loss {
-    double temperature; // of the student's logits
-};
-
-// The joint function `step`, with grad marks. False: said in d.
+// The joint function `step`, with grad marks. temperature: of the student's logits.
+// False: said in d.
 struct func *train_step(struct arena *arena, const struct model *model,
                         const struct func *net, const struct train_net *t,
-                        const struct train_loss *loss, size_t batch, struct diags *d);
+                        double temperature, size_t batch, struct diags *d);
 struct func *train_update(struct arena *arena, const struct plan_train *t, bool nesterov,
                           double epsilon);
 // The teacher's soft labels of augmented images; takes f32[C,H,W] rows. The model's

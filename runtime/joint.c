@@ -16,8 +16,8 @@
 
 struct unit { // a band
     size_t first, ncalls, rows, phase;
-    size_t parts;  // of its call; 0: it has none
-    bool all_rows; // serves all rows: one task
+    size_t parts; // of its call; 0: it has none
+    bool single;  // one task: what it computes, or reads, is all rows'
 };
 
 struct meeting {
@@ -114,7 +114,7 @@ static size_t round_rows(const struct joint *j, const struct unit *u, size_t n) 
 
 static size_t tasks_of(const struct joint *j, const struct unit *u, size_t n) {
     if (u->parts) return u->parts;
-    if (u->all_rows) return 1;
+    if (u->single) return 1;
     if (n == 0) return 0;
     size_t rows = round_rows(j, u, n);
     return (n + rows - 1) / rows;
@@ -145,7 +145,7 @@ static void call_one(const struct calling *c, size_t nth, size_t row, size_t n,
 
 static void do_task(const struct calling *c, const struct unit *u, size_t task) {
     size_t rows = c->n, row = 0;
-    if (!u->all_rows) {
+    if (!u->single) {
         rows = round_rows(c->j, u, c->n);
         row = task * rows;
     }
@@ -221,7 +221,7 @@ static struct unit unit_of(const struct plan_func *f, size_t band, size_t first)
     const struct plan_band *b = &f->bands[band];
     const struct plan_call *k = &f->calls[first];
     struct unit u = {first, b->ncalls, b->rows, b->phase, k->parts, k->once};
-    CHECK(b->ncalls > 0 && (b->rows > 0 || u.all_rows) && (!u.parts || b->ncalls == 1));
+    CHECK(b->ncalls > 0 && (b->rows > 0 || u.single) && (!u.parts || b->ncalls == 1));
     for (size_t i = first; i < first + b->ncalls; i++) {
         const struct plan_call *o = &f->calls[i];
         CHECK(o->once == k->once && !o->builtin && o->nbuffers <= CALL_MAX_BUFFERS);

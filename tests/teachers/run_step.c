@@ -166,8 +166,8 @@ static bool write_all(struct job *j, size_t n) {
 
 // ---- a step --------------------------------------------------------------------------
 static bool compile(struct job *j) {
-    struct func *f = train_step(j->arena, j->model, j->model->func, &j->t,
-                                &(struct train_loss){1}, j->batch, &j->d);
+    struct func *f =
+        train_step(j->arena, j->model, j->model->func, &j->t, 1, j->batch, &j->d);
     if (!f || !jit_compile(&j->step, j->arena, f, &j->d)) return false;
     j->joint = joint_new(&j->step.plan, &j->step.func, j->workers);
     return j->joint || diag_error(&j->d, NO_SPAN, "no memory for the batch");

@@ -202,8 +202,7 @@ static struct step step_of(struct arena *a, const struct model *m) {
     size_t side = m->height;
     diags_init(&d, a);
     train_net_of(a, m->func, true, &s.t);
-    struct func *f =
-        train_step(a, m, m->func, &s.t, &(struct train_loss){TEMPERATURE}, ROWS, &d);
+    struct func *f = train_step(a, m, m->func, &s.t, TEMPERATURE, ROWS, &d);
     assert_non_null(f);
     s.f = differentiated(a, f);
     s.x = numbers(a, &seed, ROWS * 3 * side * side, 0, 1);
