@@ -811,6 +811,9 @@ static void numerics_change_everything(void **state) {
                 assert_false(
                     digest_eq(a->record.key, is.plan->columns[i].memo->record.key));
         }
+        for (uint32_t i = 0; i < was.plan->ntrains; i++)
+            assert_false(digest_eq(was.plan->trains[i].memo->record.key,
+                                   is.plan->trains[i].memo->record.key));
         back(f, outer);
     }
 }
@@ -834,6 +837,32 @@ static void bf16_counts_where_there_is_such(void **state) {
             assert_false(digest_eq(was->record.key, is->record.key));
         }
     }
+}
+
+static struct digest key_of_first_training(struct fixture *f, const char *text,
+                                           bool bf16) {
+    struct acts acts;
+    struct compiled c;
+    acts_init(&acts, f->a, load_text_as(f, text, bf16));
+    assert_true(compile_graph(f, acts_at(&acts, f->a, 0, false).graph, "plain", &c));
+    return c.plan->trains[0].memo->record.key;
+}
+
+// Trainings are in fp32 whatever a run permits; only who is asked may answer in bf16.
+static void bf16_of_a_run_reaches_trainings_by_teachers_alone(void **state) {
+    static const char files[] =
+        "x = images(\"data\", size = 16)\n"
+        "net = onnx(\"a.onnx\", mean = [0, 0, 0], std = [1, 1, 1])\n"
+        "wise = onnx(\"b.onnx\", mean = [0, 0, 0], std = [1, 1, 1])\n"
+        "t = train(net, x, epochs = 1, rate = 0.1%s)\n"
+        "save(t, to = \"t.onnx\")\n";
+    struct fixture *f = *state;
+    const char *alone = arena_printf(f->a, files, "");
+    const char *asks = arena_printf(f->a, files, ", labels = ask(wise)");
+    assert_true(digest_eq(key_of_first_training(f, alone, false),
+                          key_of_first_training(f, alone, true)));
+    assert_false(digest_eq(key_of_first_training(f, asks, false),
+                           key_of_first_training(f, asks, true)));
 }
 
 static struct compiled compile_twinned(struct fixture *f, const char *text) {
@@ -903,8 +932,6 @@ static void a_value_in_both_precisions_is_its_own_twin(void **state) {
 
 static struct digest key_of_training(struct fixture *f, const char *net,
                                      const char *teacher) {
-    struct acts acts;
-    struct compiled c;
     const char *text = arena_printf(
         f->a,
         "x = images(\"data\", size = 16)\n"
@@ -913,9 +940,7 @@ static struct digest key_of_training(struct fixture *f, const char *net,
         "t = train(net, x, epochs = 1, rate = 0.1, labels = ask(wise))\n"
         "save(t, to = \"t.onnx\")\n",
         net, teacher);
-    acts_init(&acts, f->a, load_text(f, text));
-    assert_true(compile_graph(f, acts_at(&acts, f->a, 0, false).graph, "plain", &c));
-    return c.plan->trains[0].memo->record.key;
+    return key_of_first_training(f, text, false);
 }
 
 // Trainings are in fp32; a teacher that is asked answers in its own precision.
@@ -1167,6 +1192,7 @@ int main(void) {
         TEST(versions_change_what_depends_on_them),
         TEST(numerics_change_everything),
         TEST(bf16_counts_where_there_is_such),
+        TEST(bf16_of_a_run_reaches_trainings_by_teachers_alone),
         TEST(twins_are_known_as_what_fp32_gives),
         TEST(answers_are_compared_where_networks_choose),
         TEST(a_value_in_both_precisions_is_its_own_twin),
