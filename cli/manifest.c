@@ -14,9 +14,27 @@ struct manifest {
     bool *target; // by param: where the result is put follows from it
 };
 
+static bool is_taken(const struct manifest *m, const char *group, const char *name) {
+    for (size_t i = 0; i < m->fields.n; i++)
+        if (!strcmp(m->fields.at[i].group, group) && !strcmp(m->fields.at[i].name, name))
+            return true;
+    return false;
+}
+
+// Values without a name are called by their ops: readers of JSON keep one of a name, so
+// the second is "mlp 2".
+static const char *own_name(const struct manifest *m, const char *group,
+                            const char *name) {
+    const char *own = name;
+    for (size_t n = 2; is_taken(m, group, own); n++)
+        own = arena_printf(m->arena, "%s %zu", name, n);
+    return own;
+}
+
 // A value that can be set after compiling is shown as it was set.
 static void add_value(struct manifest *m, const char *group, const char *name,
                       const struct value *v) {
+    name = own_name(m, group, name);
     if (value_is_late(v))
         plan_use_late(m->arena, m->plan, USE_FIELD, (uint32_t)m->fields.n, 0, 0,
                       plan_late_of(m->arena, m->plan, v, NULL));
@@ -26,6 +44,7 @@ static void add_value(struct manifest *m, const char *group, const char *name,
 
 static void add_text(struct manifest *m, const char *group, const char *name,
                      const char *json) {
+    name = own_name(m, group, name);
     VEC_PUSH(m->arena, &m->fields, (struct result_field){group, name, json});
 }
 

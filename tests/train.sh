@@ -133,6 +133,16 @@ rm elsewhere/*.json && same once elsewhere
 # ---- what is wrong ----
 expect 1 'no longer a number in step' run train.ddg -D rate=1e6
 says 'lower `rate`'
+# Each seed stands in what is written, also of values that have no names.
+cat >seeds.ddg <<EOF
+train = images("$images/train", size = 8, limit = 4)
+all = [train(mlp(classes = 10, size = 8, seed = s), train, epochs = 1, rate = 0.1, seed = 7 + s)
+       for s in [0, 1]]
+report([accuracy(m, train) for m in all], to = "seeds")
+EOF
+expect 0 'wrote seeds.csv' run seeds.ddg
+[ "$(grep -c '"mlp' seeds.json)$(sed -n 's/^ *\("mlp[^:]*\): .*/\1/p' seeds.json | sort -u | wc -l)" = 22 ] ||
+  fail "not each seed: $(cat seeds.json)"
 # A batch norm of one number a channel, and one image in a batch.
 cat >single.ddg <<EOF
 param batch: int = 8
