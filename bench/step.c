@@ -81,7 +81,8 @@ static bool compile(struct bench *b) {
     b->plan = (struct plan){.funcs = &b->func, .nfuncs = 1};
     b->func.name = "step";
     if (!(b->codegen = codegen_new(&b->target, &b->d))) return false;
-    struct assembly *a = assembly_new(b->arena, b->codegen, &b->target, &b->plan);
+    struct assembly *a =
+        assembly_new(b->arena, b->codegen, &b->target, &b->plan, SIZE_MAX);
     return assembly_add(a, 0, b->module.funcs.at[0].k, &b->d) &&
            assembly_finish(a, 2, &b->d);
 }

@@ -289,10 +289,15 @@ bool driver_trained(struct driver *v, const struct driver *before) {
 }
 
 // ---- code, when it is needed ---------------------------------------------------------
+// Of constants, beside those in use: a program may have a hundred networks, and repeated
+// runs of a few want them packed once.
+#define MOST_CONSTANTS ((size_t)64 << 20)
+
 static bool begin_code(struct driver *v, struct diags *d) {
     if (v->codegen) return true;
     if (!(v->codegen = codegen_new(&v->target, d))) return false;
-    v->assembly = assembly_new(v->arena, v->codegen, &v->target, v->module.plan);
+    size_t most = v->options.sparing ? 0 : MOST_CONSTANTS;
+    v->assembly = assembly_new(v->arena, v->codegen, &v->target, v->module.plan, most);
     assembly_times(v->assembly, v->options.times);
     v->added = NEW_N(v->arena, bool, v->module.funcs.n);
     return true;
@@ -300,7 +305,7 @@ static bool begin_code(struct driver *v, struct diags *d) {
 
 // Asks for the code of a function the first time that it is needed.
 static bool add_func(struct driver *v, size_t i, struct diags *d) {
-    if (v->added[i]) return true;
+    if (v->added[i]) return assembly_want(v->assembly, i), true;
     v->added[i] = true;
     double start = clock_seconds();
     bool ok = passes_run_func(&v->module, i, NULL, d);

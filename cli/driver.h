@@ -22,6 +22,7 @@ struct driver_options {
     struct timeline *times;    // may be NULL
     bool twins;                // what bf16 gives is compared with fp32: see graph_twinned
     bool unshared;             // see module; for tests
+    bool sparing; // only constants of the functions at hand are held; for tests
     const struct tuning *tuning; // see module; or NULL
 };
 

@@ -1,5 +1,6 @@
 // See assemble.h. A function's constants are found first and written when it is finished;
-// equal ones, packed alike, are one, whichever function came with them.
+// equal ones, packed alike, are one, whichever function came with them. What is written
+// together lies together, and goes when all of it is in nobody's use and too much is held.
 #include "codegen/assemble.h"
 
 #include "runtime/pool.h"
@@ -10,6 +11,13 @@ struct constant {     // one of plan->consts
     const struct kfunc *kf;
     const struct kernel *kernel; // whose packing, or NULL: dense
     nid node;
+    size_t round; // the last assembly_finish that made a function ready that reads it
+    size_t group; // where it was written
+};
+
+struct group {           // constants that were written together
+    struct arena *arena; // NULL: given back
+    size_t bytes;
 };
 
 struct assembly {
@@ -20,15 +28,25 @@ struct assembly {
     struct diags *d; // of the call at hand
     VEC(struct constant) constants;
     VEC(struct plan_const) blocks; // what plan->consts is; parallel to constants
-    size_t written;                // of them
-    VEC(size_t) added;             // functions, since the last assembly_finish
-    struct timeline *times;        // may be NULL
+    VEC(struct group) groups;
+    size_t held, most;      // bytes of them
+    size_t round;           // of assembly_finish
+    VEC(size_t) wanted;     // functions, since the last
+    struct timeline *times; // may be NULL
 };
 
+static void end_groups(void *assembly) {
+    struct assembly *a = assembly;
+    for (size_t i = 0; i < a->groups.n; i++)
+        if (a->groups.at[i].arena) arena_free(a->groups.at[i].arena);
+}
+
 struct assembly *assembly_new(struct arena *arena, struct codegen *cg,
-                              const struct target *t, struct plan *plan) {
+                              const struct target *t, struct plan *plan, size_t most) {
     struct assembly *a = NEW(arena, struct assembly);
-    *a = (struct assembly){.arena = arena, .cg = cg, .target = t, .plan = plan};
+    *a = (struct assembly){
+        .arena = arena, .cg = cg, .target = t, .plan = plan, .most = most};
+    arena_defer(arena, end_groups, a);
     return a;
 }
 
@@ -51,12 +69,18 @@ static size_t constant_at(struct assembly *a, const struct kfunc *kf,
     struct plan_const block = {.bytes = type_bytes(&n->type)};
     if (packed) block.bytes = codegen_packed_bytes(a->target, kf, kernel, node);
     VEC_PUSH(a->arena, &a->constants,
-             (struct constant){id, kf, packed ? kernel : NULL, node});
+             (struct constant){id, kf, packed ? kernel : NULL, node, 0, 0});
     VEC_PUSH(a->arena, &a->blocks, block);
     return a->constants.n - 1;
 }
 
-// Settings of one formula are one constant.
+static char *setting_data(struct assembly *a, const struct kfunc *kf, nid node) {
+    float *data = arena_alloc(a->arena, 1, sizeof *data + PLAN_SLACK);
+    *data = (float)attr_float(node_at(kf->f, node), "value");
+    return (char *)data;
+}
+
+// Settings of one formula are one constant, which is always there.
 static size_t setting_at(struct assembly *a, const struct kfunc *kf, nid node) {
     const struct value *v = &node_at(kf->f, node)->attrs[0];
     for (size_t i = 0; i < a->constants.n; i++) {
@@ -65,7 +89,8 @@ static size_t setting_at(struct assembly *a, const struct kfunc *kf, nid node) {
         if (o->op == OP_SETTING && value_eq(&o->attrs[0], v)) return i;
     }
     VEC_PUSH(a->arena, &a->constants, (struct constant){.kf = kf, .node = node});
-    VEC_PUSH(a->arena, &a->blocks, (struct plan_const){.bytes = sizeof(float)});
+    VEC_PUSH(a->arena, &a->blocks,
+             (struct plan_const){setting_data(a, kf, node), sizeof(float)});
     if (v->of)
         plan_use_late(a->arena, a->plan, USE_CONST, (uint32_t)a->constants.n - 1, 0, 0,
                       plan_late_of(a->arena, a->plan, v, NULL));
@@ -173,8 +198,12 @@ bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct d
     f->calls = NEW_N(a->arena, struct plan_call, f->ncalls);
     for (size_t k = 0; k < f->ncalls; k++)
         if (!add_call(a, kf, i, k)) return false;
-    VEC_PUSH(a->arena, &a->added, i);
+    assembly_want(a, i);
     return true;
+}
+
+void assembly_want(struct assembly *a, size_t i) {
+    VEC_PUSH(a->arena, &a->wanted, i);
 }
 
 // ---- finishing -----------------------------------------------------------------------
@@ -183,35 +212,116 @@ static size_t room_of(const struct plan_const *block) {
     return size_align(block->bytes + PLAN_SLACK, 64);
 }
 
+struct reading { // of a function's buffers
+    size_t call, buffer;
+};
+
+// The next constant that f reads; SIZE_MAX: there is none.
+static size_t next_read(const struct plan_func *f, struct reading *at) {
+    for (; at->call < f->ncalls; at->call++, at->buffer = 0) {
+        const struct plan_call *c = &f->calls[at->call];
+        while (at->buffer < c->nbuffers) {
+            const struct plan_buffer *b = &c->buffers[at->buffer++];
+            if (b->space == SPACE_CONST) return b->offset;
+        }
+    }
+    return SIZE_MAX;
+}
+
+static void mark_read(struct assembly *a, const struct plan_func *f) {
+    struct reading at = {0};
+    for (size_t c; (c = next_read(f, &at)) != SIZE_MAX;)
+        a->constants.at[c].round = a->round;
+}
+
+static bool is_there(const struct assembly *a, const struct plan_func *f) {
+    struct reading at = {0};
+    for (size_t c; (c = next_read(f, &at)) != SIZE_MAX;)
+        if (!a->blocks.at[c].data) return false;
+    return true;
+}
+
+static void drop_group(struct assembly *a, size_t group) {
+    struct group *g = &a->groups.at[group];
+    for (size_t i = 0; i < a->constants.n; i++)
+        if (a->blocks.at[i].data && a->constants.at[i].group == group + 1)
+            a->blocks.at[i].data = NULL;
+    a->held -= g->bytes;
+    arena_free(g->arena);
+    *g = (struct group){0};
+}
+
+// Gives back what no function at hand reads, when more is held than should be.
+static void drop_unread(struct assembly *a) {
+    if (a->held <= a->most) return;
+    bool *read = NEW_N(a->arena, bool, a->groups.n + 1);
+    for (size_t i = 0; i < a->constants.n; i++)
+        if (a->constants.at[i].round == a->round) read[a->constants.at[i].group] = true;
+    for (size_t i = 0; i < a->groups.n; i++)
+        if (a->groups.at[i].arena && !read[i + 1]) drop_group(a, i);
+    for (size_t i = 0; i < a->plan->nfuncs; i++) {
+        struct plan_func *f = &a->plan->funcs[i];
+        f->loaded = f->loaded && is_there(a, f);
+    }
+}
+
+struct writing { // of constants
+    struct assembly *a;
+    VEC(size_t) which;
+};
+
 static void write_constant(const struct assembly *a, const struct constant *c,
                            struct plan_const *block) {
     const struct node *n = node_at(c->kf->f, c->node);
-    float setting = n->op == OP_SETTING ? (float)attr_float(n, "value") : 0;
-    const void *data = n->op == OP_SETTING ? &setting : n->data;
     if (c->kernel) codegen_pack(a->target, c->kf, c->kernel, c->node, block->data);
-    else memcpy(block->data, data, block->bytes);
+    else memcpy(block->data, n->data, block->bytes);
     memset(block->data + block->bytes, 0, room_of(block) - block->bytes);
 }
 
 static void write_some(void *ctx, size_t first, size_t last) {
-    struct assembly *a = ctx;
-    for (size_t i = a->written + first; i < a->written + last; i++)
-        write_constant(a, &a->constants.at[i], &a->blocks.at[i]);
+    struct writing *w = ctx;
+    for (size_t i = first; i < last; i++) {
+        size_t c = w->which.at[i];
+        write_constant(w->a, &w->a->constants.at[c], &w->a->blocks.at[c]);
+    }
 }
 
-// All of them in one block.
+static size_t find_missing(struct assembly *a, struct writing *w) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < a->blocks.n; i++) {
+        if (a->constants.at[i].round != a->round || a->blocks.at[i].data) continue;
+        if (!size_add(bytes, room_of(&a->blocks.at[i]), &bytes)) scope_no_memory();
+        VEC_PUSH(a->arena, &w->which, i);
+    }
+    return bytes;
+}
+
+// Room for them in one block.
+static void make_room(struct assembly *a, const struct writing *w, size_t bytes) {
+    VEC_PUSH(a->arena, &a->groups, (struct group){0});
+    struct group *g = &a->groups.at[a->groups.n - 1];
+    g->arena = arena_must();
+    char *at = arena_raw(g->arena, bytes, 1);
+    a->held += g->bytes = bytes;
+    for (size_t i = 0; i < w->which.n; i++) {
+        size_t c = w->which.at[i];
+        a->constants.at[c].group = a->groups.n;
+        a->blocks.at[c].data = at;
+        at += room_of(&a->blocks.at[c]);
+    }
+}
+
+// Those that the wanted functions read and that are not there.
 static void write_constants(struct assembly *a, size_t threads) {
     double began = timeline_now(a->times);
-    size_t bytes = 0;
-    for (size_t i = a->written; i < a->blocks.n; i++)
-        if (!size_add(bytes, room_of(&a->blocks.at[i]), &bytes)) scope_no_memory();
-    char *at = arena_raw(a->arena, bytes, 1);
-    for (size_t i = a->written; i < a->blocks.n; i++) {
-        a->blocks.at[i].data = at;
-        at += room_of(&a->blocks.at[i]);
-    }
-    pool_for(threads, a->blocks.n - a->written, 1, write_some, a);
-    a->written = a->blocks.n;
+    a->round++;
+    for (size_t i = 0; i < a->wanted.n; i++)
+        mark_read(a, &a->plan->funcs[a->wanted.at[i]]);
+    drop_unread(a);
+    struct writing w = {.a = a};
+    size_t bytes = find_missing(a, &w);
+    if (bytes) make_room(a, &w, bytes);
+    pool_for(threads, w.which.n, 1, write_some, &w);
     a->plan->consts = a->blocks.at;
     a->plan->nconsts = a->blocks.n;
     timeline_add(a->times, began, "pack constants", NULL);
@@ -220,7 +330,8 @@ static void write_constants(struct assembly *a, size_t threads) {
 static bool link_func(struct assembly *a, struct plan_func *f, struct diags *d) {
     for (size_t i = 0; i < f->ncalls; i++) {
         struct plan_call *c = &f->calls[i];
-        if (c->symbol && !(c->fn = codegen_address(a->cg, c->symbol, d))) return false;
+        if (c->symbol && !c->fn && !(c->fn = codegen_address(a->cg, c->symbol, d)))
+            return false;
     }
     return true;
 }
@@ -229,12 +340,12 @@ bool assembly_finish(struct assembly *a, size_t threads, struct diags *d) {
     write_constants(a, threads);
     if (!codegen_finish(a->cg, threads, d)) return false;
     double began = timeline_now(a->times);
-    for (size_t i = 0; i < a->added.n; i++) {
-        struct plan_func *f = &a->plan->funcs[a->added.at[i]];
+    for (size_t i = 0; i < a->wanted.n; i++) {
+        struct plan_func *f = &a->plan->funcs[a->wanted.at[i]];
         if (!link_func(a, f, d)) return false;
         f->loaded = true;
     }
-    a->added.n = 0;
+    a->wanted.n = 0;
     timeline_add(a->times, began, "link", NULL);
     return true;
 }

@@ -7,15 +7,20 @@
 
 struct assembly;
 
-// Everything lies in arena; cg makes the code and outlives the assembly.
+// Everything lies in arena; cg makes the code and outlives the assembly. most: bytes of
+// constants above which those are given back that only functions read which the next
+// assembly_finish is not asked for; they are loaded no more, until they are wanted again.
 struct assembly *assembly_new(struct arena *arena, struct codegen *cg,
-                              const struct target *t, struct plan *plan);
+                              const struct target *t, struct plan *plan, size_t most);
 // Where the time it and its codegen take is written down; NULL: nowhere.
 void assembly_times(struct assembly *a, struct timeline *times);
 // Fills plan->funcs[i] from its kernels and asks for their code. kf must live as long.
+// It is wanted, too.
 bool assembly_add(struct assembly *a, size_t i, const struct kfunc *kf, struct diags *d);
-// Makes what was added since the last call ready to run: writes its constants, compiles
-// on `threads` threads, looks the code up.
+// plan->funcs[i], added before, is to be ready after the next assembly_finish.
+void assembly_want(struct assembly *a, size_t i);
+// Makes what was added or wanted since the last call ready to run: writes its constants,
+// compiles on `threads` threads, looks the code up.
 bool assembly_finish(struct assembly *a, size_t threads, struct diags *d);
 // Ahead of time, instead of assembly_finish: writes the constants, compiles everything
 // into an image and fills in the calls' entries. Nothing can be run here.

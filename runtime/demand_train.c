@@ -97,8 +97,8 @@ static bool train_rows_of(struct wish *w, struct trained *out, struct diags *d) 
     struct cleanup held[2];
     cleanup_push(&held[0], gather_end, &w->gathered);
     cleanup_push(&held[1], mem_free_at, &w->classes);
-    bool ok = demand_inputs(w->m, w->stage, &w->all, d) && load_funcs(w, d) &&
-              gather_all(w, d) && train_gathered(w, out, d);
+    bool ok = demand_inputs(w->m, w->stage, &w->all, d) && gather_all(w, d) &&
+              load_funcs(w, d) && train_gathered(w, out, d);
     cleanup_run(&held[1]);
     cleanup_run(&held[0]);
     return ok;

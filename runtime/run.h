@@ -83,7 +83,8 @@ struct run_options {
     struct keep *keep; // may be NULL: what the saves hold is kept there too
     struct timeline *times;  // may be NULL
     struct profile *profile; // may be NULL
-    // Makes the functions of a stage ready to be called; NULL: they are.
+    // Makes the functions of a stage ready to be called, and those of others perhaps not;
+    // NULL: all are.
     bool (*load)(void *ctx, const struct plan_stage *s, struct diags *d);
     // The same for functions that are no stage's: those of a training.
     bool (*load_funcs)(void *ctx, const uint32_t *funcs, size_t n, struct diags *d);

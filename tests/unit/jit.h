@@ -44,7 +44,7 @@ static inline bool jit_assemble(struct jit *j, struct arena *a, struct func *f,
     j->plan.nfuncs = 1;
     j->codegen = codegen_new(&j->target, d);
     if (!j->codegen) return false;
-    j->assembly = assembly_new(a, j->codegen, &j->target, &j->plan);
+    j->assembly = assembly_new(a, j->codegen, &j->target, &j->plan, SIZE_MAX);
     return assembly_add(j->assembly, 0, j->module.funcs.at[0].k, d);
 }
 

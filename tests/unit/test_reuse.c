@@ -97,13 +97,15 @@ struct run {
     const char *point;         // of a sweep, or NULL
     size_t threads;
     bool no_store;
+    bool sparing; // see driver_options
     double audit;
     bool fails;
 };
 
 struct outcome {
     struct run_report report; // lies in the fixture's arena
-    const char *said;         // the error of a run that fails
+    const struct plan *plan;
+    const char *said; // the error of a run that fails
 };
 
 static struct outcome run(struct fixture *f, struct run r) {
@@ -122,7 +124,8 @@ static struct outcome run(struct fixture *f, struct run r) {
                                .defines = &r.define,
                                .ndefines = r.define != NULL,
                                .threads = threads,
-                               .point = r.point};
+                               .point = r.point,
+                               .sparing = r.sparing};
     driver_init(&v, f->a, &o);
     struct run_options ro = {.threads = threads,
                              .store = store,
@@ -134,6 +137,7 @@ static struct outcome run(struct fixture *f, struct run r) {
     if (!r.fails) diags_print(&v.d, stderr, false);
     assert_int_equal(ok, !r.fails);
     out.said = r.fails ? v.d.list.at[0].message : NULL;
+    out.plan = v.module.plan;
     if (store && store_trouble(store, f->a)) fail_msg("%s", store_trouble(store, f->a));
     store_close(store);
     driver_free(&v);
@@ -175,13 +179,14 @@ static void remove_tree(const char *path) {
     assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-// Runs with the store; what comes out is what a run without it gives.
+// Runs with the store; what comes out is what a run without it gives, and without
+// constants of other stages than the one at hand.
 static struct outcome run_checked(struct fixture *f, struct run r) {
     static const char *const FILES[] = {"phi.npy", "util.npy", "soft.npy"};
-    r.no_store = true;
+    r.no_store = r.sparing = true;
     run(f, r);
     assert_int_equal(rename("out", "fresh"), 0);
-    r.no_store = false;
+    r.no_store = r.sparing = false;
     struct outcome o = run(f, r);
     for (size_t i = 0; i < COUNT(FILES); i++)
         if (!same_files(f, arena_printf(f->a, "out/%s", FILES[i]),
@@ -204,6 +209,22 @@ static void the_same_again_computes_nothing(void **state) {
         o = run_checked(f, RUN(.threads = threads));
         computes_nothing(&o);
     }
+}
+
+static size_t constants_gone(const struct plan *p) {
+    size_t n = 0;
+    for (size_t i = 0; i < p->nconsts; i++) n += !p->consts[i].data;
+    return n;
+}
+
+static void constants_of_other_stages_need_not_be_held(void **state) {
+    struct fixture *f = *state;
+    assert_true(constants_gone(run(f, RUN(.no_store = true, .sparing = true)).plan) > 0);
+    assert_int_equal(constants_gone(run(f, RUN(.no_store = true)).plan), 0);
+    run(f, INFOUTIL);
+    // The audits of what is found load stages again.
+    struct outcome o = run(f, RUN(.audit = 1, .sparing = true));
+    assert_int_equal(o.report.audited, 3 * CLASSES * EACH + CLASSES);
 }
 
 static void added_images_are_computed_alone(void **state) {
@@ -555,6 +576,7 @@ static void a_kill_loses_one_chunk_at_most(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(constants_of_other_stages_need_not_be_held),
         TEST(the_same_again_computes_nothing),
         TEST(added_images_are_computed_alone),
         TEST(removed_and_renamed_images_compute_nothing),

@@ -17,7 +17,6 @@
 
 #include <cmocka.h>
 
-
 // ---- a clock made of data ------------------------------------------------------------
 struct clock {
     const char *word;         // it is about problems with this word; NULL: about all
@@ -164,7 +163,8 @@ static void make_of(struct fixture *f, const char *target, const struct tuning *
     out->plan.funcs = &out->func;
     out->plan.nfuncs = 1;
     out->codegen = codegen_new(&out->target, &f->d);
-    struct assembly *a = assembly_new(f->a, out->codegen, &out->target, &out->plan);
+    struct assembly *a =
+        assembly_new(f->a, out->codegen, &out->target, &out->plan, SIZE_MAX);
     if (!assembly_add(a, 0, out->module.funcs.at[0].k, &f->d) ||
         !assembly_finish(a, 2, &f->d))
         fail_msg("%s", f->d.list.at[0].message);
