@@ -692,7 +692,7 @@ static void loop_allocates_nothing(void **state) {
 
 static void train_trial(struct trial *t) {
     const struct setting *m = t->input;
-    struct trained out;
+    struct trained out = {0};
     t->ok = train_run(&m->plan, 0, &m->rows, &(struct run_options){.threads = 2}, t->a,
                       &out, &t->d);
 }
