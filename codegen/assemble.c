@@ -12,7 +12,7 @@ struct constant {     // one of plan->consts
     const struct kernel *kernel; // whose packing, or NULL: dense
     nid node;
     size_t round; // the last assembly_finish that made a function ready that reads it
-    size_t group; // where it was written
+    size_t group; // where it was written, counted from 1; 0: it is a setting
 };
 
 struct group {           // constants that were written together
