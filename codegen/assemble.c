@@ -1,6 +1,6 @@
 // See assemble.h. A function's constants are found first and written when it is finished;
 // equal ones, packed alike, are one, whichever function came with them. What is written
-// together lies together, and goes when all of it is in nobody's use and too much is held.
+// together lies together, and goes when too much is held and nothing at hand reads it.
 #include "codegen/assemble.h"
 
 #include "runtime/pool.h"
