@@ -28,6 +28,7 @@ struct timed { // one training, of a program that has no other
 static bool time_act(void *ctx, struct driver *act, struct run_report *r) {
     struct timed *t = ctx;
     struct run_options run = {.threads = t->b->threads,
+                              .stages = act->stages,
                               .load = driver_load_stage,
                               .load_funcs = driver_load_funcs,
                               .load_ctx = act};

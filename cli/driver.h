@@ -95,8 +95,9 @@ bool driver_lacks_bf16(const struct driver *v);
 bool driver_runs_here(struct driver *v);
 // Fills in plan_func.flops of every function, which is else known once it is loaded.
 bool driver_flops(struct driver *v);
-// Makes the functions of a stage's steps ready to run, each once: the rest of the passes,
-// machine code. ctx is the driver; for run_options.load.
+// Makes the functions of a stage's steps ready to run: the rest of the passes and machine
+// code, once for each, and its constants, where they are not there (codegen/assemble.h).
+// ctx is the driver; for run_options.load.
 bool driver_load_stage(void *ctx, const struct plan_stage *s, struct diags *d);
 // The same of single functions, for run_options.load_funcs.
 bool driver_load_funcs(void *ctx, const uint32_t *funcs, size_t n, struct diags *d);

@@ -7,9 +7,9 @@
 // store is given.
 //
 // What is kept after the epochs in `keep` goes to the store: the parameters, the
-// statistics, and the losses so far. Every CHECKPOINT_SECONDS or so, and when the run is
-// told to stop, the whole state goes there too: a run that was killed goes on from it, to
-// the same bits.
+// statistics, and the losses so far. Every CHECKPOINT_SECONDS or so, when the run is told
+// to stop, and when it ends before the last epoch, the whole state goes there too: a run
+// that was killed, or asks for later epochs, goes on from it, to the same bits.
 //
 // A step whose loss is no number, or an epoch after which a parameter is none, ends the
 // training with an error; the model as it was after the epoch before goes to the store.

@@ -6,9 +6,9 @@
 //
 // Both are values of the training's record; their rows' keys join that of all that is
 // learnt from with what they are. A checkpoint is cut into slices that the store keeps in
-// its database: it is replaced again and again, and forgotten at the end, and a file that
-// is no longer needed stays until somebody tidies up. The slices are put in one call, so
-// they are of one checkpoint.
+// its database: it is replaced again and again, and forgotten after the last epoch, and a
+// file that is no longer needed stays until somebody tidies up. The slices are put in one
+// call, so they are of one checkpoint.
 #include "runtime/train_impl.h"
 
 #define CHECKPOINT_VERSION 1
