@@ -64,6 +64,7 @@ struct training {
     struct digest *slices; // the keys of its slices there, and
     bool *found;           //   which there are
     bool checkpoints;      // the store has one
+    size_t later;          // the step of one that is too late to go on from; 0: none
     float *good; // parameters and statistics after the last epoch that ended well
     size_t good_epoch;
     size_t from_step;
@@ -86,6 +87,7 @@ size_t train_slices(const struct plan_train *t);
 void train_name_slices(struct training *g);
 // Goes on from a checkpoint at an earlier step, when there is one.
 void train_resume(struct training *g, size_t before);
+// One that is further on than this training goes stays: it is worth more.
 void train_checkpoint(struct training *g);
 void train_checkpoint_drop(struct training *g); // at the end
 // At the end of an epoch of `keep`.

@@ -164,7 +164,7 @@ static void pack(struct training *g) {
 
 void train_checkpoint(struct training *g) {
     const struct plan_train *t = g->train;
-    if (!store_of(t, g->options)) return;
+    if (!store_of(t, g->options) || g->later >= g->steps) return;
     pack(g);
     store_put(g->options->store, *record_key(t), g->slices, train_slices(t), SLICE,
               g->packed, seconds_since_put(g));
@@ -209,5 +209,7 @@ void train_resume(struct training *g, size_t before) {
     g->checkpoints = found > 0;
     if (found < n) return;
     memcpy(&head, g->packed, sizeof head);
-    if (head.version == CHECKPOINT_VERSION && head.step < before) unpack(g, &head);
+    if (head.version != CHECKPOINT_VERSION) return;
+    if (head.step < before) unpack(g, &head);
+    else g->later = head.step;
 }

@@ -577,6 +577,30 @@ static void early_stages_alone(void **state) {
     store_close(s);
 }
 
+// An early stage that was not kept takes the training again, but not what is left of it
+// where it was stopped later on.
+static void an_early_stage_leaves_a_later_state(void **state) {
+    struct fixture *f = *state;
+    struct setting *m = make(f);
+    struct trained t;
+    struct store *s = open_store(f);
+    struct run_options o = {.threads = 2, .store = s, .stop = &seen.stop};
+    m->keep[0] = 5;
+    m->train.nkeep = 1;
+    seen_reset(13, stop_it);
+    assert_false(run(f, m, &o, &t));
+    m->keep[0] = 2;
+    seen_reset(0, NULL);
+    store_flush(s);
+    must_run(f, m, &o, &t);
+    assert_int_equal(t.steps, 6);
+    m->keep[0] = 5;
+    store_flush(s);
+    must_run(f, m, &o, &t);
+    assert_int_equal(t.steps, 15 - 13);
+    store_close(s);
+}
+
 // ---- what goes wrong -----------------------------------------------------------------
 static void expect_error(struct fixture *f, const char *words, const char *help) {
     assert_int_equal(f->d.errors, 1);
@@ -761,6 +785,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(goes_on_after_a_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_kills, setup, teardown),
         cmocka_unit_test_setup_teardown(early_stages_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_early_stage_leaves_a_later_state, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(numbers_run_out, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_run_out_again, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_rows, setup, teardown),
