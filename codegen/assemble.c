@@ -18,6 +18,7 @@ struct constant {     // one of plan->consts
 struct group {           // constants that were written together
     struct arena *arena; // NULL: given back
     size_t bytes;
+    bool read; // by what is made ready
 };
 
 struct assembly {
@@ -32,6 +33,7 @@ struct assembly {
     size_t held, most;      // bytes of them
     size_t round;           // of assembly_finish
     VEC(size_t) wanted;     // functions, since the last
+    VEC(size_t) missing;    // constants that they read and that are to be written
     struct timeline *times; // may be NULL
 };
 
@@ -254,21 +256,18 @@ static void drop_group(struct assembly *a, size_t group) {
 // Gives back what no function at hand reads, when more is held than should be.
 static void drop_unread(struct assembly *a) {
     if (a->held <= a->most) return;
-    bool *read = NEW_N(a->arena, bool, a->groups.n + 1);
-    for (size_t i = 0; i < a->constants.n; i++)
-        if (a->constants.at[i].round == a->round) read[a->constants.at[i].group] = true;
+    for (size_t i = 0; i < a->groups.n; i++) a->groups.at[i].read = false;
+    for (size_t i = 0; i < a->constants.n; i++) {
+        const struct constant *c = &a->constants.at[i];
+        if (c->round == a->round && c->group) a->groups.at[c->group - 1].read = true;
+    }
     for (size_t i = 0; i < a->groups.n; i++)
-        if (a->groups.at[i].arena && !read[i + 1]) drop_group(a, i);
+        if (a->groups.at[i].arena && !a->groups.at[i].read) drop_group(a, i);
     for (size_t i = 0; i < a->plan->nfuncs; i++) {
         struct plan_func *f = &a->plan->funcs[i];
         f->loaded = f->loaded && is_there(a, f);
     }
 }
-
-struct writing { // of constants
-    struct assembly *a;
-    VEC(size_t) which;
-};
 
 static void write_constant(const struct assembly *a, const struct constant *c,
                            struct plan_const *block) {
@@ -279,33 +278,42 @@ static void write_constant(const struct assembly *a, const struct constant *c,
 }
 
 static void write_some(void *ctx, size_t first, size_t last) {
-    struct writing *w = ctx;
+    struct assembly *a = ctx;
     for (size_t i = first; i < last; i++) {
-        size_t c = w->which.at[i];
-        write_constant(w->a, &w->a->constants.at[c], &w->a->blocks.at[c]);
+        size_t c = a->missing.at[i];
+        write_constant(a, &a->constants.at[c], &a->blocks.at[c]);
     }
 }
 
-static size_t find_missing(struct assembly *a, struct writing *w) {
+static size_t find_missing(struct assembly *a) {
     size_t bytes = 0;
+    a->missing.n = 0;
     for (size_t i = 0; i < a->blocks.n; i++) {
         if (a->constants.at[i].round != a->round || a->blocks.at[i].data) continue;
         if (!size_add(bytes, room_of(&a->blocks.at[i]), &bytes)) scope_no_memory();
-        VEC_PUSH(a->arena, &w->which, i);
+        VEC_PUSH(a->arena, &a->missing, i);
     }
     return bytes;
 }
 
-// Room for them in one block.
-static void make_room(struct assembly *a, const struct writing *w, size_t bytes) {
+// A group that was given back, or a new one.
+static size_t free_group(struct assembly *a) {
+    for (size_t i = 0; i < a->groups.n; i++)
+        if (!a->groups.at[i].arena) return i;
     VEC_PUSH(a->arena, &a->groups, (struct group){0});
-    struct group *g = &a->groups.at[a->groups.n - 1];
+    return a->groups.n - 1;
+}
+
+// Room for what is missing in one block.
+static void make_room(struct assembly *a, size_t bytes) {
+    size_t group = free_group(a);
+    struct group *g = &a->groups.at[group];
     g->arena = arena_must();
     char *at = arena_raw(g->arena, bytes, 1);
     a->held += g->bytes = bytes;
-    for (size_t i = 0; i < w->which.n; i++) {
-        size_t c = w->which.at[i];
-        a->constants.at[c].group = a->groups.n;
+    for (size_t i = 0; i < a->missing.n; i++) {
+        size_t c = a->missing.at[i];
+        a->constants.at[c].group = group + 1;
         a->blocks.at[c].data = at;
         at += room_of(&a->blocks.at[c]);
     }
@@ -318,10 +326,9 @@ static void write_constants(struct assembly *a, size_t threads) {
     for (size_t i = 0; i < a->wanted.n; i++)
         mark_read(a, &a->plan->funcs[a->wanted.at[i]]);
     drop_unread(a);
-    struct writing w = {.a = a};
-    size_t bytes = find_missing(a, &w);
-    if (bytes) make_room(a, &w, bytes);
-    pool_for(threads, w.which.n, 1, write_some, &w);
+    size_t bytes = find_missing(a);
+    if (bytes) make_room(a, bytes);
+    pool_for(threads, a->missing.n, 1, write_some, a);
     a->plan->consts = a->blocks.at;
     a->plan->nconsts = a->blocks.n;
     timeline_add(a->times, began, "pack constants", NULL);
