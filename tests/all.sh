@@ -16,5 +16,5 @@ test_build() { # folder, label of tests that are left to the other build, cmake 
 
 CC=clang-19 cmake -S . -B build-clang -G Ninja -DDDG_TESTS=ON -DDDG_WERROR=ON >/dev/null
 cmake --build build-clang
-test_build build-test memory -DCMAKE_BUILD_TYPE=RelWithDebInfo
+test_build build-test faults -DCMAKE_BUILD_TYPE=RelWithDebInfo
 test_build build-sanitize numbers -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDG_SANITIZE=ON
