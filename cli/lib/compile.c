@@ -56,10 +56,8 @@ static void tell(void *ctx, const char *name, size_t done, size_t rows, double s
     struct training *t = ctx;
     const ddg_context *c = t->call->context;
     ddg_progress now = {name, done, rows, seconds};
-    if (!c->progress) return;
-    locale_t ours = uselocale(t->call->locale);
-    if (!c->progress(c->progress_ctx, &now)) atomic_store(&t->stop, true);
-    uselocale(ours);
+    if (!call_tell(t->call, c->progress, c->progress_ctx, &now))
+        atomic_store(&t->stop, true);
 }
 
 // What the program trains is trained when it is compiled.

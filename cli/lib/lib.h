@@ -88,6 +88,10 @@ bool serve(ddg_context *c, bool (*fn)(struct call *, void *ctx), void *ctx,
            ddg_error **error);
 // The same without an error, also when the context is broken or closed: for letting go.
 void serve_end(ddg_context *c, void (*fn)(void *ctx), void *ctx);
+// Tells the caller how far a run of the call is, in the caller's locale. False: stop.
+// progress may be NULL.
+bool call_tell(const struct call *call, bool (*progress)(void *, const ddg_progress *),
+               void *ctx, const ddg_progress *now);
 // A run of the call was told to stop: an error of that kind, said in d.
 bool call_stopped(struct call *call, const struct run_report *r, struct diags *d);
 // A new arena for what the call makes; at most one.

@@ -9,7 +9,7 @@
 struct running {
     ddg_pipeline *p;
     ddg_run_options o;
-    locale_t locale; // the caller's
+    struct call *call;
     struct run_report report;
     ddg_result *result;
 };
@@ -18,11 +18,7 @@ struct running {
 static void tell(void *ctx, const char *name, size_t done, size_t rows, double seconds) {
     struct running *r = ctx;
     ddg_progress now = {name, done, rows, seconds};
-    if (!r->o.progress) return;
-    locale_t ours = uselocale(r->locale);
-    bool goes_on = r->o.progress(r->o.ctx, &now);
-    uselocale(ours);
-    if (!goes_on) ddg_stop(r->p);
+    if (!call_tell(r->call, r->o.progress, r->o.ctx, &now)) ddg_stop(r->p);
 }
 
 // What was given up half way cannot be taken up again.
@@ -40,6 +36,15 @@ static bool load_stage(void *ctx, const struct plan_stage *s, struct diags *d) {
 }
 
 // ---- the run -------------------------------------------------------------------------
+bool call_tell(const struct call *call, bool (*progress)(void *, const ddg_progress *),
+               void *ctx, const ddg_progress *now) {
+    if (!progress) return true;
+    locale_t ours = uselocale(call->locale);
+    bool goes_on = progress(ctx, now);
+    uselocale(ours);
+    return goes_on;
+}
+
 bool call_stopped(struct call *call, const struct run_report *r, struct diags *d) {
     call->kind = DDG_ERROR_STOPPED;
     return diag_error(d, NO_SPAN, "stopped in `%s`, with %zu of %zu rows done",
@@ -109,7 +114,7 @@ static void take_checks(struct running *r) {
 static bool run(struct call *call, void *ctx) {
     struct running *r = ctx;
     struct cleanup arrays;
-    r->locale = call->locale;
+    r->call = call;
     r->result = result_new(call, !r->o.no_arrays);
     cleanup_push(&arrays, drop_arrays, &r->result->keep);
     bool ok = run_plan(call, r);
